@@ -1,0 +1,31 @@
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+TORCH := $(shell grep '^torch==' requirements.txt)
+BIN := .venv/bin
+
+.PHONY: quickstart test check schemas
+
+quickstart: .venv/installed  ## make a small corpus with the bundled models
+	$(BIN)/factory run jobs/quickstart.yaml
+	@echo; $(BIN)/factory show out/quickstart --decision accept --limit 2
+	@$(BIN)/factory status out/quickstart
+
+test: .venv/installed  ## run all tests
+	$(BIN)/python -m pytest
+
+check: .venv/installed  ## lint and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+schemas: .venv/installed  ## write the JSON Schemas anew
+	$(BIN)/python schemas/generate.py
+
+# torch's CPU build is not on the package index: pip finds it where it is configured to look, else at PyTorch's own.
+# Everything is pinned, so nothing is resolved: the plain install would pull CUDA builds beside the CPU torch.
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --no-compile --no-deps $(TORCH) 2>/dev/null \
+		|| $(BIN)/pip install -q --no-compile --no-deps --index-url https://download.pytorch.org/whl/cpu $(TORCH)
+	$(BIN)/pip install -q --no-compile --no-deps -r requirements.txt
+	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	touch $@
