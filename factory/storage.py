@@ -1,0 +1,85 @@
+"""Files below one root, on a local disk or in an object store, through Arrow's filesystems.
+
+A file appears whole or not at all: object stores do that by themselves, a local file is written beside its name and
+renamed. Gives up: renames are atomic only within one file system, so the root must not straddle two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+
+class StorageError(Exception):
+    """A root that cannot be used: which, and why."""
+
+
+def absolute(root: str) -> str:
+    """The root as it must be named to a process that works elsewhere."""
+    return root if "://" in root else str(Path(root).resolve())
+
+
+class Storage:
+    """The files below `root`, a local path or an s3://, gs:// or abfs:// URI; paths are relative to it."""
+
+    def __init__(self, root: str) -> None:
+        try:
+            self._files, self._root = pafs.FileSystem.from_uri(absolute(root))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise StorageError(f"{root}: {error}; use a path or an s3://, gs:// or abfs:// URI") from error
+        self._local = isinstance(self._files, pafs.LocalFileSystem)
+
+    def _path(self, path: str) -> str:
+        return f"{self._root.rstrip('/')}/{path}"
+
+    def write_bytes(self, path: str, content: bytes) -> None:
+        """Write a whole file."""
+        target = self._path(path)
+        if self._local:
+            self._files.create_dir(target.rpartition("/")[0], recursive=True)
+        written = f"{target}.partial" if self._local else target
+        with self._files.open_output_stream(written) as stream:
+            stream.write(content)
+        if self._local:
+            self._files.move(written, target)
+
+    def read_bytes(self, path: str) -> bytes:
+        """A whole file."""
+        with self._files.open_input_file(self._path(path)) as stream:
+            content: bytes = stream.read()
+        return content
+
+    def write_parquet(self, path: str, table: pa.Table) -> int:
+        """Write a table as Parquet, zstd; the file's size in bytes."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        content = sink.getvalue()
+        self.write_bytes(path, content)
+        return int(content.size)
+
+    def read_parquet(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """A Parquet file, or some of its columns."""
+        return pq.read_table(self._path(path), columns=list(columns) if columns else None, filesystem=self._files)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file."""
+        return bool(self._files.get_file_info(self._path(path)).type == pafs.FileType.File)
+
+    def list(self, folder: str) -> list[str]:
+        """The whole files below a folder, oldest name first; none if there is no such folder."""
+        selector = pafs.FileSelector(self._path(folder), allow_not_found=True, recursive=True)
+        start = len(self._root.rstrip("/")) + 1
+        infos = self._files.get_file_info(selector)
+        return sorted(
+            info.path[start:]
+            for info in infos
+            if info.type == pafs.FileType.File and not info.path.endswith(".partial")
+        )
+
+    def delete(self, path: str) -> None:
+        """Delete a file."""
+        self._files.delete_file(self._path(path))

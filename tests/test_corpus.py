@@ -1,0 +1,203 @@
+"""The corpus as a table: commits, conflicts, and readers that know nothing of us."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import datasets
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pytest
+from botocore.config import Config
+from deltalake import write_deltalake
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from factory.corpus import ConflictError, Corpus, CorpusError, Shard, bucket_of
+from factory.fingerprint import blake
+from factory.records import DEAD_LETTER_SCHEMA, ROW_SCHEMA, Row, SeedRef, Speaker, Turn, rows_to_table
+
+DIGEST = blake("any")
+
+
+def a_row(number: int) -> Row:
+    return Row(
+        row_id=blake("row", str(number)),
+        kind="generated",
+        sample=0,
+        seeds=[SeedRef("s", "d", "a.jsonl", number)],
+        speakers=[Speaker("s"), Speaker("t")],
+        turns=[Turn(0, f"Hello {number}."), Turn(1, "Hi.")],
+    )
+
+
+def shard_of(corpus: Corpus, *numbers: int) -> Shard:
+    return corpus.table.write(rows_to_table([a_row(number) for number in numbers]), 0, 1, DIGEST)
+
+
+def lines_of(corpus: Corpus) -> list[int]:
+    return sorted(row.seeds[0].line for row in corpus.rows())
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """An S3 bucket on a server on loopback, and the environment that leads to it. The server is a process of its own:
+    a client that waits for it inside native code may hold the interpreter's lock."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ALLOW_HTTP": "true",
+        }.items():
+            environment.setenv(name, value)
+        patient = Config(retries={"total_max_attempts": 100, "mode": "standard"})
+        boto3.client("s3", config=patient).create_bucket(Bucket="corpora")
+        yield "s3://corpora"
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture(params=["local", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place for a corpus, on disk and in an object store."""
+    if request.param == "local":
+        return str(tmp_path / "corpus")
+    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
+
+
+def test_what_is_committed_is_read_and_nothing_else(root: str) -> None:
+    corpus = Corpus(root)
+    assert (corpus.table.shards(), list(corpus.rows()), corpus.files(), corpus.table.version()) == ([], [], [], None)
+    first, orphan = shard_of(corpus, 1, 2), shard_of(corpus, 3)
+    corpus.table.commit([first], [], "first")
+    assert lines_of(Corpus(root)) == [1, 2]
+
+    second = shard_of(corpus, 2, 4)
+    corpus.table.commit([second], [first], "replaced")
+    assert Corpus(root).table.shards() == [second] != [orphan]
+    assert lines_of(Corpus(root)) == [2, 4]
+    assert corpus.table.version() == 1
+    assert pl.read_delta(root, version=0)["row_id"].len() == 2
+
+    corpus.table.commit([], [second], "emptied")
+    assert (list(Corpus(root).rows()), Corpus(root).files()) == ([], [])
+
+
+def test_staged_files_and_recipes_are_kept_beside_the_table(root: str) -> None:
+    corpus = Corpus(root)
+    corpus.table.commit([shard_of(corpus, 1)], [], "first")
+    assert corpus.storage.list("_staging") == []
+    corpus.storage.write_parquet("_staging/b.rows.parquet", rows_to_table([a_row(1)]))
+    corpus.storage.write_bytes("_staging/a.json", b"{}")
+    assert corpus.storage.list("_staging") == ["_staging/a.json", "_staging/b.rows.parquet"]
+    corpus.storage.delete("_staging/a.json")
+    assert corpus.storage.list("_staging") == ["_staging/b.rows.parquet"]
+
+    assert corpus.recipe("r1") is None
+    corpus.save_recipe("r1", {"prompt": "ä"})
+    corpus.save_recipe("r1", {"prompt": "another"})
+    assert corpus.recipe("r1") == {"prompt": "ä"}
+    assert lines_of(Corpus(root)) == [1]
+
+
+def test_rows_and_dead_letters_stand_side_by_side(root: str) -> None:
+    corpus = Corpus(root)
+    letters = corpus.dead.write(DEAD_LETTER_SCHEMA.empty_table(), 0, 1, DIGEST)
+    corpus.dead.commit([letters], [], "none yet")
+    assert (Corpus(root).table.shards(), len(Corpus(root).dead.shards())) == ([], 1)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_of_two_drivers_that_saw_the_same_the_second_writes_nothing(root: str, begun: bool) -> None:
+    if begun:
+        founder = Corpus(root)
+        founder.table.commit([shard_of(founder, 0)], [], "begun")
+    one, other = Corpus(root), Corpus(root)
+    seen = one.table.shards()
+    assert other.table.shards() == seen
+    one.table.commit([shard_of(one, 1)], seen, "one")
+    with pytest.raises(ConflictError, match="another run is writing here"):
+        other.table.commit([shard_of(other, 2)], seen, "other")
+    assert lines_of(Corpus(root)) == [1]
+
+    one.table.commit([shard_of(one, 3)], [], "one goes on")
+    with pytest.raises(ConflictError):
+        other.table.commit([shard_of(other, 4)], [], "an append conflicts too")
+    other.table.shards()
+    other.table.commit([shard_of(other, 5)], [], "after a new look")
+    assert lines_of(Corpus(root)) == [1, 3, 5]
+
+
+def test_the_table_of_another_program_is_refused(root: str) -> None:
+    write_deltalake(root, pa.table({"a": [1]}))
+    with pytest.raises(CorpusError, match="files of another program; give the job a corpus of its own"):
+        Corpus(root).table.shards()
+
+
+def test_rows_of_another_schema_are_refused(tmp_path: Path) -> None:
+    corpus = Corpus(str(tmp_path))
+    with pytest.raises(CorpusError, match=r"(?s)rows have the schema\na: int64\nexpected\nrow_id: string"):
+        corpus.table.write(pa.table({"a": [1]}), 0, 1, DIGEST)
+
+
+def test_a_damaged_log_is_a_corpus_error(tmp_path: Path) -> None:
+    corpus = Corpus(str(tmp_path))
+    corpus.table.commit([shard_of(corpus, 1)], [], "first")
+    next((tmp_path / "_delta_log").glob("*.json")).write_text("{")
+    with pytest.raises(CorpusError, match=f"{tmp_path}: cannot read the table"):
+        Corpus(str(tmp_path)).table.shards()
+
+
+def test_readers_that_know_nothing_of_us_see_the_documented_schema(tmp_path: Path) -> None:
+    corpus = Corpus(str(tmp_path / "corpus"))
+    corpus.table.commit([shard_of(corpus, 1, 2), shard_of(corpus, 3)], [], "first")
+    plain = pl.DataFrame(rows_to_table([a_row(1), a_row(2), a_row(3)]))
+
+    assert pl.read_delta(corpus.root).sort("row_id").equals(plain.sort("row_id"))
+    assert corpus.scan().collect().schema == plain.schema
+    found = duckdb.sql(f"select row_id, turns[1].text, len(seeds) from read_parquet({corpus.files()})").fetchall()
+    assert sorted(found) == sorted((a_row(n).row_id, f"Hello {n}.", 1) for n in (1, 2, 3))
+    loaded = datasets.load_dataset(
+        "parquet", data_files=corpus.files(), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    assert loaded.features.arrow_schema.equals(ROW_SCHEMA, check_metadata=False)
+    assert sorted(loaded["row_id"]) == sorted(plain["row_id"])
+
+
+def test_without_a_corpus_a_scan_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="there is no corpus here yet; make one with: factory run JOB"):
+        Corpus(str(tmp_path)).scan()
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 12, 32])
+def test_rows_are_found_by_the_beginning_of_their_id(tmp_path: Path, length: int) -> None:
+    corpus, rows = Corpus(str(tmp_path)), [a_row(number) for number in range(20)]
+    for bucket in range(4):
+        held = [row for row in rows if bucket_of(row.row_id, 4) == bucket]
+        corpus.table.commit([corpus.table.write(rows_to_table(held), bucket, 4, DIGEST)], [], "a bucket")
+    prefix = rows[7].row_id[:length]
+    found = {row.row_id for row in corpus.rows(prefix)}
+    assert found == {row.row_id for row in rows if row.row_id.startswith(prefix)}
+    assert not list(corpus.rows("zzzzzzzzz"))
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**20), st.integers(0, 2**20), st.integers(0, 2**40), st.integers(0, 2**128 - 1))
+def test_a_shards_name_says_what_it_holds(bucket: int, buckets: int, rows: int, digest: int) -> None:
+    name = f"shards/b{bucket}of{buckets}-n{rows}-{digest:032x}-0123456789ab.parquet"
+    assert Shard.parse(name, 7) == Shard(name, 7, bucket, buckets, rows, f"{digest:032x}")
+    for foreign in (f"x{name}", f"{name}.crc", name.replace("-n", "-m"), name.replace("shards/", "")):
+        assert Shard.parse(foreign, 7) is None

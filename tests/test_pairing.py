@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from factory.pairing import Ring
+
+IDS = st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=30, unique=True)
+
+
+def pairs(ids: list[str], partners: int) -> set[tuple[str, str]]:
+    ring = Ring(ids)
+    return {(seed, ids[other]) for index, seed in enumerate(ids) for other in ring.partners(index, partners)}
+
+
+def donors(ids: list[str], keys: int, count: int) -> list[list[str]]:
+    ring = Ring(ids)
+    return [[ids[index] for index in ring.donors(f"row {key}", count, ())] for key in range(keys)]
+
+
+@settings(deadline=None)
+@given(IDS, st.integers(1, 5))
+def test_every_seed_gets_distinct_partners_and_never_itself(ids: list[str], count: int) -> None:
+    ring = Ring(ids)
+    for index in range(len(ids)):
+        drawn = ring.partners(index, count)
+        assert len(set(drawn)) == len(drawn) == min(count, len(ids) - 1)
+        assert index not in drawn
+
+
+@settings(deadline=None)
+@given(IDS, st.integers(0, 6), st.sets(st.integers(0, 29)))
+def test_donors_are_never_those_excluded(ids: list[str], count: int, excluded: set[int]) -> None:
+    drawn = Ring(ids).donors("row", count, excluded)
+    assert not set(drawn) & excluded
+    assert len(drawn) == (count if set(range(len(ids))) - excluded else 0)
+
+
+@settings(deadline=None)
+@given(IDS, st.randoms(), st.integers(1, 4))
+def test_draws_do_not_depend_on_the_order_of_seeds(ids: list[str], random: object, count: int) -> None:
+    shuffled = list(ids)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert pairs(shuffled, count) == pairs(ids, count)
+    assert donors(shuffled, 5, count) == donors(ids, 5, count)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(1, 3), st.sampled_from([60, 240]), st.integers(0, 10**6))
+def test_a_seed_that_comes_or_goes_moves_few_draws_however_many_there_are(partners: int, size: int, salt: int) -> None:
+    """Of its own draws and of the others', `partners` each are expected to move with a seed, and a draw that moves may
+    push the next one of its seed aside."""
+    ids = [f"{salt}/{number}" for number in range(size)]
+    whole = pairs(ids, partners)
+    without = [pairs([*ids[:gone], *ids[gone + 1 :]], partners) for gone in range(0, size, size // 30)]
+    moved = [len(whole ^ rest) for rest in without]
+    assert sum(moved) / len(moved) < 4 * partners
+
+    drawn = donors(ids, size, partners)
+    redrawn = donors(ids[1:], size, partners)
+    assert sum(one != other for one, other in zip(drawn, redrawn, strict=True)) <= sum(ids[0] in one for one in drawn)

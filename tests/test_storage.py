@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pytest
+
+from factory.storage import Storage, StorageError
+
+
+def test_a_file_is_read_back_and_listed_and_deleted(tmp_path: Path) -> None:
+    storage = Storage(f"{tmp_path}/new/root/")
+    table = pa.table({"a": [1, 2], "b": ["x", "ä"]})
+    storage.write_bytes("deep/er/b.json", b"{}")
+    size = storage.write_parquet("deep/a.parquet", table)
+    assert size == (tmp_path / "new/root/deep/a.parquet").stat().st_size
+    assert storage.list("deep") == ["deep/a.parquet", "deep/er/b.json"]
+    assert storage.read_bytes("deep/er/b.json") == b"{}"
+    assert storage.read_parquet("deep/a.parquet").equals(table)
+    assert storage.read_parquet("deep/a.parquet", ("b",)).column_names == ["b"]
+    storage.delete("deep/a.parquet")
+    assert not storage.exists("deep/a.parquet")
+    assert storage.exists("deep/er/b.json")
+    assert not storage.exists("deep")
+
+
+def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
+    assert Storage(str(tmp_path / "nowhere")).list("_staging") == []
+
+
+def test_a_write_that_breaks_off_leaves_nothing_to_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = Storage(str(tmp_path))
+    storage.write_bytes("f/a", b"old")
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "_files", BreaksOff())
+        for name in ("f/a", "f/b"):
+            with pytest.raises(OSError, match="disk full"):
+                storage.write_bytes(name, b"new and longer")
+    assert storage.list("f") == ["f/a"]
+    assert storage.read_bytes("f/a") == b"old"
+
+
+class BreaksOff:
+    """A local file system that loses its disk before a written file has its name."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(pafs.LocalFileSystem(), name)
+
+    def move(self, source: str, target: str) -> None:
+        raise OSError("disk full")
+
+
+@pytest.mark.parametrize(
+    "root", ["ftp://host/folder", "https://host/folder", "://", "s3:///folder", "s3://a bucket/x", "abfs://", "foo://x"]
+)
+def test_a_root_that_is_none_is_refused_by_name(root: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        Storage(root)
+    assert str(caught.value).startswith(f"{root}: ")
+    assert str(caught.value).endswith("use a path or an s3://, gs:// or abfs:// URI")
+
+
+def test_a_root_beside_the_working_directory_stays_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage = Storage("corpus")
+    monkeypatch.chdir("/")
+    storage.write_bytes("a", b"1")
+    assert (tmp_path / "corpus" / "a").read_bytes() == b"1"
