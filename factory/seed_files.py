@@ -1,0 +1,164 @@
+"""Files of seeds: which ones a path, glob or URI names, and their bytes, decompressed.
+
+What fails is told apart: a source that cannot be had raises SourceError, data that is damaged raises BadRow once all
+bytes before the damage have been handed on. Gives up: globs work on local paths only; Parquet that is remote or
+compressed is first copied to a temporary file.
+"""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import smart_open
+from smart_open.compression import compression_wrapper
+
+Format = Literal["auto", "jsonl", "csv", "tsv", "parquet", "text", "spc", "convai2"]
+
+_COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
+_FORMATS: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".txt": "text",
+}
+_HINTS = {
+    "s3": "check the address, and the AWS credentials and AWS_ENDPOINT_URL in the environment",
+    "gs": "check the address, and GOOGLE_APPLICATION_CREDENTIALS in the environment",
+    "": "check the path and its permissions",
+}
+_HTTP_TIMEOUT = 60.0
+"""Seconds without a byte."""
+
+
+class SourceError(Exception):
+    """A source as a whole cannot be read; the message names it and says what to do."""
+
+
+class BadRow(Exception):  # noqa: N818 - a value more often than it is raised
+    """A row that is no seed: `reason` is a short stable code, `detail` is for people. `line` is set where it ends a
+    file."""
+
+    def __init__(self, reason: str, detail: str, line: int = 1) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class SeedFile:
+    """One file of a source: where to open it and how to name it to the user (never with a URI's query, which may be a
+    signature); `sniff` says that its first line may still show it to be of a dialogue format."""
+
+    uri: str
+    name: str
+    format: Format
+    sniff: bool
+
+
+def find_files(path: str, form: Format, base: Path) -> list[SeedFile]:
+    """The files of a path, glob or URI, sorted. Raises SourceError if there are none or their format is unknown."""
+    if "://" in path:
+        try:
+            parts = urlsplit(path)
+        except ValueError as error:
+            raise SourceError(f"{path.partition('?')[0]}: no valid address: {error}") from error
+        if "@" in parts.netloc:
+            raise SourceError(f"{parts.scheme}://…: credentials do not belong in a path; set them in the environment")
+        return [_seed_file(path, f"{parts.scheme}://{parts.netloc}{parts.path}", form)]
+    pattern = os.path.expanduser(path)
+    exists = os.path.exists(base / pattern)
+    names = [pattern] if exists else sorted(glob.glob(pattern, root_dir=base, recursive=True))
+    files = [name for name in names if os.path.isfile(base / name)]
+    if not files:
+        what = "is no file: name files, for example with /*.jsonl" if names else "matches no file: check the path"
+        raise SourceError(f"{path} (in {base}) {what}")
+    return [_seed_file(str(base / name), _relative(base, name), form) for name in files]
+
+
+def _seed_file(uri: str, name: str, form: Format) -> SeedFile:
+    suffixes = [suffix.lower() for suffix in Path(name).suffixes]
+    if suffixes and suffixes[-1] in _COMPRESSIONS:
+        suffixes.pop()
+    if form != "auto":
+        return SeedFile(uri, name, form, sniff=False)
+    if not suffixes or suffixes[-1] not in _FORMATS:
+        known = ", ".join(_FORMATS)
+        raise SourceError(f"{name}: the extension names no format (known: {known}); set `format`")
+    return SeedFile(uri, name, _FORMATS[suffixes[-1]], sniff=True)
+
+
+def _relative(base: Path, name: str) -> str:
+    full = base / name
+    return str(full.relative_to(base)) if full.is_relative_to(base) else name
+
+
+class _Guarded(io.RawIOBase):
+    """A byte stream that says which of its layers failed; it hands on what it has before it fails."""
+
+    def __init__(self, read: Callable[[int], bytes], translate: Callable[[Exception], Exception]) -> None:
+        self._read = read
+        self._translate = translate
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._read(len(buffer))
+        except SourceError:
+            raise
+        except Exception as error:  # transports and decompressors share no base class
+            raise self._translate(error) from error
+        buffer[: len(data)] = data
+        return len(data)
+
+
+@contextmanager
+def open_file(file: SeedFile) -> Iterator[Any]:
+    """The decompressed bytes; seekable for Parquet."""
+    scheme = urlsplit(file.uri).scheme if "://" in file.uri else ""
+
+    def failed(error: Exception) -> SourceError:
+        # A redirect may lead to a signed address: no query is ever repeated.
+        why = re.sub(r"\?\S+", "?…", str(error))[:300] or type(error).__name__
+        return SourceError(f"{file.name}: cannot be read: {why}; {_HINTS.get(scheme, 'check the address')}")
+
+    def damaged(error: Exception) -> BadRow:
+        return BadRow("compression", f"the compressed data breaks off or is damaged here: {error}; the rest is lost")
+
+    params = {"timeout": _HTTP_TIMEOUT} if scheme in ("http", "https") else {}
+    try:
+        raw = smart_open.open(file.uri, "rb", compression="disable", transport_params=params)
+    except Exception as error:  # the transports share no base class
+        raise failed(error) from error
+    with raw:
+        suffix = Path(file.name).suffix.lower()
+        if file.format == "parquet" and not scheme and suffix not in _COMPRESSIONS:
+            yield raw
+            return
+        stream = io.BufferedReader(_Guarded(raw.read, failed))
+        if suffix in _COMPRESSIONS:
+            # Without its buffer, which would swallow the last bytes before the damage.
+            decompressor = compression_wrapper(stream, "rb", suffix).detach()
+            stream = io.BufferedReader(_Guarded(decompressor.read1, damaged))
+        if file.format == "parquet":
+            with tempfile.TemporaryFile() as copy:
+                shutil.copyfileobj(stream, copy)
+                yield copy
+        else:
+            yield stream

@@ -1,0 +1,216 @@
+"""Seeds and dialogues from any path and format, one by one; what is no seed comes out as a bad seed with its reason.
+
+Text is normalised: control characters go, runs of white space (line ends too) become one space, and what is left is
+stripped; nothing else changes, so placeholders and letter case stay. A fact that is empty or repeats another of its
+persona is dropped. Gives up: sentences are split by punctuation and a short list of English abbreviations; the ids seen
+so far stay in memory, about 200 bytes each; a damaged file is one bad seed, however many rows it cost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from factory.fingerprint import blake, fingerprint
+from factory.records import Seed
+from factory.seed_files import BadRow, Format, SourceError, find_files
+from factory.seed_formats import Row, read_rows
+
+__all__ = ["BadSeed", "SeedFields", "SeedSource", "SourceError", "read_seeds", "split_sentences"]
+
+MAX_FACT, MAX_FACTS = 1_000, 200
+"""Characters of a fact, facts of a persona."""
+MAX_TURN, MAX_TURNS = 5_000, 1_000
+"""Characters of a turn, turns of a dialogue."""
+MAX_ID = 200
+"""Characters of an id."""
+_MAX_DETAIL = 200
+_FILE = 1 << 40
+"""Above any line number."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
+_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+[”’」』）]*")
+_NEVER_LAST = re.compile(
+    r"(?:^|[\s(\"'“])(?:Mr|Mrs|Ms|Dr|Prof|Rev|Sr|Jr|St|Mt|Lt|Col|Gen|Sgt|Capt|Ph\.D|(?:[A-Z]\.)+[A-Z]|[A-HJ-Z])\.$"
+)
+_RARELY_LAST = re.compile(r"""(?:[\s(](?:etc|e\.g|i\.e|vs|approx|No|Inc|Ltd|Co|a\.m|p\.m)\.|\.\.|…|["'”’])$""")
+
+
+class SeedFields(BaseModel):
+    """Names of columns, where they are not the usual ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str | None = Field(None, description="Column of the seed's id; `id` if there is one, unless set.")
+    facts: str | None = Field(None, description="Column of the persona; `facts` or `persona` unless set.")
+
+
+class SeedSource(BaseModel):
+    """Files of persona seeds or of dialogues."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str = Field(
+        min_length=1,
+        description="Path, glob (`**` too) or s3://, gs://, https:// address; .gz, .bz2, .xz and .zst are unpacked. "
+        "Relative paths start at the job file's folder.",
+    )
+    format: Format = Field(
+        "auto",
+        description="`auto` goes by the extension, and knows Synthetic-Persona-Chat (`spc`) by its CSV header and "
+        "ConvAI2 (`convai2`) by its first line.",
+    )
+    fields: SeedFields = Field(default_factory=SeedFields, description="Column names, where not the usual ones.")
+
+
+@dataclass(frozen=True, slots=True)
+class BadSeed:
+    """A row (or the rest of a file) that is no seed. `reason` is one of encoding, compression, json, csv, parquet,
+    convai2, missing_field, wrong_type, empty, too_long, speakers, duplicate_id; `detail` is for people."""
+
+    source: str
+    line: int
+    reason: str
+    detail: str
+
+
+def read_seeds(sources: Sequence[SeedSource], base: Path) -> Iterator[Seed | BadSeed]:
+    """All seeds in the order of the sources, files sorted within one; relative paths start at `base`.
+
+    An id given twice, or the same content twice without an id, is bad the second time. Raises SourceError for a source
+    that cannot be found or read; what can be known without opening a file is checked before the first seed.
+    """
+    files = [(source, file) for source in sources for file in find_files(source.path, source.format, base)]
+    seen: dict[bytes, int] = {}  # file and line in one number: this is what memory goes to
+    for number, (source, file) in enumerate(files):
+        facts = (source.fields.facts,) if source.fields.facts else ("facts", "persona")
+        columns = (source.fields.id or "id", *facts, "turns", "personas")
+        for line, row in read_rows(file, columns):
+            try:
+                if isinstance(row, BadRow):
+                    raise row
+                seed = _seed(row, source.fields, facts, file.name, line)
+                key = bytes.fromhex(blake("seed-id", seed.id))
+                if key in seen:
+                    first, first_line = divmod(seen[key], _FILE)
+                    raise BadRow("duplicate_id", f"the same seed as {files[first][1].name}, line {first_line}")
+            except BadRow as bad:
+                yield BadSeed(file.name, line, bad.reason, bad.detail[:_MAX_DETAIL])
+            else:
+                seen[key] = number * _FILE + line
+                yield seed
+
+
+def _seed(row: Row, fields: SeedFields, facts: Sequence[str], source: str, line: int) -> Seed:
+    if row.get("turns") is not None:
+        personas, turns = _dialogue(row["turns"], row.get("personas"))
+    else:
+        name = next((name for name in facts if row.get(name) is not None), None)
+        if name is None:
+            raise BadRow("missing_field", f"no {' or '.join(map(repr, facts))}, and no 'turns' of a dialogue")
+        personas, turns = (_facts(row[name], name),), ()
+        if not personas[0]:
+            raise BadRow("empty", f"no fact in {name!r}")
+    digest = fingerprint("seed", [personas, turns])
+    return Seed(_id(row, fields) or digest, digest, source, line, personas, turns)
+
+
+def _id(row: Row, fields: SeedFields) -> str | None:
+    value = row.get(fields.id or "id")
+    if value is None and fields.id:
+        raise BadRow("missing_field", f"no {fields.id!r}")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return None if value is None else _text(value, MAX_ID, "the id")
+
+
+def _text(value: Any, limit: int, what: str) -> str:
+    if not isinstance(value, str):
+        raise BadRow("wrong_type", f"{what} should be a string, not {type(value).__name__}")
+    text = " ".join(_CONTROL.sub("", value).split())
+    if len(text) > limit:
+        raise BadRow("too_long", f"{what} has {len(text):,} characters; {limit:,} are allowed")
+    return text
+
+
+def _facts(value: Any, what: str) -> tuple[str, ...]:
+    """Facts of a list, of the lines of a text, or of the sentences of a single line."""
+    if isinstance(value, str):
+        lines = [line for line in re.split(r"[\r\n]+", value) if line.strip()]
+        value = lines if len(lines) > 1 else split_sentences(value)
+    if not isinstance(value, list):
+        raise BadRow("wrong_type", f"{what} should be a list or a string, not {type(value).__name__}")
+    facts = dict.fromkeys(_text(fact, MAX_FACT, f"a fact of {what}") for fact in value)
+    facts.pop("", None)
+    if len(facts) > MAX_FACTS:
+        raise BadRow("too_long", f"{len(facts):,} facts in {what}; {MAX_FACTS} are allowed")
+    return tuple(facts)
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of a paragraph, white space between them removed."""
+    sentences, start = [], 0
+    for match in _SENTENCE_END.finditer(text):
+        before, after = text[start : match.end()], text[match.end() :].lstrip()[:1]
+        if _NEVER_LAST.search(before) or (_RARELY_LAST.search(before) and not after.isupper()):
+            continue
+        sentences.append(before.strip())
+        start = match.end()
+    return [*sentences, text[start:].strip()]
+
+
+def _dialogue(turns: Any, personas: Any) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[int, str], ...]]:
+    """Personas of speakers 0 and 1, and numbered turns. Speakers that are numbers keep their order, names are numbered
+    as they first speak, plain strings alternate."""
+    if not isinstance(turns, list):
+        raise BadRow("wrong_type", f"'turns' should be a list, not {type(turns).__name__}")
+    if len(turns) < 2:
+        raise BadRow("speakers", f"{len(turns)} turns; a dialogue has two or more")
+    if len(turns) > MAX_TURNS:
+        raise BadRow("too_long", f"{len(turns):,} turns; {MAX_TURNS:,} are allowed")
+    said = [_turn(turn, number) for number, turn in enumerate(turns)]
+    speakers = list(dict.fromkeys(speaker for speaker, _ in said))
+    if len(speakers) != 2:
+        raise BadRow("speakers", f"{len(speakers)} speakers; a dialogue has two")
+    if all(isinstance(speaker, int) for speaker in speakers):
+        speakers.sort(key=int)
+    numbered = tuple((speakers.index(speaker), text) for speaker, text in said)
+    return _personas(personas, [str(speaker) for speaker in speakers]), numbered
+
+
+def _turn(turn: Any, number: int) -> tuple[int | str, str]:
+    what = f"turn {number + 1}"
+    if isinstance(turn, str):
+        turn = {"speaker": number % 2, "text": turn}
+    if not isinstance(turn, dict):
+        raise BadRow("wrong_type", f"{what} should be an object or a string, not {type(turn).__name__}")
+    for key in ("speaker", "text"):
+        if turn.get(key) is None:
+            raise BadRow("missing_field", f"{what} has no {key!r}")
+    text = _text(turn["text"], MAX_TURN, what)
+    if not text:
+        raise BadRow("empty", f"{what} has no text")
+    speaker = turn["speaker"]
+    if isinstance(speaker, int) and not isinstance(speaker, bool):
+        return speaker, text
+    return _text(speaker, MAX_ID, f"the speaker of {what}"), text
+
+
+def _personas(personas: Any, speakers: list[str]) -> tuple[tuple[str, ...], ...]:
+    if personas is None:
+        return (), ()
+    if isinstance(personas, dict):
+        personas = {name.strip(): facts for name, facts in personas.items() if facts is not None}
+        if unknown := personas.keys() - set(speakers):
+            raise BadRow("speakers", f"a persona of {min(unknown)[:80]!r}, who says nothing")
+        personas = [personas.get(name, []) for name in speakers]
+    if not isinstance(personas, list):
+        raise BadRow("wrong_type", f"'personas' should be a list or an object, not {type(personas).__name__}")
+    if len(personas) != 2:
+        raise BadRow("speakers", f"{len(personas)} lists in 'personas'; a dialogue has two")
+    return tuple(_facts(facts, f"persona {number + 1}") for number, facts in enumerate(personas))
