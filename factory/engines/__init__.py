@@ -1,0 +1,124 @@
+"""What a stage asks of a language model, and what every engine promises.
+
+An engine takes one request at a time and answers it when it can: many requests may be in flight, and the engine
+batches them as it likes. It knows chat messages and sampling, nothing of personas. Text never repeats exactly between
+runs (batching changes the arithmetic), so no caller may rely on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypedDict
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Message(TypedDict):
+    """One chat message, in the form every chat template takes."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Sampling(BaseModel):
+    """How one request is sampled. Every field can change the text, so every field is part of a row's identity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: float = Field(0.7, ge=0, le=2, description="0 is greedy decoding.")
+    top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling: the probability mass that is kept.")
+    top_k: int = Field(0, ge=0, description="Sample from the k likeliest tokens; 0 keeps all.")
+    max_tokens: int = Field(96, ge=1, description="Longest completion, in tokens.")
+
+
+class LanguageModel(BaseModel):
+    """A language model and the engine that serves it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    engine: Literal["vllm", "openai", "scripted"] = Field(
+        "vllm", description="vllm in the worker; openai for any compatible server; scripted for rehearsals."
+    )
+    name: str = Field(min_length=1, description="Bundled model, local directory or Hugging Face model id.")
+    revision: str | None = Field(None, description="Branch, tag or commit of a Hugging Face model.")
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field("auto", description="Type of the weights.")
+    quantization: str | None = Field(None, description="vLLM quantization method, if the weights need one named.")
+    trust_remote_code: bool = Field(False, description="Run Python code from the model's repository.")
+    max_model_len: int | None = Field(None, ge=64, description="Longest prompt plus completion, in tokens.")
+    max_num_seqs: int = Field(256, ge=1, description="Requests the engine runs at once.")
+    tensor_parallel: int = Field(1, ge=1, description="GPUs that share one copy of the model.")
+    gpu_memory_utilization: float = Field(0.9, gt=0, lt=1, description="Share of GPU memory the engine may take.")
+    cpu_kv_cache_gib: int = Field(1, ge=1, description="KV cache of the CPU build, in GiB.")
+    base_url: str | None = Field(None, description="openai: address of the server, such as http://host:8000/v1.")
+    api_key_env: str = Field("OPENAI_API_KEY", description="openai: environment variable that holds the key.")
+    timeout_s: float = Field(300, gt=0, description="openai: longest wait for one answer, in seconds.")
+    max_retries: int = Field(5, ge=0, description="openai: retries on 429, 5xx and time-outs, with back-off.")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call: `n` completions of the same messages; with `json_schema`, each is JSON that fits it."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    n: int = 1
+    json_schema: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One completion. `tokens` counts what the model generated; `finish_reason` is `stop` or `length`."""
+
+    text: str
+    tokens: int
+    finish_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to one request: `n` completions, the prompt's tokens and how many of them the prefix cache had."""
+
+    completions: tuple[Completion, ...]
+    prompt_tokens: int
+    cached_tokens: int = 0
+
+
+class EngineStartError(Exception):
+    """The engine cannot start: one readable message that says why and what to do."""
+
+
+class RequestError(Exception):
+    """This one request cannot be answered (prompt too long, refused by the server): a matter of the row."""
+
+
+class EngineDeadError(Exception):
+    """The engine is gone, and everything in flight with it: a matter of the worker."""
+
+
+class Engine(Protocol):
+    """A started engine."""
+
+    @property
+    def capacity(self) -> int:
+        """Requests worth having in flight at once."""
+
+    async def generate(self, request: Request) -> Reply:
+        """Answer one request. Raises RequestError or EngineDeadError."""
+
+    async def close(self) -> None:
+        """Stop the engine and free its memory."""
+
+
+def open_engine(model: LanguageModel) -> Engine:
+    """Start the engine that the model names; imports only what that engine needs. Raises EngineStartError."""
+    if model.engine == "vllm":
+        from factory.engines.vllm import VllmEngine
+
+        return VllmEngine(model)
+    if model.engine == "openai":
+        from factory.engines.openai import OpenAIEngine
+
+        return OpenAIEngine(model)
+    from factory.engines.scripted import ScriptedEngine
+
+    return ScriptedEngine(model)

@@ -1,0 +1,192 @@
+"""The real engine with the bundled model, on whatever platform vLLM finds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from factory.engines import (
+    EngineDeadError,
+    EngineStartError,
+    LanguageModel,
+    Message,
+    Reply,
+    Request,
+    RequestError,
+    Sampling,
+)
+from factory.engines.vllm import VllmEngine
+from factory.models import resolve
+
+MODEL = LanguageModel(name="persona-lm", max_num_seqs=32)
+SYSTEM = Message(
+    role="system",
+    content="You are a person chatting with someone. Speak for yourself.\nAbout you:\n- I have two cats.\n- I bake.",
+)
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def engine(loop: asyncio.Runner) -> Iterator[VllmEngine]:
+    engine = VllmEngine(MODEL)
+    yield engine
+    loop.run(engine.close())
+
+
+@pytest.fixture
+def run(loop: asyncio.Runner) -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    return lambda work: loop.run(asyncio.wait_for(work, 60))
+
+
+def request(*said: str, sampling: Sampling | None = None, **fields: Any) -> Request:
+    turns = [Message(role="assistant" if n % 2 else "user", content=text) for n, text in enumerate(said)]
+    return Request((SYSTEM, *turns), sampling or Sampling(max_tokens=16), **fields)
+
+
+def test_many_requests_at_once_each_get_their_own_answer(engine: VllmEngine, run: Callable[..., Any]) -> None:
+    texts = [f"Hello, I am number {n}. " + "How are you? " * n for n in range(80)]
+
+    async def ask() -> list[Reply]:
+        return list(await asyncio.gather(*(engine.generate(request(text)) for text in texts)))
+
+    replies = run(ask())
+    lengths = [reply.prompt_tokens for reply in replies]
+    assert lengths == sorted(lengths)
+    assert lengths[0] < lengths[-1]
+    for reply in replies:
+        (completion,) = reply.completions
+        assert 1 <= completion.tokens <= 16
+        assert completion.finish_reason in ("stop", "length")
+        assert "<|" not in completion.text
+
+
+def test_sampled_candidates_differ(engine: VllmEngine, run: Callable[..., Any]) -> None:
+    reply = run(engine.generate(request("Hi!", n=8, sampling=Sampling(temperature=1.5, top_p=1))))
+    assert len(reply.completions) == 8
+    assert len({completion.text for completion in reply.completions}) > 1
+
+
+def test_greedy_candidates_are_refused(engine: VllmEngine, run: Callable[..., Any]) -> None:
+    with pytest.raises(RequestError, match="greedy"):
+        run(engine.generate(request("Hi!", n=2, sampling=Sampling(temperature=0))))
+
+
+def test_a_completion_that_is_cut_says_so(engine: VllmEngine, run: Callable[..., Any]) -> None:
+    schema = {"type": "array", "items": {"type": "integer"}, "minItems": 50}
+    reply = run(engine.generate(request("Count.", sampling=Sampling(max_tokens=5), json_schema=schema)))
+    assert (reply.completions[0].tokens, reply.completions[0].finish_reason) == (5, "length")
+
+
+def test_guided_json_fits_its_schema(engine: VllmEngine, run: Callable[..., Any]) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"speaker": {"enum": [1, 2]}, "mood": {"enum": ["glad", "sad"]}, "sure": {"type": "boolean"}},
+        "required": ["speaker", "mood", "sure"],
+        "additionalProperties": False,
+    }
+    reply = run(engine.generate(request("Hi!", n=4, json_schema=schema, sampling=Sampling(max_tokens=60))))
+    for completion in reply.completions:
+        value = json.loads(completion.text)
+        assert value.keys() == {"speaker", "mood", "sure"}
+        assert value["speaker"] in (1, 2)
+        assert value["mood"] in ("glad", "sad")
+
+
+def test_a_schema_that_is_none_fails_its_request_only(engine: VllmEngine, run: Callable[..., Any]) -> None:
+    with pytest.raises(RequestError, match="nonsense"):
+        run(engine.generate(request("Hi!", json_schema={"type": "nonsense"})))
+    assert run(engine.generate(request("Hi!"))).completions
+
+
+def test_a_prompt_that_does_not_fit_names_the_lengths(engine: VllmEngine, run: Callable[..., Any]) -> None:
+    with pytest.raises(RequestError, match=r"prompt of \d{4} tokens .* 16 .* max_model_len \d{4}"):
+        run(engine.generate(request("I like trains. " * 1500)))
+
+
+def test_the_second_turn_finds_the_first_in_the_cache(engine: VllmEngine, run: Callable[..., Any]) -> None:
+    opening = "My grandmother taught me to restore old clocks, and now I own forty of them. " * 3
+    first = run(engine.generate(request(opening)))
+    second = run(engine.generate(request(opening, "Wow, forty!", "They all ring at noon.")))
+    assert second.prompt_tokens > first.prompt_tokens
+    assert second.cached_tokens > first.prompt_tokens // 2
+
+
+def test_a_cancelled_request_frees_its_place(engine: VllmEngine, run: Callable[..., Any]) -> None:
+    endless = {"type": "array", "items": {"type": "integer"}, "minItems": 1500}
+
+    async def cancel() -> Reply:
+        long = request("Count.", sampling=Sampling(max_tokens=1500), json_schema=endless)
+        tasks = [asyncio.create_task(engine.generate(long)) for _ in range(MODEL.max_num_seqs)]
+        await engine.generate(request("Hi!", sampling=Sampling(max_tokens=1)))
+        for task in tasks:
+            task.cancel()
+        assert all(
+            isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*tasks, return_exceptions=True)
+        )
+        return await engine.generate(request("Hi!"))
+
+    assert run(cancel()).completions
+    assert engine._calls == {}
+
+
+def test_an_engine_that_fails_fails_what_waits_and_what_comes(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+    def step(_: LLMEngine) -> list[Any]:
+        raise RuntimeError("the device has fallen off the bus")
+
+    engine = VllmEngine(MODEL)
+    monkeypatch.setattr(LLMEngine, "step", step)
+
+    async def ask() -> None:
+        for ends in await asyncio.gather(*(engine.generate(request("Hi!")) for _ in range(5)), return_exceptions=True):
+            assert isinstance(ends, EngineDeadError)
+            assert "fallen off the bus" in str(ends)
+        with pytest.raises(EngineDeadError, match="fallen off the bus"):
+            await engine.generate(request("Anybody there?"))
+        await engine.close()
+        with pytest.raises(EngineDeadError, match="closed"):
+            await engine.generate(request("Anybody there?"))
+
+    run(ask())
+
+
+def changed_model(folder: Path, drop: str | None = None, **config: Any) -> str:
+    shutil.copytree(resolve("persona-lm"), folder, dirs_exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | config))
+    if drop is not None:
+        (folder / drop).unlink()
+    return str(folder)
+
+
+def start(**fields: Any) -> str:
+    with pytest.raises(EngineStartError) as caught:
+        VllmEngine(LanguageModel(**fields))
+    return str(caught.value)
+
+
+def test_start_errors_are_one_readable_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert "no such directory" in start(name=str(tmp_path / "nothing"))
+    hub = start(name="nobody/nothing")
+    assert "hub has none of that name" in hub
+    assert "cannot be reached" in hub
+    assert "more than the model was made for" in start(name="persona-lm", max_model_len=10**6)
+    memory = start(name=changed_model(tmp_path / "long", max_position_embeddings=10**6), gpu_memory_utilization=0.01)
+    assert "not enough memory for the KV cache; lower max_model_len" in memory
+    assert "architecture" in start(name=changed_model(tmp_path / "odd", architectures=["OddForCausalLM"]))
+    assert "no chat template" in start(name=changed_model(tmp_path / "base", drop="chat_template.jinja"))
+    assert "\n" not in hub + memory
