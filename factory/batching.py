@@ -1,0 +1,83 @@
+"""Micro-batching: what many coroutines ask of one model, answered by one thread in batches.
+
+The thread takes whatever has queued while it worked, so batches grow with the load and a lone caller never waits for
+company. Gives up: fairness beyond first come, first served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+_Call = tuple[Sequence[Item], "asyncio.Future[list[Answer]]"]
+
+
+class Batcher(Generic[Item, Answer]):
+    """Answers items with `work`, which runs in a thread of its own on up to about `limit` items of several callers.
+
+    `work` answers in the order of its items; what it raises, every caller in its batch gets.
+    """
+
+    def __init__(self, work: Callable[[list[Item]], Sequence[Answer]], limit: int) -> None:
+        self._work = work
+        self._limit = limit
+        self._inbox: queue.SimpleQueue[_Call[Item, Answer] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
+        self._thread.start()
+
+    async def ask(self, items: Sequence[Item]) -> list[Answer]:
+        """The answers to these items, in their order."""
+        if not items:
+            return []
+        future: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+        self._inbox.put((items, future))
+        return await future
+
+    def close(self) -> None:
+        """Answer what is queued and end the thread. Nobody may ask afterwards."""
+        self._inbox.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (call := self._inbox.get()) is not None:
+            calls = [call]
+            while sum(len(items) for items, _ in calls) < self._limit and not self._inbox.empty():
+                if (call := self._inbox.get()) is None:
+                    self._answer(calls)
+                    return
+                calls.append(call)
+            self._answer(calls)
+
+    def _answer(self, calls: list[_Call[Item, Answer]]) -> None:
+        try:
+            answers = self._work([item for items, _ in calls for item in items])
+        except Exception as error:  # belongs to the callers, whatever it is; the thread lives on
+            for _, future in calls:
+                settle(future, error)
+            return
+        start = 0
+        for items, future in calls:
+            settle(future, list(answers[start : start + len(items)]))
+            start += len(items)
+
+
+def settle(future: asyncio.Future[Answer], result: Answer | Exception) -> None:
+    """Give a coroutine its result or its exception, from any thread."""
+
+    def set_result() -> None:
+        if future.done():
+            return
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+    # The loop is closed when the caller has gone, and nobody waits for the answer.
+    with contextlib.suppress(RuntimeError):
+        future.get_loop().call_soon_threadsafe(set_result)

@@ -1,0 +1,64 @@
+"""The real NLI and embedding models, and a real vLLM server, started once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from factory.embed import EmbeddingModel, Embeddings
+from factory.models import resolve
+from factory.nli import Nli, NliModel
+
+KEY = "sk-very-secret-key"
+
+
+@pytest.fixture(scope="session")
+def nli() -> Nli:
+    return Nli(NliModel(name="nli-small"))
+
+
+@pytest.fixture(scope="session")
+def embedder() -> Embeddings:
+    return Embeddings(EmbeddingModel(name="minilm"))
+
+
+@pytest.fixture(scope="session")
+def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an OpenAI-compatible server of persona-lm, which wants KEY."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = Path(tmp_path_factory.mktemp("vllm")) / "log"
+    options = (
+        f"--model {resolve('persona-lm')} --served-model-name persona-lm --host 127.0.0.1 --port {port} "
+        f"--block-size 32 --api-key {KEY} --enforce-eager --max-model-len 512 --max-num-seqs 16 "
+        "--enable-prompt-tokens-details "
+        '--structured-outputs-config {"backend":"guidance","disable_any_whitespace":true}'
+    )
+    env = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "1", "HF_HUB_OFFLINE": "1"}
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *options.split()],
+            env=os.environ | env | {"VLLM_NO_USAGE_STATS": "1"},
+            stdout=file,
+            stderr=file,
+        )
+    try:
+        while process.poll() is None:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+                break
+            time.sleep(0.2)
+        assert process.poll() is None, log.read_text()[-3000:]
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(30)
