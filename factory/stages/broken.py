@@ -1,0 +1,81 @@
+"""Broken turns: what a model writes when it stops being a person in a conversation.
+
+Cheap lexical rules for English and for the chat markers of common models. They know the usual ways of breaking, not
+all of them: what reads well but contradicts the persona is left to `verify`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Fault = Literal["turn_empty", "turn_marker", "turn_refusal", "turn_repeat", "turn_truncated"]
+
+MAX_OVERLAP = 0.9
+"""Two turns whose sets of words have a higher Jaccard index are one turn said twice (ours)."""
+
+_END = re.compile(r"\[END\]", re.IGNORECASE)
+_WORD = re.compile(r"\w+")
+_SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)*\s]*$")
+_MARKER = re.compile(
+    r"<\||\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>"
+    r"|^\W*(?:user|assistant|system|human|bot|ai|you|me|(?:speaker|person|user)\s*[12ab])\W{0,2}:",
+    re.IGNORECASE | re.MULTILINE,
+)
+# What follows "an AI" tells the assistant ("an AI, I ...", "an AI model") from the engineer ("an AI engineer").
+_REFUSAL = re.compile(
+    r"\b(?:as|i am|i'm|just|only) an? (?:ai|artificial intelligence|(?:\w+ )?language model)\b"
+    r"(?=\s*(?:[,.;:!?)]|$|and\b|so\b|i\b|assistant|language|model|chatbot|created|trained|developed|without))"
+    r"|\b(?:i can(?:'t|not| not)|i am unable to|i'm unable to|i'm not able to)"
+    r" (?:assist|comply|fulfill?|help (?:you )?with (?:that|this|your)|provide (?:that|this|any|information))\b"
+    r"|\bi(?:'m| am) sorry, but i can(?:'t|not)\b"
+    r"|\bmy (?:training data|programming)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one completion says: the text before any [END], whether it had one, and what is wrong with it."""
+
+    text: str
+    ended: bool
+    fault: Fault | None
+
+
+def read(completion: str, finish_reason: str, earlier: Sequence[str]) -> Said:
+    """Read a completion as a turn that follows the `earlier` ones of both speakers."""
+    before, *after = _END.split(completion, maxsplit=1)
+    text, ended = before.strip(), bool(after)
+    cut_off = finish_reason == "length" and not ended
+    return Said(text, ended, _fault(text, cut_off, earlier))
+
+
+def excerpt(text: str) -> str:
+    """The beginning of a text, quoted, for a message."""
+    return repr(text if len(text) <= 80 else text[:79] + "…")
+
+
+def _fault(text: str, cut_off: bool, earlier: Sequence[str]) -> Fault | None:
+    words = _words(text)
+    if not words:
+        return "turn_empty"
+    if _MARKER.search(text):
+        return "turn_marker"
+    if _REFUSAL.search(text.replace("’", "'")):
+        return "turn_refusal"
+    if any(_overlap(words, _words(other)) > MAX_OVERLAP for other in earlier):
+        return "turn_repeat"
+    if cut_off and not _SENTENCE_END.search(text):
+        return "turn_truncated"
+    return None
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(text.casefold()))
+
+
+def _overlap(words: frozenset[str], others: frozenset[str]) -> float:
+    return len(words & others) / len(words | others)
