@@ -1,0 +1,58 @@
+"""The JSON Schemas in the repository say what the code says."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from factory.records import ROWS, Row, SeedRef, Speaker, Turn
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "schemas" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def load(name: str) -> Any:
+    return json.loads((ROOT / "schemas" / name).read_text(encoding="utf-8"))
+
+
+def test_the_files_are_up_to_date(generate: ModuleType) -> None:
+    for name, schema in generate.schemas().items():
+        written = (ROOT / "schemas" / name).read_text(encoding="utf-8")
+        assert written == generate.text_of(schema), f"{name} is out of date; run: python schemas/generate.py"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_an_editor_accepts_every_job_of_the_repository(path: Path) -> None:
+    jsonschema.Draft202012Validator(load("job.schema.json")).validate(yaml.safe_load(path.read_text()))
+
+
+@pytest.mark.parametrize("wrong", [{"base": "/"}, {"corpsu": "x"}, {"run": {"rows_per_shard": 0}}, {"seeds": []}])
+def test_an_editor_marks_what_the_loader_refuses(wrong: dict[str, object]) -> None:
+    job = {"corpus": "c", "seeds": [{"path": "a.jsonl"}], "stages": {"select": {}}}
+    validator = jsonschema.Draft202012Validator(load("job.schema.json"))
+    assert validator.is_valid(job)
+    assert not validator.is_valid(job | wrong)
+
+
+def test_a_row_as_json_fits_its_schema() -> None:
+    row = Row("r", "generated", 0, [SeedRef("s", "d", "a.jsonl", 1)], [Speaker("s")], turns=[Turn(0, "Hi.")])
+    validator = jsonschema.Draft202012Validator(load("row.schema.json"))
+    stored = ROWS.dump_python([row], mode="json")[0]
+    validator.validate(stored)
+    assert not validator.is_valid(stored | {"decision": "perhaps"})
