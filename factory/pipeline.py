@@ -1,0 +1,114 @@
+"""One row through its stages, metered.
+
+What fails is the row, never the shard: a stage that gives up, a request the model refuses and a fault in a stage's own
+code all become dead letters. Only the death of an engine passes, since it is no row's fault.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from factory.engines import Engine, EngineDeadError, Reply, Request, RequestError
+from factory.job import STAGE_CLASSES, Recipe
+from factory.records import DeadLetter, Row, RowError, StageRecord
+from factory.stages import Kit, Stage
+
+
+@dataclass(slots=True)
+class Meter:
+    """An engine that counts what one stage asks of it for one row."""
+
+    engine: Engine
+    record: StageRecord
+
+    @property
+    def capacity(self) -> int:
+        """The engine's own."""
+        return self.engine.capacity
+
+    async def generate(self, request: Request) -> Reply:
+        """Pass the request on, and count it."""
+        reply = await self.engine.generate(request)
+        self.record.calls += 1
+        self.record.prompt_tokens += reply.prompt_tokens
+        self.record.cached_tokens += reply.cached_tokens
+        self.record.completion_tokens += sum(completion.tokens for completion in reply.completions)
+        return reply
+
+    async def close(self) -> None:
+        """Close the engine."""
+        await self.engine.close()
+
+
+def trim(row: Row, count: int) -> None:
+    """Take off the row what stages after the first `count` left on it, latest first."""
+    for record in reversed(row.stages[count:]):
+        STAGE_CLASSES[record.stage].clear(row)
+    del row.stages[count:]
+
+
+async def run_row(
+    row: Row,
+    chain: Sequence[Recipe],
+    wanted: Sequence[str],
+    stages: Mapping[str, Stage],
+    kit_for: Callable[[str], Kit],
+) -> DeadLetter | None:
+    """Run the stages of `chain` that come after those on the row, in place; `wanted` are the chain's fingerprints.
+
+    The dead letter if the row fails. Raises EngineDeadError.
+    """
+    start = len(row.stages)
+    for recipe, fingerprint in zip(chain[start:], wanted[start:], strict=False):
+        record = _new_record(recipe, fingerprint)
+        kit = kit_for(recipe.stage)
+        began = time.perf_counter()
+        try:
+            await stages[recipe.stage].run(row, replace(kit, engine=Meter(kit.engine, record)))
+        except RowError as error:
+            failure = (error.reason, error.detail, error.attempts)
+        except RequestError as error:
+            failure = ("request", str(error), 1)
+        except EngineDeadError:
+            raise
+        except Exception as error:
+            failure = ("fault", f"{type(error).__name__}: {error}", 1)
+        else:
+            record.seconds = time.perf_counter() - began
+            row.stages.append(record)
+            continue
+        return dead_letter(row, recipe.stage, *failure, fingerprint=wanted[-1])
+    return None
+
+
+def _new_record(recipe: Recipe, fingerprint: str) -> StageRecord:
+    sampling = recipe.params.get("sampling")
+    return StageRecord(
+        stage=recipe.stage,
+        recipe=recipe.id,
+        fingerprint=fingerprint,
+        models=[f"{model['name']}@{model.get('revision', '')}" for model in recipe.models.values()],
+        sampling=json.dumps(sampling) if sampling else None,
+        started_at=datetime.now(UTC),
+    )
+
+
+def dead_letter(row: Row, stage: str, reason: str, detail: str, attempts: int, *, fingerprint: str) -> DeadLetter:
+    """The record of a row that a stage gave up; `fingerprint` is the one it should have got."""
+    return DeadLetter(
+        id=row.row_id,
+        row_id=row.row_id,
+        seed_ids=[seed.id for seed in row.seeds],
+        source=row.seeds[0].source,
+        line=row.seeds[0].line,
+        stage=stage,
+        reason=reason,
+        detail=detail[:1000],
+        attempts=attempts,
+        fingerprint=fingerprint,
+        failed_at=datetime.now(UTC),
+    )

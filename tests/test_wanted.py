@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from factory.corpus import bucket_of
+from factory.plan import plan
+from tests.rehearsal import job_in, some_personas, wanted_of, write_seeds
+
+
+def test_every_seed_opens_partners_times_samples_rows(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(9))
+    planned = plan(job_in(tmp_path, "pairing.partners=2", "pairing.samples=3"))
+    rows = wanted_of(planned)
+    assert len(rows) == len(planned.wanted) == 9 * 2 * 3
+    openers = [row.seeds[0].id for row in rows.values()]
+    assert {openers.count(seed) for seed in openers} == {6}
+    for key, row in rows.items():
+        assert key == row.row_id
+        assert row.seeds[0].id != row.seeds[1].id
+        assert [speaker.seed_id for speaker in row.speakers] == [seed.id for seed in row.seeds]
+
+
+def test_donors_are_others_and_stand_in_their_seeds(tmp_path: Path) -> None:
+    personas = some_personas(9)
+    write_seeds(tmp_path, personas)
+    for row in wanted_of(plan(job_in(tmp_path, "stages.augment.count=3"))).values():
+        assert [len(donors) for donors in row.donors] == [9, 9]
+        for fact in (fact for donors in row.donors for fact in donors):
+            assert fact.source_id not in {seed.id for seed in row.seeds}
+            assert fact.text in personas[fact.source_id]
+
+
+def test_rows_stand_in_the_bucket_of_their_id(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(9))
+    wanted = plan(job_in(tmp_path, "run.rows_per_shard=2")).wanted
+    assert wanted.buckets == 8
+    for bucket in range(wanted.buckets):
+        assert all(bucket_of(row_id, wanted.buckets) == bucket for row_id in wanted.rows(bucket))
