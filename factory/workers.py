@@ -1,0 +1,190 @@
+"""The Ray actor that runs one leg of the pipeline on shards, many dialogues at once.
+
+A worker opens exactly the models that its rows still need, on the first shard that needs them; the recipes it works by
+are the driver's, so that a model that changes on disk meanwhile is the next plan's business. Each dialogue is a
+coroutine; a semaphore lets a new one start as an old one ends, across shard borders, so that no tail drains the
+engine's batch. Gives up: rows of a shard that wait for a slot are held in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import cast
+
+from factory.corpus import Corpus
+from factory.embed import Embeddings
+from factory.engines import Engine, Reply, Request, open_engine
+from factory.job import Job, build_stages, nli_model
+from factory.nli import Nli, NliModel
+from factory.pipeline import dead_letter, run_row, trim
+from factory.records import DeadLetter, Row, rows_to_table
+from factory.shard import Chains, Merged, ShardSpec, leg_start, load, merge, todo
+from factory.stages import Kit, Role
+
+_SCORING_IN_FLIGHT = 64
+"""Dialogues that a worker without a language model scores at once: enough to fill the batches of a cross-encoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The rows `[first, last)` of those that a leg has to work on in a shard; all to the end if `last` is none.
+
+    A `condemned` piece is not run: its rows become dead letters, for they have killed their worker before.
+    """
+
+    spec: ShardSpec
+    leg: int
+    first: int = 0
+    last: int | None = None
+    attempts: int = 0
+    condemned: bool = False
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What a piece came to: where its rows are staged, and what could not be made."""
+
+    staged: str | None
+    letters: list[DeadLetter]
+    decisions: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class Pulse:
+    """A worker's counters: rows through this leg, completion tokens, and seconds since anything was finished."""
+
+    rows: int = 0
+    failed: int = 0
+    tokens: int = 0
+    idle_s: float = 0.0
+
+
+class _Counted:
+    """An engine that leaves a mark on the worker's pulse with every answer."""
+
+    def __init__(self, engine: Engine, worker: Worker) -> None:
+        self._engine = engine
+        self._worker = worker
+        self.capacity = engine.capacity
+
+    async def generate(self, request: Request) -> Reply:
+        reply = await self._engine.generate(request)
+        self._worker.beat(tokens=sum(completion.tokens for completion in reply.completions))
+        return reply
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+
+class Worker:
+    """One worker of a leg. Raises EngineStartError or ScorerStartError when a model cannot be opened."""
+
+    def __init__(self, job: Job, leg: int, chains: Chains) -> None:
+        self._job = job
+        self._leg = leg
+        self._corpus = Corpus(job.corpus)
+        self._stages = build_stages(job)
+        self._chains = chains
+        self._opening = asyncio.Lock()
+        self._engine: Engine | None = None
+        self._nli: dict[NliModel, Nli] = {}
+        self._embedder: Embeddings | None = None
+        self._slots: asyncio.Semaphore | None = None
+        self._winding_down = False
+        self._pulse = Pulse()
+        self._last_beat = time.monotonic()
+
+    def beat(self, *, tokens: int = 0) -> None:
+        """Note that something was finished."""
+        self._pulse.tokens += tokens
+        self._last_beat = time.monotonic()
+
+    async def pulse(self) -> Pulse:
+        """The counters, now."""
+        self._pulse.idle_s = time.monotonic() - self._last_beat
+        return self._pulse
+
+    async def wind_down(self) -> None:
+        """Start no more dialogues; those that run are finished."""
+        self._winding_down = True
+
+    async def run(self, piece: Piece) -> Receipt:
+        """Run this leg on a piece, and stage what came of it."""
+        self.beat()
+        rows = await asyncio.to_thread(load, self._corpus, piece.spec, self._chains)
+        work = todo(rows, piece.leg, self._chains)[piece.first : piece.last]
+        if piece.condemned:
+            return Receipt(None, [self._condemn(row, wanted, count) for row, wanted, count in work])
+        await self._open(work)
+        assert self._slots is not None
+        results = await asyncio.gather(*(self._row(row, wanted, count) for row, wanted, count in work))
+        letters = [result for result in results if isinstance(result, DeadLetter)]
+        done = [row for (row, _, _), result in zip(work, results, strict=True) if result is True]
+        staged = None
+        if done:
+            staged = f"_staging/{piece.spec.id}-{piece.leg}-{piece.first}.rows.parquet"
+            await asyncio.to_thread(self._corpus.storage.write_parquet, staged, rows_to_table(done))
+        decisions: Counter[str] = Counter(row.decision for row in done if row.decision)
+        return Receipt(staged, letters, decisions)
+
+    async def merge(self, spec: ShardSpec) -> Merged:
+        """Write the shard's new file from its staged ones."""
+        self.beat()
+        return await asyncio.to_thread(merge, self._corpus, spec, self._chains)
+
+    async def _row(self, row: Row, wanted: list[str], count: int) -> DeadLetter | bool:
+        assert self._slots is not None
+        async with self._slots:
+            if self._winding_down:
+                return False
+            trim(row, count)
+            chain = self._chains[row.kind][: leg_start(self._chains[row.kind], self._leg + 1)]
+            letter = await run_row(row, chain, wanted, self._stages, self._kit)
+            self.beat()
+            self._pulse.rows += letter is None
+            self._pulse.failed += letter is not None
+            return letter or True
+
+    def _condemn(self, row: Row, wanted: list[str], count: int) -> DeadLetter:
+        stage = self._chains[row.kind][count].stage
+        detail = "the worker died or hung each time it had this row in hand"
+        return dead_letter(row, stage, "worker_died", detail, 2, fingerprint=wanted[-1])
+
+    async def _open(self, work: list[tuple[Row, list[str], int]]) -> None:
+        """Open the models that the stages to run ask, those that are not open yet."""
+        async with self._opening:
+            to_run = {
+                recipe.stage
+                for row, _, count in work
+                for recipe in self._chains[row.kind][count : leg_start(self._chains[row.kind], self._leg + 1)]
+            }
+            for stage in sorted(to_run):
+                for role in sorted(self._stages[stage].needs):
+                    await self._open_model(role, stage)
+            if self._slots is None:
+                room = self._engine.capacity if self._engine is not None else _SCORING_IN_FLIGHT
+                self._slots = asyncio.Semaphore(self._job.run.dialogues_in_flight or room)
+            self.beat()
+
+    async def _open_model(self, role: Role, stage: str) -> None:
+        if role == "dialogue":
+            if self._engine is None:
+                assert self._job.models.dialogue is not None
+                self._engine = _Counted(await asyncio.to_thread(open_engine, self._job.models.dialogue), self)
+        elif role == "nli":
+            model = nli_model(self._job, stage)
+            if model not in self._nli:
+                self._nli[model] = await asyncio.to_thread(Nli, model)
+        elif self._embedder is None:
+            self._embedder = await asyncio.to_thread(Embeddings, self._job.models.embedding)
+
+    def _kit(self, stage: str) -> Kit:
+        # A stage touches only the models it needs, and those are open; the others are absent.
+        return Kit(
+            engine=cast(Engine, self._engine),
+            nli=cast(Nli, self._nli.get(nli_model(self._job, stage))),
+            embedder=cast(Embeddings, self._embedder),
+        )

@@ -1,0 +1,135 @@
+"""Whatever happens to a corpus, a run that is let finish leaves exactly what the job wants."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from factory.job import Job, row_fingerprints
+from factory.plan import plan
+from tests.rehearsal import Crash, Rehearsal, job_in, letters_of, rows_of, some_personas, wanted_of, write_seeds
+
+JOB = """\
+corpus: {folder}/corpus
+seeds: [{{path: seeds/*.jsonl}}]
+models:
+  dialogue: {{engine: vllm, name: org/talker}}
+  nli: {{name: org/nli}}
+  embedding: {{name: org/vectors}}
+stages:
+  converse: {{turns: 2, min_turns: 2, attempts: 1}}
+  augment: {{count: 1, probability: 0.5}}
+  verify: {{relevance: 0}}
+  select: {{}}
+run: {{rows_per_shard: 2}}
+"""
+NAMES = [f"p{number}" for number in range(7)]
+CHANGES = [
+    "stages.converse.turns=3",
+    "stages.augment.probability=0.9",
+    "stages.augment=null",
+    "stages.verify.relevance=0.1",
+    "stages.select.reject_contradiction=0.7",
+    "stages.select=null",
+    "pairing.partners=2",
+    "pairing.samples=2",
+    "run.rows_per_shard=1",
+    "run.rows_per_shard=5",
+]
+
+
+class Life(RuleBasedStateMachine):
+    """A corpus whose seeds, job and fortunes change."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="corpus-"))
+        self.personas = dict(list(some_personas(len(NAMES)).items())[:4])
+        self.overrides: set[str] = set()
+        self.jobs: dict[tuple[str, ...], Job] = {}
+        self.rehearsal = Rehearsal()
+        self._write()
+
+    def teardown(self) -> None:
+        if hasattr(self, "folder"):
+            self.rehearsal.talker.mute = set()
+            self.run_to_the_end(retry=True)
+            assert not letters_of(self.job)
+            shutil.rmtree(self.folder)
+
+    @property
+    def job(self) -> Job:
+        key = tuple(sorted(self.overrides))
+        if key not in self.jobs:
+            self.jobs[key] = job_in(self.folder, *key, text=JOB)
+        return self.jobs[key]
+
+    def _write(self) -> None:
+        write_seeds(self.folder, self.personas)
+
+    @rule(name=st.sampled_from(NAMES), words=st.integers(0, 2))
+    def write_seed(self, name: str, words: int) -> None:
+        self.personas[name] = [f"I keep *{name}* pets.", f"I own {words} boats."]
+        self._write()
+
+    @rule(name=st.sampled_from(NAMES))
+    def remove_seed(self, name: str) -> None:
+        if len(self.personas) > 2:
+            self.personas.pop(name, None)
+            self._write()
+
+    @rule(override=st.sampled_from(CHANGES))
+    def change_or_restore_a_parameter(self, override: str) -> None:
+        self.overrides ^= {override}
+
+    @rule(name=st.sampled_from(NAMES))
+    def make_a_seed_fail_or_heal(self, name: str) -> None:
+        self.rehearsal.talker.mute ^= {f"*{name}*"}
+
+    @rule(shards=st.integers(0, 2), retry=st.booleans())
+    def run_some_shards(self, shards: int, retry: bool) -> None:
+        self.rehearsal.run(self.job, shards=shards, retry_failed=retry)
+
+    @rule(rows=st.integers(0, 2), retry=st.booleans())
+    def run_some_rows_of_each_shard(self, rows: int, retry: bool) -> None:
+        self.rehearsal.run(self.job, rows=rows, retry_failed=retry)
+
+    @rule(crash=st.sampled_from(["staged", "letters"]), shards=st.integers(1, 3), retry=st.booleans())
+    def crash(self, crash: Crash, shards: int, retry: bool) -> None:
+        self.rehearsal.run(self.job, shards=shards, retry_failed=retry, crash=crash)
+
+    @rule(retry=st.booleans())
+    def run_to_the_end(self, retry: bool) -> None:
+        self.rehearsal.run(self.job, retry_failed=retry)
+        rows, letters, after = rows_of(self.job), letters_of(self.job), plan(self.job)
+        wanted = wanted_of(after)
+        assert rows.keys() | letters.keys() == wanted.keys()
+        assert not rows.keys() & letters.keys()
+        for key, row in rows.items():
+            target = row_fingerprints(after.wanted.chains[row.kind], wanted[key])
+            assert [record.fingerprint for record in row.stages] == target
+            if self.job.stages.augment is not None:
+                assert row.donors == wanted[key].donors
+        assert (after.summary.rows, after.changed) == (0, [])
+        assert not after.corpus.storage.list("_staging")
+
+    @invariant()
+    def no_row_is_held_twice(self) -> None:
+        if hasattr(self, "folder"):
+            rows_of(self.job)
+            letters_of(self.job)
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(
+    max_examples=8,
+    stateful_step_count=8,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate, Phase.shrink],
+)

@@ -1,0 +1,97 @@
+"""Real processes, real signals: what a stopped or killed run leaves, and how the next one goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from factory.corpus import Corpus
+from factory.jobfile import load_job
+from tests.jobs import write_job, write_personas
+from tests.test_run import assert_settled, rows_of
+
+ROWS = 24
+
+
+@pytest.fixture
+def job_file(tmp_path: Path) -> Path:
+    """Four shards of dialogues that take about two seconds each, two at a time."""
+    write_personas(tmp_path, ROWS)
+    return write_job(
+        tmp_path,
+        "scripted?latency_ms=500",
+        run={"rows_per_shard": 8, "dialogues_in_flight": 2, "shards_per_worker": 1},
+    )
+
+
+def start(job_file: Path) -> subprocess.Popen[str]:
+    """The run, in a process group of its own, as a shell starts it."""
+    command = [sys.executable, "-m", "factory", "run", str(job_file)]
+    return subprocess.Popen(command, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Poll until the condition holds; fails if the process ends first."""
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.2)
+
+
+def committed(job_file: Path) -> int:
+    """Rows in the corpus."""
+    return len(rows_of(load_job(job_file)))
+
+
+def test_ctrl_c_commits_what_is_complete_and_the_next_run_goes_on(job_file: Path) -> None:
+    process = start(job_file)
+    wait_until(lambda: committed(job_file) > 0, process)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends Ctrl-C to the whole group
+    out, err = process.communicate(timeout=120)
+
+    assert process.returncode == 130
+    assert "rows remain" in out
+    assert "Traceback" not in out + err
+    before = rows_of(load_job(job_file))
+    assert 0 < len(before) < ROWS
+
+    process = start(job_file)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    after = rows_of(load_job(job_file))
+    assert {row_id: after[row_id] for row_id in before} == before
+    assert_settled(load_job(job_file))
+
+
+def test_a_second_ctrl_c_stops_at_once(job_file: Path) -> None:
+    process = start(job_file)
+    wait_until(lambda: committed(job_file) > 0, process)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in out + err
+
+
+def test_sigkill_in_the_middle_loses_nothing_committed_and_doubles_no_row(job_file: Path) -> None:
+    process = start(job_file)
+    wait_until(lambda: committed(job_file) > 0, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = rows_of(load_job(job_file))
+    assert 0 < len(before) < ROWS
+
+    process = start(job_file)
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    after = rows_of(load_job(job_file))
+    assert {row_id: after[row_id] for row_id in before} == before
+    assert_settled(load_job(job_file))
+    assert not Corpus(load_job(job_file).corpus).storage.list("_staging")

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+
+from factory.corpus import Corpus
+from factory.job import Job
+from factory.plan import plan
+from factory.pool import RunError
+from factory.run import Progress, run
+from tests.jobs import scripted_job, write_personas
+
+POISON = "I keep poison."
+
+
+def rows_of(job: Job) -> dict[str, list[str]]:
+    """Row ids and turns of the corpus; fails on a row that stands in it twice."""
+    rows: dict[str, list[str]] = {}
+    for row in Corpus(job.corpus).rows():
+        assert row.row_id not in rows
+        rows[row.row_id] = [turn.text for turn in row.turns]
+    return rows
+
+
+def letters_of(job: Job) -> dict[str, str]:
+    """Reason by row id."""
+    return {letter.id: letter.reason for letter in Corpus(job.corpus).dead_letters()}
+
+
+def assert_settled(job: Job) -> None:
+    """Every wanted row is in the corpus or among the dead letters, and not in both."""
+    planned = plan(job)
+    wanted = {row_id for bucket in range(planned.wanted.buckets) for row_id in planned.wanted.rows(bucket)}
+    rows, letters = rows_of(job), letters_of(job)
+    assert planned.summary.rows == 0
+    assert rows.keys() | letters.keys() == wanted
+    assert not rows.keys() & letters.keys()
+
+
+def poisoned(job: Job) -> set[str]:
+    """Rows with the persona that faults are ordered for."""
+    wanted = plan(job).wanted
+    skeletons = [row for bucket in range(wanted.buckets) for row in wanted.rows(bucket).values()]
+    return {row.row_id for row in skeletons if any(POISON in speaker.facts_of("seed") for speaker in row.speakers)}
+
+
+def test_makes_what_is_wanted_and_then_has_nothing_to_do(tmp_path: Path) -> None:
+    write_personas(tmp_path, 10)
+    job = scripted_job(tmp_path)
+    seen: list[Progress] = []
+
+    first = run(job, report=seen.append)
+
+    assert (first.committed, first.remaining, first.decisions) == (10, 0, {"accept": 10})
+    assert seen[-1].committed == 10
+    assert_settled(job)
+    assert not Corpus(job.corpus).storage.list("_staging")
+
+    before = rows_of(job)
+    again = run(job)
+    assert (again.rows, again.tokens, again.version) == (0, 0, first.version)
+    assert not ray.is_initialized()
+    assert rows_of(job) == before
+
+
+@pytest.mark.parametrize(("fault", "rows_per_shard"), [("die", 4), ("dead", 1), ("hang", 1)])
+def test_a_row_that_takes_its_worker_down_is_condemned_and_costs_no_other(
+    tmp_path: Path, fault: str, rows_per_shard: int
+) -> None:
+    write_personas(tmp_path, 4, marked={3: POISON})
+    knobs = {"rows_per_shard": rows_per_shard, "stall_timeout_s": 5}
+    job = scripted_job(tmp_path, f"scripted?{fault}=poison", run=knobs)
+    bad = poisoned(job)
+
+    run(job)
+
+    assert letters_of(job) == dict.fromkeys(bad, "worker_died")
+    assert_settled(job)
+
+
+def test_failed_rows_stay_dead_letters_until_they_are_retried(tmp_path: Path) -> None:
+    write_personas(tmp_path, 6, marked={3: POISON})
+    failing = scripted_job(tmp_path, "scripted?fail=poison")
+    bad = poisoned(failing)
+    run(failing)
+    assert letters_of(failing) == dict.fromkeys(bad, "request")
+    assert_settled(failing)
+    before = rows_of(failing)
+
+    assert run(failing).rows == 0
+    run(failing, retry_failed=True)
+    assert {letter.attempts for letter in Corpus(failing.corpus).dead_letters()} == {2}
+
+    mended = scripted_job(tmp_path)
+    result = run(mended, retry_failed=True)
+    assert (result.rows, result.committed) == (len(bad), len(bad))
+    assert letters_of(mended) == {}
+    assert {row_id: turns for row_id, turns in rows_of(mended).items() if row_id in before} == before
+    assert_settled(mended)
+
+
+def test_an_engine_that_cannot_start_stops_the_job_and_spares_the_corpus(tmp_path: Path) -> None:
+    write_personas(tmp_path, 4)
+    run(scripted_job(tmp_path))
+    before = rows_of(scripted_job(tmp_path))
+    longer = {"converse": {"turns": 6}, "select": {}}
+    job = scripted_job(tmp_path, "scripted?start=the model has no weights", stages=longer)
+    assert plan(job).summary.remake == {"converse": 4}
+
+    with pytest.raises(RunError, match="the model has no weights"):
+        run(job)
+
+    assert rows_of(job) == before
+    assert not ray.is_initialized()
+
+
+def test_pools_take_turns_where_there_is_no_room_for_both(tmp_path: Path) -> None:
+    write_personas(tmp_path, 8)
+    everything = float(psutil.cpu_count() or 1)
+    pools = {"generate": {"cpus": everything}, "verify": {"cpus": everything}}
+    ray.init(address="local", num_cpus=int(everything), include_dashboard=False, _node_ip_address="127.0.0.1")
+    try:
+        job = scripted_job(tmp_path, run={"rows_per_shard": 2, **pools})
+        run(job)
+    finally:
+        ray.shutdown()
+    assert_settled(job)
+
+
+def test_local_ray_listens_on_loopback_only(tmp_path: Path) -> None:
+    write_personas(tmp_path, 4)
+    exposed: set[str] = set()
+
+    def look(_: Progress) -> None:
+        for process in psutil.Process().children(recursive=True):
+            try:
+                connections = process.net_connections(kind="tcp")
+            except psutil.Error:
+                continue
+            exposed.update(
+                f"{process.name()} {one.laddr.ip}:{one.laddr.port}"
+                for one in connections
+                if one.status == psutil.CONN_LISTEN and one.laddr.ip.removeprefix("::ffff:") != "127.0.0.1"
+            )
+
+    run(scripted_job(tmp_path), report=look)
+    assert exposed == set()
