@@ -1,0 +1,138 @@
+"""The `factory` command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic_core import to_jsonable_python
+
+from factory import display
+from factory.corpus import Corpus, CorpusError
+from factory.explain import explain as explain_row
+from factory.explain import find_row
+from factory.jobfile import JobError, load_job
+from factory.plan import Plan
+from factory.pool import RunError
+from factory.run import run as run_job
+from factory.seeds import SourceError
+from factory.status import status as corpus_status
+from factory.storage import StorageError
+from factory.wanted import PlanError
+
+app = typer.Typer(
+    help="Persona seeds in, a consistent dialogue corpus out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_Job = Annotated[Path, typer.Argument(metavar="JOB", help="Job file, such as jobs/quickstart.yaml.")]
+_Corpus = Annotated[str, typer.Argument(metavar="CORPUS", help="Where the corpus lives: a path or a URI.")]
+_Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field: --set stages.converse.turns=12"),
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Retry = Annotated[bool, typer.Option("--retry-failed", help="Try rows again that failed before.")]
+_INTERRUPTED = 130
+
+
+@app.command()
+def plan(job: _Job, overrides: _Set = None, retry_failed: _Retry = False, as_json: _Json = False) -> None:
+    """Say what a run would make and why; change nothing."""
+    loaded = load_job(job, overrides or ())
+    summary = Plan(loaded, retry_failed=retry_failed).summary
+    if as_json:
+        _print_json({"rows": summary.rows, "model_calls": summary.model_calls, **to_jsonable_python(summary)})
+    else:
+        display.show_plan(loaded.corpus, summary)
+
+
+@app.command()
+def run(
+    job: _Job,
+    overrides: _Set = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join; RAY_ADDRESS without it.")] = None,
+    retry_failed: _Retry = False,
+    as_json: _Json = False,
+) -> None:
+    """Make what the job wants and the corpus lacks. Ctrl-C commits what is complete; run again to go on."""
+    loaded = load_job(job, overrides or ())
+    with display.ProgressView() as view:
+        result = run_job(loaded, address=address, retry_failed=retry_failed, report=view)
+    if as_json:
+        _print_json(to_jsonable_python(result))
+    else:
+        display.show_result(loaded.corpus, result)
+    if result.interrupted:
+        raise typer.Exit(_INTERRUPTED)
+
+
+@app.command()
+def status(corpus: _Corpus, as_json: _Json = False) -> None:
+    """Say what stands in a corpus: decisions, reasons, gates, dead letters."""
+    counts = corpus_status(Corpus(corpus))
+    if as_json:
+        _print_json(counts)
+    else:
+        display.show_status(counts)
+
+
+@app.command()
+def show(
+    corpus: _Corpus,
+    decision: Annotated[str | None, typer.Option(help="Only rows so decided: accept, flag or reject.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only rows with this reason.")] = None,
+    seed: Annotated[str | None, typer.Option(help="Only rows of this seed.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Dialogues to show.")] = 10,
+) -> None:
+    """Read dialogues in the terminal."""
+    opened, shown = Corpus(corpus), 0
+    opened.scan()
+    for row in opened.rows():
+        if (
+            decision in (None, row.decision)
+            and (reason is None or any(given.split(":")[0] == reason for given in row.reasons))
+            and (seed is None or any(source.id.startswith(seed) for source in row.seeds))
+        ):
+            display.show_row(row)
+            shown += 1
+        if shown == limit:
+            return
+    if not shown:
+        display.out.print("No dialogue fits.")
+
+
+@app.command()
+def explain(
+    corpus: _Corpus,
+    row: Annotated[str, typer.Argument(metavar="ROW", help="A row's id, or its first digits.")],
+    as_json: _Json = False,
+) -> None:
+    """Explain a row back to its seeds: recipes, prompts as sent, scored pairs, gates, versions."""
+    opened = Corpus(corpus)
+    found = find_row(opened, row)
+    explanation = explain_row(opened, found)
+    if as_json:
+        _print_json(explanation)
+    else:
+        display.show_explanation(explanation, found)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def main() -> None:
+    """Run the command; errors that are a person's to mend are printed as such, without a traceback."""
+    try:
+        app()
+    except (JobError, SourceError, PlanError, RunError, CorpusError, StorageError) as error:
+        display.fail(str(error))
+        raise SystemExit(1) from error
+    except KeyboardInterrupt:
+        display.fail("stopped at once; what was committed stays, and the same command goes on from there")
+        raise SystemExit(_INTERRUPTED) from None

@@ -1,0 +1,220 @@
+"""What a person sees: progress, plans, dialogues and explanations, in colour on a terminal and plain elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from factory.plan import Summary
+from factory.records import Row
+from factory.run import Progress, Result
+
+_LINE_EVERY_S = 10.0
+_COLOURS = {"accept": "green", "flag": "yellow", "reject": "red"}
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class ProgressView:
+    """Progress of a run: a bar on a terminal, else a plain line every ten seconds; always on standard error."""
+
+    def __init__(self) -> None:
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=err,
+            transient=True,
+        )
+        self._task = self._bars.add_task("dialogues", total=None, note="")
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if err.is_terminal:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if err.is_terminal:
+            self._bars.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        """Show how the run stands."""
+        note = _note(progress)
+        if err.is_terminal:
+            done = progress.committed + progress.failed
+            # Half the way is generation, half is what follows it, so that the bar moves before the first commit.
+            half = (progress.generated + progress.verified) // 2
+            self._bars.update(self._task, total=progress.planned, completed=max(done, half), note=note)
+        elif time.monotonic() - self._last_line >= _LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            err.print(
+                f"{progress.generated} generated, {progress.committed} of {progress.planned} committed, {note}"
+                f"{_left(progress)}"
+            )
+
+
+def _note(progress: Progress) -> str:
+    decided = progress.decisions.total()
+    parts = [f"accepted {progress.decisions['accept'] / decided:.0%}"] if decided else []
+    if progress.tokens:
+        parts.append(f"{progress.tokens / progress.seconds:,.0f} tokens/s")
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    parts.append(f"{progress.workers} workers" if progress.workers else "starting workers")
+    if progress.stopping:
+        parts.append("stopping: finishing what is under way (Ctrl-C again stops at once)")
+    return ", ".join(parts)
+
+
+def _left(progress: Progress) -> str:
+    done = progress.committed + progress.failed
+    if not done:
+        return ""
+    return f", about {progress.seconds / done * (progress.planned - done):.0f} s left"
+
+
+def show_plan(corpus: str, summary: Summary) -> None:
+    """Print what a run would do, and why."""
+    if not summary.rows:
+        out.print(f"Nothing to do: all {summary.unchanged} rows of {corpus} are as the job wants them.")
+    else:
+        table = Table("rows", "what", "why", box=None, pad_edge=False, header_style="bold")
+        if summary.make:
+            table.add_row(str(summary.make), "to make", "not in the corpus yet")
+        for stage, count in summary.remake.items():
+            what = "to decide again" if stage == "select" else f"to redo from {stage}"
+            table.add_row(str(count), what, f"a seed, prompt, model or parameter of {stage} changed")
+        if summary.drop:
+            table.add_row(str(summary.drop), "to drop", "no longer wanted: a seed or a pairing is gone")
+        table.add_row(str(summary.unchanged), "to keep", "up to date")
+        out.print(table)
+        calls = ", ".join(f"{stage} {count}" for stage, count in summary.calls.items())
+        out.print(f"{summary.model_calls} model calls" + (f" ({calls})" if calls else ""))
+        if summary.completion_tokens:
+            tokens = f"{summary.prompt_tokens:,} prompt and {summary.completion_tokens:,} completion tokens"
+            out.print(f"about {tokens} (estimated)")
+    _show_failures(summary.failed, summary.bad_seeds)
+
+
+def _show_failures(failed: int, bad_seeds: int) -> None:
+    if failed:
+        out.print(f"{failed} rows failed before and stay dead letters; to try them again: --retry-failed")
+    if bad_seeds:
+        out.print(f"{bad_seeds} seeds cannot be read; the dead letters say why, with file and line")
+
+
+def show_result(corpus: str, result: Result) -> None:
+    """Print what a run came to."""
+    if not result.rows:
+        out.print(f"Nothing to do: {corpus} is as the job wants it.")
+        return
+    decisions = ", ".join(f"[{_COLOURS[name]}]{count} {name}[/]" for name, count in sorted(result.decisions.items()))
+    out.print(
+        f"{result.committed} rows committed in {result.seconds:.0f} s"
+        + (f" ({decisions})" if decisions else "")
+        + (f", {result.dropped} dropped" if result.dropped else "")
+        + (f", {result.failed} failed" if result.failed else "")
+        + (f", {result.tokens:,} tokens generated" if result.tokens else "")
+    )
+    if result.bad_seeds:
+        _show_failures(0, result.bad_seeds)
+    if result.remaining:
+        out.print(f"{result.remaining} rows remain; the same command goes on from here")
+
+
+def show_status(status: dict[str, Any]) -> None:
+    """Print the counts of a corpus."""
+    _line("corpus", f"{status['corpus']} (version {status['version']})")
+    _line("dialogues", f"{status['rows']} with {status['turns']} turns")
+    for name, title in (
+        ("decisions", "decisions"),
+        ("reasons", "reasons"),
+        ("gates", "extraction gates"),
+        ("dead_letters", "dead letters"),
+        ("bad_seeds", "unreadable seeds"),
+    ):
+        if status[name]:
+            _line(title, ", ".join(f"{key} {count}" for key, count in status[name].items()))
+    if status["coverage"] is not None:
+        _line(
+            "consistency",
+            f"coverage {status['coverage']:.2f}, entailed {status['entailed_share']:.2f}, "
+            f"contradicted {status['contradicted_share']:.2f} of scored pairs, C {status['c_score']:.2f}, "
+            f"APC {status['apc']:.2f} (means)",
+        )
+    _line("models", ", ".join(status["models"]))
+    _line("open it", f"import polars; polars.read_delta({status['corpus']!r})")
+
+
+def _line(title: str, text: str) -> None:
+    out.print(f"[bold]{title:<18}[/]{escape(text)}")
+
+
+def show_row(row: Row) -> None:
+    """Print a dialogue with its personas."""
+    colour = _COLOURS.get(row.decision or "", "")
+    decision = f"[{colour}]{row.decision}[/] " if colour else ""
+    out.print(f"[bold]{row.row_id[:12]}[/] {decision}{escape(', '.join(row.reasons))}")
+    for number, speaker in enumerate(row.speakers):
+        role = f", {escape(speaker.role)}" if speaker.role else ""
+        out.print(f"  [cyan]{'AB'[number]}[/]{role} (seed {escape(speaker.seed_id[:12])})")
+        for fact in speaker.facts:
+            origin = "" if fact.origin == "seed" else f" [dim]({fact.origin})[/]"
+            out.print(f"     - {escape(fact.text)}{origin}")
+    for turn in row.turns:
+        out.print(f"  [cyan]{'AB'[turn.speaker]}[/] {escape(turn.text)}")
+    out.print()
+
+
+def show_explanation(explanation: dict[str, Any], row: Row) -> None:
+    """Print a row's whole story."""
+    show_row(row)
+    for seed in row.seeds:
+        out.print(f"seed {escape(seed.id)}: {escape(seed.source)}, line {seed.line}")
+    for stage, record in zip(explanation["stages"], row.stages, strict=True):
+        recipe = stage["recipe"]
+        out.print(f"\n[bold]{record.stage}[/] recipe {record.recipe[:12]}, fingerprint {record.fingerprint[:12]}")
+        out.print(f"  parameters {escape(str(recipe['params']))}")
+        for role, model in recipe["models"].items():
+            out.print(f"  {role} {escape(str(model))}")
+        out.print(
+            f"  versions {escape(', '.join(f'{name} {version}' for name, version in stage['made_with'].items()))}"
+        )
+        out.print(
+            f"  {record.calls} calls, {record.prompt_tokens} prompt tokens ({record.cached_tokens} cached), "
+            f"{record.completion_tokens} completion tokens, {record.seconds:.2f} s"
+        )
+        for prompt in stage["prompts"]:
+            out.print(f"  [cyan]prompt for {prompt['for']}[/]")
+            for message in prompt["messages"]:
+                text = escape(message["content"]).replace("\n", "\n      ")
+                out.print(f"    [dim]{message['role']}[/] {text}")
+    if row.extracted:
+        out.print("\n[bold]extracted lines and their gates[/]")
+        for line in row.extracted:
+            out.print(f"  turn {line.turn}: {escape(line.text)} [dim]{line.gate}[/]")
+    if row.scores:
+        table = Table("check", "turn", "entail", "neutral", "contra", "premise / hypothesis", box=None, pad_edge=False)
+        for score in row.scores:
+            numbers = (f"{value:.2f}" for value in (score.entailment, score.neutral, score.contradiction))
+            pair = f"{escape(score.premise)} / {escape(score.hypothesis)}"
+            table.add_row(score.check, str(score.turn), *numbers, pair)
+        out.print("\n[bold]scored pairs[/]", table)
+    out.print(f"\ndecision: {row.decision or 'none'} {escape(', '.join(row.reasons))}")
+
+
+def fail(message: str) -> None:
+    """Print an error."""
+    sys.stdout.flush()
+    err.print(f"[red]error:[/] {escape(message)}")

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from factory import display
+from factory.cli import app, main
+from factory.run import run
+from tests.jobs import scripted_job, write_job, write_personas
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished corpus of six dialogues, and one unreadable seed."""
+    folder = tmp_path_factory.mktemp("cli")
+    write_personas(folder, 6)
+    with (folder / "personas.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write("\n{broken\n")
+    run(scripted_job(folder))
+    return folder
+
+
+def call(*arguments: str | Path, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_plan_says_what_and_why(folder: Path) -> None:
+    job = folder / "job.yaml"
+    nothing = json.loads(call("plan", job, "--json"))
+    assert (nothing["rows"], nothing["model_calls"], nothing["bad_seeds"]) == (0, 0, 1)
+    longer = json.loads(call("plan", job, "--json", "--set", "stages.converse.turns=6"))
+    assert (longer["rows"], longer["remake"]) == (6, {"converse": 6})
+    assert longer["model_calls"] > 0
+
+
+def test_run_with_nothing_to_do(folder: Path) -> None:
+    result = json.loads(call("run", folder / "job.yaml", "--json"))
+    assert (result["rows"], result["committed"], result["tokens"]) == (0, 0, 0)
+
+
+def test_status_counts(folder: Path) -> None:
+    status = json.loads(call("status", folder / "corpus", "--json"))
+    assert (status["rows"], status["turns"]) == (6, 24)
+    assert status["decisions"] == {"accept": 6}
+    assert status["bad_seeds"] == {"json": 1}
+
+
+def test_show_filters(folder: Path) -> None:
+    assert call("show", folder / "corpus", "--limit", "1").count("seed p") == 2
+    assert "No dialogue fits" in call("show", folder / "corpus", "--decision", "reject")
+
+
+def test_explain_leads_back_to_the_seed(folder: Path) -> None:
+    first = next(iter(_rows(folder)))
+    explanation = json.loads(call("explain", folder / "corpus", first[:12], "--json"))
+    assert explanation["row"]["row_id"] == first
+    assert explanation["row"]["seeds"][0]["source"] == "personas.jsonl"
+    converse = explanation["stages"][0]
+    assert converse["stage"] == "converse"
+    assert [prompt["for"] for prompt in converse["prompts"]] == [f"turn {number}" for number in range(4)]
+    facts = [fact["text"] for fact in explanation["row"]["speakers"][0]["facts"]]
+    assert all(fact in converse["prompts"][0]["messages"][0]["content"] for fact in facts)
+
+
+def _rows(folder: Path) -> list[str]:
+    from factory.corpus import Corpus
+
+    return [row.row_id for row in Corpus(str(folder / "corpus")).rows()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plan", "nowhere.yaml"], "nowhere.yaml"),
+        (["plan", "{job}", "--set", "stages.convers.turns=4"], "did you mean converse"),
+        (["plan", "{job}", "--set", "seeds.0.path=absent.jsonl"], "absent.jsonl"),
+        (["run", "{job}", "--set", "corpus=ftp://host/corpus"], "ftp://host/corpus"),
+        (["run", "{job}", "--set", "corpus={file}"], "personas.jsonl"),
+        (["status", "{empty}"], "no corpus here"),
+        (["show", "{empty}"], "no corpus here"),
+        (["explain", "{corpus}", "ffffffffffffffff"], "no row"),
+    ],
+)
+def test_mistakes_are_explained_without_a_traceback(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    write_job(folder)
+    places = {
+        "job": folder / "job.yaml",
+        "corpus": folder / "corpus",
+        "empty": tmp_path,
+        "file": folder / "personas.jsonl",
+    }
+    monkeypatch.setattr("sys.argv", ["factory", *(argument.format(**places) for argument in arguments)])
+    monkeypatch.setattr(display, "err", display.Console(stderr=True, soft_wrap=True, width=500))
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    captured = capsys.readouterr()
+    assert stopped.value.code == 1
+    assert message in captured.err
+    assert "Traceback" not in captured.err

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from factory.corpus import Corpus, CorpusError
+from factory.status import status
+from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, some_personas, write_seeds
+
+
+def test_the_counts_are_those_of_the_rows(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(7) | {"bad": []})
+    job, rehearsal = job_in(tmp_path, "stages.select.flag_contradiction=0.2", "stages.expand=null"), Rehearsal()
+    rehearsal.talker.mute = {"*p2*"}
+    rehearsal.run(job)
+    rows, counts = rows_of(job).values(), status(Corpus(job.corpus))
+    assert counts["rows"] == len(rows)
+    assert counts["turns"] == sum(len(row.turns) for row in rows)
+    assert counts["decisions"] == Counter(row.decision for row in rows)
+    assert counts["reasons"] == Counter(reason.split(":")[0] for row in rows for reason in row.reasons)
+    assert counts["gates"] == Counter(line.gate for row in rows for line in row.extracted)
+    assert counts["models"] == Counter(model for row in rows for record in row.stages for model in record.models)
+    assert counts["dead_letters"] == {"converse/turn_empty": len(letters_of(job))}
+    assert counts["bad_seeds"] == {"empty": 1}
+    scored = [row.consistency.coverage for row in rows if row.consistency is not None]
+    assert counts["coverage"] == pytest.approx(sum(scored) / len(scored))
+    json.dumps(counts)
+
+
+def test_without_a_corpus_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="no corpus here yet"):
+        status(Corpus(str(tmp_path)))
