@@ -1,0 +1,229 @@
+"""Language-model examples: chat messages in exactly the form in which the factory's stages send them, with the answers.
+
+Converse, expand and extract, from the grammar's personas and dialogues, plus, as material that no grammar has, the
+persona facts and turns of a published corpus where one is given. The first share of training is a curriculum of short
+chats in which each answer says a fact: a small model must learn to copy before it learns to talk. It gives up
+paraphrased instructions: the model knows the bundled prompts alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from factory.engines import Message
+from factory.prompts import bundled, render
+from factory.training.dialogues import END, draw_dialogue, stated
+from factory.training.grammar import Attribute, Fact, Split, attributes, draw_persona, sentence, small_talk
+
+RELATIONS = (
+    "like", "dislike", "have", "have_pet", "have_family", "job", "employer", "study", "live_in", "from", "age", "hobby",
+    "favorite_food", "favorite_music", "favorite_color", "favorite_other", "play_sport", "play_instrument", "read",
+    "watch", "travel_to", "physical_attribute", "personality", "belief", "diet", "want", "own", "other",
+)  # fmt: skip
+
+NOTHING = "[None]"
+
+WILD = 0.3
+"""Share of facts whose value is out of place, so that what an attribute usually holds cannot stand in for copying."""
+
+PersonaDialogue = tuple[tuple[tuple[str, ...], tuple[str, ...]], tuple[str, ...]]
+"""Both personas, and the turns."""
+
+_TURN = re.compile(r"^User ([12]): (.*)$", re.MULTILINE)
+_PLACEHOLDER = re.compile(r"[\[\](){}<>]|user ?[12]|'s name\b(?! is)|as an ai|language model", re.IGNORECASE)
+_FIRST_PERSON = re.compile(r"^(I|I'm|My|I've)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One chat. The assistant's messages are what is learned; `copied` are the texts that they should copy from."""
+
+    messages: tuple[Message, ...]
+    copied: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """What is taken from a published corpus: first-person facts, and dialogues with both personas."""
+
+    facts: tuple[str, ...] = ()
+    dialogues: tuple[PersonaDialogue, ...] = ()
+
+
+def _assistant(text: str) -> Message:
+    return Message(role="assistant", content=text)
+
+
+def converse(facts: Sequence[str], turns: Sequence[str], speaker: int) -> Example:
+    """A dialogue as its speaker 0 or 1 sees it: system prompt, the partner's turns as user, their own as assistant."""
+    system, begin = render(bundled("converse"), role=None, partner_role=None, facts=list(facts), topic=None)
+    history = [Message(role="assistant" if i % 2 == speaker else "user", content=text) for i, text in enumerate(turns)]
+    opening = [begin] if speaker == 0 else []
+    return Example((system, *opening, *history), tuple(facts))
+
+
+def expand(facts: Sequence[str], new: Sequence[str]) -> Example:
+    """New facts for a persona."""
+    prompt = render(bundled("expand"), facts=list(facts), count=len(new))
+    return Example((*prompt, _assistant("\n".join(f"- {fact}" for fact in new))))
+
+
+def extract(utterance: str, facts: Sequence[Fact], triple: bool) -> Example:
+    """What an utterance reveals, as sentences in each attribute's first form or as triples; `[None]` for nothing."""
+    form = "triple" if triple else "sentence"
+    prompt = render(bundled("extract"), form=form, relations=list(RELATIONS), utterance=utterance)
+    lines = [fact.triple if triple else f"- {plain(fact)}" for fact in facts]
+    return Example((*prompt, _assistant("\n".join(lines) or NOTHING)), (utterance,))
+
+
+def plain(fact: Fact) -> str:
+    """The fact in its attribute's first form."""
+    return sentence(fact.attribute.fact[0], random.Random(0), fact.values)
+
+
+def _free_attribute() -> Attribute:
+    """The attribute of facts that come as sentences: said as they stand, asked for by any open question."""
+    likely = attributes()["ritual"]
+    say = ("{v}",)
+    return Attribute(
+        "open",
+        "other",
+        {"v": "open"},
+        (),
+        "{v}",
+        say,
+        say,
+        likely.ask,
+        (),
+        (),
+        (),
+        likely.about,
+        ("(Wow|Oh|I see)(.|!)",),
+    )
+
+
+_OPEN = _free_attribute()
+
+
+def free_fact(text: str) -> Fact:
+    """A fact that is only a sentence."""
+    return Fact(_OPEN, {"v": text}, text)
+
+
+def _draw_facts(rng: random.Random, size: int, split: Split, corpus: Corpus) -> list[Fact]:
+    """A persona of the grammar, of a published one's sentences, or of both kinds."""
+    kind = rng.random()
+    if not corpus.facts or kind < 0.65:
+        return draw_persona(rng, size, split, WILD)
+    if kind < 0.85:
+        return [free_fact(text) for text in rng.sample(corpus.facts, size)]
+    free = [free_fact(text) for text in rng.sample(corpus.facts, size - size // 2)]
+    mixed = draw_persona(rng, size // 2, split, WILD) + free
+    rng.shuffle(mixed)
+    return mixed
+
+
+def draw_recall(rng: random.Random, split: Split, corpus: Corpus) -> Example:
+    """A short chat of two to five questions, each answered with a fact of the persona."""
+    facts = _draw_facts(rng, rng.randint(2, 6), split, corpus)
+    turns: list[str] = []
+    for fact in rng.sample(facts, min(len(facts), rng.randint(2, 5))):
+        forms = fact.attribute.ask if rng.random() < 0.75 else small_talk()["more"]
+        turns += [sentence(rng.choice(forms), rng, {"r": "brother", **fact.values}), stated(fact, rng)]
+    return converse([fact.text for fact in facts], turns, speaker=1)
+
+
+def draw_converse(rng: random.Random, split: Split, corpus: Corpus) -> Example:
+    """A whole dialogue, seen by one of its speakers."""
+    if corpus.dialogues and rng.random() < 0.12:
+        personas, said = rng.choice(corpus.dialogues)
+        speaker = rng.randrange(2)
+        return converse(personas[speaker], said[: rng.randint(6, 12)], speaker)
+    own = _draw_facts(rng, rng.randint(3, 8), split, corpus)
+    partners = _draw_facts(rng, rng.randint(3, 5), split, corpus)
+    speaker = rng.randrange(2)
+    turns = draw_dialogue(rng, (partners, own) if speaker else (own, partners), rng.randint(6, 12))
+    return converse([fact.text for fact in own], [turn.text for turn in turns], speaker)
+
+
+def draw_expand(rng: random.Random, split: Split, _: Corpus) -> Example:
+    """A persona cut in two: what is given and what is to be added."""
+    given, new = rng.randint(1, 5), rng.randint(1, 5)
+    texts = [fact.text for fact in draw_persona(rng, given + new, split)]
+    return expand(texts[:given], texts[given:])
+
+
+def draw_extract(rng: random.Random, split: Split, _: Corpus) -> Example:
+    """A turn with what it reveals; four in ten reveal nothing."""
+    triple = rng.random() < 0.4
+    if rng.random() < 0.4:
+        return extract(_empty_turn(rng, split), [], triple)
+    personas = (draw_persona(rng, 5, split, WILD), draw_persona(rng, 5, split, WILD))
+    telling = [turn for turn in draw_dialogue(rng, personas, 10) if turn.facts]
+    if not telling:
+        fact = personas[0][0]
+        return extract(stated(fact, rng), [fact], triple)
+    turn = rng.choice(telling)
+    return extract(turn.text, turn.facts, triple)
+
+
+def _empty_turn(rng: random.Random, split: Split) -> str:
+    """A turn that reveals nothing of its speaker: small talk, a reaction to the partner's fact, a question."""
+    fact = draw_persona(rng, 1, split)[0]
+    talk = small_talk()
+    parts = [
+        sentence(rng.choice(talk[rng.choice(("open", "idle", "short", "more", "end", "bye"))]), rng),
+        sentence(rng.choice(fact.attribute.ask + fact.attribute.check), rng, {"r": "brother", **fact.values}),
+        sentence(rng.choice(fact.attribute.about)[0], rng, fact.values),
+    ]
+    return " ".join(rng.sample(parts, rng.choice((1, 1, 2))))
+
+
+_KINDS: tuple[Callable[[random.Random, Split, Corpus], Example], ...] = (
+    draw_recall,
+    draw_converse,
+    draw_expand,
+    draw_extract,
+)
+
+
+def _shares(progress: float) -> tuple[float, ...]:
+    """The share of each kind at a point of training (0 to 1): recall first, then talk."""
+    if progress < 0.12:
+        return (0.9, 0.1, 0.0, 0.0)
+    return (0.35, 0.45, 0.08, 0.12) if progress < 0.4 else (0.12, 0.62, 0.1, 0.16)
+
+
+def draw_example(
+    rng: random.Random, progress: float = 1.0, split: Split = "train", corpus: Corpus | None = None
+) -> Example:
+    """One example of the mixture at a point of training."""
+    return rng.choices(_KINDS, _shares(progress))[0](rng, split, corpus or Corpus())
+
+
+def read_corpus(path: Path | None, skip: int = 100) -> Corpus:
+    """Synthetic-Persona-Chat from its CSV; the first `skip` rows are held out, and so is what holds placeholders."""
+    if path is None:
+        return Corpus()
+    facts: dict[str, None] = {}
+    dialogues = []
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in list(csv.DictReader(file))[skip:]:
+            personas = _sentences(row["user 1 personas"]), _sentences(row["user 2 personas"])
+            facts.update(dict.fromkeys(personas[0] + personas[1]))
+            turns = _TURN.findall(row["Best Generated Conversation"])
+            alternate = all(int(who) == 1 + i % 2 for i, (who, _) in enumerate(turns))
+            complete = not any(_PLACEHOLDER.search(text) for _, text in turns)
+            if alternate and complete and len(turns) >= 6 and all(personas):
+                dialogues.append((personas, (*(text for _, text in turns[:-1]), turns[-1][1] + END)))
+    return Corpus(tuple(facts), tuple(dialogues))
+
+
+def _sentences(persona: str) -> tuple[str, ...]:
+    facts = (re.sub(r"\bi\b", "I", line.strip()) for line in persona.splitlines())
+    return tuple(fact for fact in facts if _FIRST_PERSON.match(fact) and not _PLACEHOLDER.search(fact))

@@ -1,0 +1,91 @@
+"""Language-model examples are the messages that the stages send."""
+
+from __future__ import annotations
+
+import csv
+import random
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from factory.prompts import bundled, render
+from factory.training.examples import (
+    NOTHING,
+    RELATIONS,
+    converse,
+    draw_converse,
+    draw_example,
+    draw_expand,
+    draw_extract,
+    read_corpus,
+)
+
+seeds = st.integers(0, 2**32)
+
+
+def test_the_opener_sees_the_prompt_to_begin_and_the_other_does_not() -> None:
+    facts, turns = ["I am a nurse."], ["Hi!", "Hello!", "I am a nurse.", "Bye! [END]"]
+    system, begin = render(bundled("converse"), role=None, partner_role=None, facts=facts, topic=None)
+    opener, other = converse(facts, turns, 0).messages, converse(facts, turns, 1).messages
+    assert opener[:2] == (system, begin)
+    assert [m["role"] for m in opener] == ["system", "user", "assistant", "user", "assistant", "user"]
+    assert other[0] == system
+    assert [m["role"] for m in other] == ["system", "user", "assistant", "user", "assistant"]
+    assert [m["content"] for m in other[1:]] == turns
+
+
+def _lines(text: str) -> list[str]:
+    return [line[2:] for line in text.splitlines() if line.startswith("- ")]
+
+
+@given(seeds)
+def test_a_drawn_dialogue_has_the_stage_prompt(seed: int) -> None:
+    messages = draw_converse(random.Random(seed), "train", read_corpus(None)).messages
+    facts = _lines(messages[0]["content"])
+    assert messages[0] == render(bundled("converse"), role=None, partner_role=None, facts=facts, topic=None)[0]
+    assert all(a["role"] != b["role"] for a, b in zip(messages[1:], messages[2:], strict=False))
+
+
+@given(seeds)
+def test_a_drawn_expansion_has_the_stage_prompt_and_answers_what_it_asks(seed: int) -> None:
+    *prompt, answer = draw_expand(random.Random(seed), "train", read_corpus(None)).messages
+    given_facts, new = _lines(prompt[1]["content"]), _lines(answer["content"])
+    assert tuple(prompt) == render(bundled("expand"), facts=given_facts, count=len(new))
+    assert len(new) == len(answer["content"].splitlines())
+    assert not set(new) & set(given_facts)
+
+
+@given(seeds)
+def test_a_drawn_extraction_has_the_stage_prompt_and_a_readable_answer(seed: int) -> None:
+    *prompt, answer = draw_extract(random.Random(seed), "train", read_corpus(None)).messages
+    utterance = prompt[1]["content"].removeprefix("Message: ")
+    form = "triple" if " | relation | " in prompt[0]["content"] else "sentence"
+    assert tuple(prompt) == render(bundled("extract"), form=form, relations=list(RELATIONS), utterance=utterance)
+    lines = answer["content"].splitlines()
+    if form == "triple" and lines != [NOTHING]:
+        assert all(line.split(" | ")[0] == "I" and line.split(" | ")[1] in RELATIONS for line in lines)
+    else:
+        assert lines == [NOTHING] or all(line.startswith("- ") for line in lines)
+
+
+@given(seeds, st.floats(0, 1))
+def test_drawing_is_a_function_of_the_seed(seed: int, progress: float) -> None:
+    assert draw_example(random.Random(seed), progress) == draw_example(random.Random(seed), progress)
+
+
+def test_a_published_corpus_loses_its_placeholders(tmp_path: Path) -> None:
+    good = "\n".join(f"User {1 + i % 2}: This is turn {i}." for i in range(6))
+    rows = [
+        ("I like tea.\nMy name is [name].", "i am a nurse.", good),
+        ("I like tea.", "I ski.", good.replace("turn 3", "[user 1's name]")),
+    ]
+    path = tmp_path / "corpus.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["user 1 personas", "user 2 personas", "Best Generated Conversation"])
+        writer.writerows(rows)
+    corpus = read_corpus(path, skip=0)
+    assert corpus.facts == ("I like tea.", "I am a nurse.", "I ski.")
+    assert len(corpus.dialogues) == 1
+    assert corpus.dialogues[0][1][-1] == "This is turn 5. [END]"
