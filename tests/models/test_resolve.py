@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from factory.models import resolve, revision_of
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "model"
+    root.mkdir()
+    (root / "config.json").write_text('{"layers": 2}')
+    (root / "model.safetensors").write_bytes(bytes(1000))
+    return root
+
+
+def copy_of(folder: Path, name: str) -> Path:
+    return Path(shutil.copytree(folder, folder.with_name(name)))
+
+
+def test_bundled_names_are_folders_with_weights() -> None:
+    for name in ("persona-lm", "nli-small", "minilm"):
+        assert (Path(resolve(name)) / "config.json").is_file()
+        assert (Path(resolve(name)) / "model.safetensors").is_file()
+
+
+def test_directories_and_hub_ids_stay_themselves(tmp_path: Path) -> None:
+    assert resolve(str(tmp_path)) == str(tmp_path)
+    assert resolve("org/model") == "org/model"
+
+
+def test_a_hub_model_is_its_revision() -> None:
+    assert revision_of("org/model", "abc123") == "abc123"
+    assert revision_of("org/model", None) == "main"
+
+
+def test_a_folder_is_its_content_wherever_it_lies(folder: Path) -> None:
+    assert revision_of(str(folder), None) == revision_of(str(copy_of(folder, "moved")), "ignored")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_one_changed_byte_is_another_model(folder: Path, name: str) -> None:
+    changed = copy_of(folder, "changed")
+    content = bytearray((changed / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (changed / name).write_bytes(content)
+    assert revision_of(str(folder), None) != revision_of(str(changed), None)
+
+
+def test_a_renamed_file_is_another_model(folder: Path) -> None:
+    changed = copy_of(folder, "changed")
+    (changed / "config.json").rename(changed / "generation_config.json")
+    assert revision_of(str(folder), None) != revision_of(str(changed), None)
+
+
+def test_model_card_and_hidden_files_do_not_count(folder: Path) -> None:
+    described = copy_of(folder, "described")
+    (described / "README.md").write_text("A model.")
+    (described / ".git").mkdir()
+    (described / ".git" / "HEAD").write_text("ref")
+    assert revision_of(str(folder), None) == revision_of(str(described), None)
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_large_file_is_sampled_at_both_ends(folder: Path, place: int) -> None:
+    with (folder / "model.safetensors").open("wb") as file:
+        file.truncate(80 * MIB)
+    changed = copy_of(folder, f"changed{place}")
+    with (changed / "model.safetensors").open("r+b") as file:
+        file.seek(place, 2 if place < 0 else 0)
+        file.write(b"\1")
+    assert revision_of(str(folder), None) != revision_of(str(changed), None)
