@@ -57,6 +57,13 @@ class ConverseParams(BaseModel):
         le=1,
         description="A candidate that takes more of its words from the turn it answers is set aside (ours).",
     )
+    relevance: float = Field(
+        0.3,
+        ge=-1,
+        le=1,
+        description="Least embedding cosine of a candidate and a fact that NLI scores; less counts as neutral. The "
+        "value is that of stages.verify.relevance.",
+    )
     contradiction: float = Field(
         0.5,
         ge=0,
@@ -89,8 +96,8 @@ class Converse:
 
     @property
     def needs(self) -> frozenset[Role]:
-        """The dialogue model, and NLI where there are candidates to choose from."""
-        return frozenset({"dialogue", "nli"}) if self.params.candidates > 1 else frozenset({"dialogue"})
+        """The dialogue model, and the two scorers where there are candidates to choose from."""
+        return frozenset({"dialogue", "nli", "embedding"}) if self.params.candidates > 1 else frozenset({"dialogue"})
 
     @staticmethod
     def clear(row: Row) -> None:
@@ -164,6 +171,7 @@ class Converse:
             kit,
             keep=self.params.keep,
             max_copy=self.params.max_copy,
+            relevance=self.params.relevance,
             contradiction=self.params.contradiction,
         )
         return [candidate.chosen for candidate in turn.candidates].index(True)

@@ -3,7 +3,8 @@
 SimOAP samples 2,000 candidates, keeps the 100 nearest to the query by TF-IDF and of those takes the one that the
 persona entails most. We follow it with tens of candidates, and add three bounds that it lacks: TF-IDF rewards a
 candidate that parrots the query, and entailment one that says the same fact in every turn, so copies and repetitions
-are set aside, and so are candidates that contradict the persona, while there are others.
+are set aside, and so are candidates that contradict the persona, while there are others. As in `verify`, embeddings
+choose the facts that a candidate is scored against.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ async def choose(
     *,
     keep: float,
     max_copy: float,
+    relevance: float,
     contradiction: float,
 ) -> list[Candidate]:
     """The texts as candidates, exactly one of them chosen. `history` is the earlier turns, of which they answer the
     last (without any, coherence is not scored), `facts` the speaker's own; `entailment` and `contradiction` are the
-    highest over the facts, and only the candidates that coherence kept have them. Every text holds a word."""
+    highest over the facts of embedding cosine `relevance` or more (0 without any), and only the candidates that
+    coherence kept have them. Every text holds a word."""
     candidates = [Candidate(text, chosen=False) for text in texts]
     kept = candidates
     if history:
@@ -47,10 +50,13 @@ async def choose(
         fresh = [index for index in original if said.isdisjoint(sentences(texts[index]))] or original
         kept = [candidates[index] for index in fresh[: math.ceil(keep * len(fresh))]]
 
-    scores = await kit.nli.score([(fact, candidate.text) for candidate in kept for fact in facts])
+    vectors = await kit.embedder.encode([*facts, *(candidate.text for candidate in kept)])
+    cosines = vectors[len(facts) :] @ vectors[: len(facts)].T
+    near = [(one, fact) for one in range(len(kept)) for fact in range(len(facts)) if cosines[one, fact] >= relevance]
+    scores = await kit.nli.score([(facts[fact], kept[one].text) for one, fact in near])
     ranks = []
-    for index, candidate in enumerate(kept):
-        own = scores[index * len(facts) : (index + 1) * len(facts)]
+    for one, candidate in enumerate(kept):
+        own = [score for (other, _), score in zip(near, scores, strict=True) if other == one]
         candidate.entailment = entailed = max((score.entailment for score in own), default=0.0)
         candidate.contradiction = contradicted = max((score.contradiction for score in own), default=0.0)
         ranks.append((True, entailed) if contradicted <= contradiction else (False, -contradicted))

@@ -150,7 +150,7 @@ def test_of_several_candidates_one_is_said_and_the_sound_ones_are_kept(kit_of):
 
 def test_needs_follow_the_candidates():
     assert converse().needs == {"dialogue"}
-    assert converse(candidates=2).needs == {"dialogue", "nli"}
+    assert converse(candidates=2).needs == {"dialogue", "nli", "embedding"}
 
 
 def test_running_again_is_running_once(kit_of):

@@ -13,9 +13,10 @@ QUERY = "What did you cook for dinner last night?"
 
 @pytest.fixture
 def chosen(kit_of):
-    def choose_one(texts, query, facts, keep=1.0, max_copy=0.8, before=()):
+    def choose_one(texts, query, facts, keep=1.0, max_copy=0.8, relevance=-1.0, before=()):
         history = [*before, query] if query else []
-        found = asyncio.run(choose(texts, history, facts, kit_of(), keep=keep, max_copy=max_copy, contradiction=0.5))
+        limits = {"keep": keep, "max_copy": max_copy, "relevance": relevance, "contradiction": 0.5}
+        found = asyncio.run(choose(texts, history, facts, kit_of(), **limits))
         (only,) = [candidate.text for candidate in found if candidate.chosen]
         return only, {candidate.text: candidate for candidate in found}
 
@@ -45,6 +46,16 @@ def test_only_the_coherent_share_reaches_nli(chosen):
     assert only in kept
     assert [text for text in texts if found[text].entailment is not None] == [text for text in texts if text in kept]
     assert "I have a dog." not in kept
+
+
+def test_a_fact_that_a_candidate_is_not_about_is_not_scored(chosen):
+    facts = ["I own a dog.", "I work as a nurse.", "I like tea."]
+    texts = ["My dog barks a lot.", "I drink a cup of tea.", "Blue is fine."]
+    every, found = chosen(texts, QUERY, facts, relevance=0.3)
+    assert found["Blue is fine."].entailment == found["Blue is fine."].contradiction == 0
+    assert all(found[text].entailment > 0 for text in texts[:2])
+    assert chosen(texts, QUERY, facts)[0] == every, "what is left out would not have been chosen"
+    assert chosen(texts, QUERY, facts)[1]["Blue is fine."].entailment > 0
 
 
 def test_a_copy_of_the_query_is_set_aside_however_coherent(chosen):
