@@ -13,7 +13,7 @@ from factory import display
 from factory.corpus import Corpus, CorpusError
 from factory.explain import explain as explain_row
 from factory.explain import find_row
-from factory.jobfile import JobError, load_job
+from factory.jobfile import load_job
 from factory.plan import Plan
 from factory.pool import RunError
 from factory.run import run as run_job
@@ -21,6 +21,7 @@ from factory.seeds import SourceError
 from factory.status import status as corpus_status
 from factory.storage import StorageError
 from factory.wanted import PlanError
+from factory.yamlfile import YamlError
 
 app = typer.Typer(
     help="Persona seeds in, a consistent dialogue corpus out.",
@@ -130,7 +131,7 @@ def main() -> None:
     """Run the command; errors that are a person's to mend are printed as such, without a traceback."""
     try:
         app()
-    except (JobError, SourceError, PlanError, RunError, CorpusError, StorageError) as error:
+    except (YamlError, SourceError, PlanError, RunError, CorpusError, StorageError) as error:
         display.fail(str(error))
         raise SystemExit(1) from error
     except KeyboardInterrupt:

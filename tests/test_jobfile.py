@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.job import Job
-from factory.jobfile import JobError, load_job
+from factory.jobfile import load_job
+from factory.yamlfile import YamlError
 
 GOOD = """\
 corpus: out/c
@@ -44,7 +45,7 @@ def write(folder: Path, text: str | bytes) -> Path:
 
 def complaint(path: Path, *overrides: str) -> str:
     """What is said of a job file, with `FILE` for its path."""
-    with pytest.raises(JobError) as caught:
+    with pytest.raises(YamlError) as caught:
         load_job(path, overrides)
     return str(caught.value).replace(str(path), "FILE")
 
@@ -87,11 +88,11 @@ MISTAKES = [
     (changed("    format: csv\n", "    format: csv\n    path: c.csv\n"), ["line 6: seeds.1.path is given twice (line 4)"]),
     (GOOD + "corpus: out/d\n", ["FILE, line 15: corpus is given twice (line 1)"]),
     (changed("    turns: 6", "\tturns: 6"), ["FILE, line 10: not valid YAML: ", "'\\t'"]),
-    ("- corpus\n- seeds\n", ["FILE: a job file is a mapping with the fields corpus, seeds, pairing, models"]),
-    ("", ["FILE: a job file is a mapping with the fields corpus"]),
-    ("# nothing\n", ["FILE: a job file is a mapping"]),
+    ("- corpus\n- seeds\n", ["FILE: the file is a mapping with the fields corpus, seeds, pairing, models"]),
+    ("", ["FILE: the file is a mapping with the fields corpus"]),
+    ("# nothing\n", ["FILE: the file is a mapping"]),
     (b"\x00\x01\x02", ["FILE: not valid YAML: ", "#x0000"]),
-    (b"\x89PNG\r\n", ["FILE: not UTF-8 text (byte 0); save the job file as UTF-8"]),
+    (b"\x89PNG\r\n", ["FILE: not UTF-8 text (byte 0); save the file as UTF-8"]),
     (GOOD.encode("utf-16"), ["FILE: not UTF-8 text (byte 0)"]),
     (GOOD + BOMB, ["FILE, line 15: unknown field a", "line 39: unknown field y"]),
     (GOOD + "x: &x [*x]\n", ["FILE, line 15: unknown field x"]),
@@ -196,5 +197,5 @@ def test_a_garbled_job_is_a_job_or_a_job_error(tmp_path_factory: pytest.TempPath
     column = data.draw(st.integers(0, len(lines[place])))
     lines[place] = lines[place][:column] + junk + lines[place][column:]
     path = write(tmp_path_factory.mktemp("garbled"), "".join(lines).encode("utf-8", "replace"))
-    with contextlib.suppress(JobError):
+    with contextlib.suppress(YamlError):
         load_job(path)
