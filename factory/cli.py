@@ -10,18 +10,23 @@ import typer
 from pydantic_core import to_jsonable_python
 
 from factory import display
+from factory.calibrate import CalibrationError, draw
+from factory.calibrate import calibrate as calibrate_model
 from factory.corpus import Corpus, CorpusError
 from factory.explain import explain as explain_row
 from factory.explain import find_row
 from factory.jobfile import load_job
+from factory.labelled import PairFile, read_pairs
+from factory.nli import NliModel, ScorerStartError
 from factory.plan import Plan
 from factory.pool import RunError
 from factory.run import run as run_job
 from factory.seeds import SourceError
 from factory.status import status as corpus_status
 from factory.storage import StorageError
+from factory.training import TrainingError
 from factory.wanted import PlanError
-from factory.yamlfile import YamlError
+from factory.yamlfile import YamlError, load_yaml
 
 app = typer.Typer(
     help="Persona seeds in, a consistent dialogue corpus out.",
@@ -123,15 +128,81 @@ def explain(
         display.show_explanation(explanation, found)
 
 
+_Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="What to train, on what, and how: a short YAML.")]
+_To = Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the model goes.")]
+
+
+@app.command()
+def train_lm(config: _Config, to: _To, overrides: _Set = None, as_json: _Json = False) -> None:
+    """Train a causal language model on a corpus. The same command goes on with a training that was killed."""
+    from factory.training.lm import LmConfig, train_lm
+
+    result = train_lm(load_yaml(config, LmConfig, overrides or ())[0], to)
+    if as_json:
+        _print_json(to_jsonable_python(result))
+    else:
+        display.show_training(result)
+
+
+@app.command()
+def train_nli(config: _Config, to: _To, overrides: _Set = None, as_json: _Json = False) -> None:
+    """Train an NLI classifier on labelled pairs. The same command goes on with a training that was killed."""
+    from factory.training.nli import NliConfig, train_nli
+
+    result = train_nli(load_yaml(config, NliConfig, overrides or ())[0], to)
+    if as_json:
+        _print_json(to_jsonable_python(result))
+    else:
+        display.show_training(result)
+
+
+@app.command()
+def calibrate(  # noqa: PLR0917 -- typer reads the options off the signature
+    pairs: Annotated[list[str], typer.Argument(metavar="PAIRS...", help="Files of labelled pairs: paths or URIs.")],
+    model: Annotated[str, typer.Option(help="NLI model: bundled, a folder or a Hugging Face id.")] = "nli-small",
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hugging Face model.")] = None,
+    premise: Annotated[str, typer.Option(help="Column of the premise.")] = "premise",
+    hypothesis: Annotated[str, typer.Option(help="Column of the hypothesis.")] = "hypothesis",
+    label: Annotated[str, typer.Option(help="Column of the label: entailment, neutral, contradiction.")] = "label",
+    max_rejected: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of consistent pairs that may be rejected.")
+    ] = 0.01,
+    max_flagged: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of consistent pairs that may be flagged.")
+    ] = 0.025,
+    picture: Annotated[Path, typer.Option(help="Where the curves are drawn.")] = Path("calibration.png"),
+    as_json: _Json = False,
+) -> None:
+    """Find an NLI model's contradiction thresholds on labelled pairs, and what they cost and catch."""
+    files = [PairFile(path=path, premise=premise, hypothesis=hypothesis, label=label) for path in pairs]
+    found = read_pairs(files)
+    with display.counting("pairs", len(found.pairs)) as report:
+        result = calibrate_model(
+            found.pairs, NliModel(name=model, revision=revision),
+            max_rejected=max_rejected, max_flagged=max_flagged, report=report,
+        )  # fmt: skip
+    draw(result, picture)
+    if as_json:
+        _print_json({**to_jsonable_python(result), "left_out": found.left_out, "picture": str(picture)})
+    else:
+        display.show_calibration(result, found.left_out, picture)
+
+
 def _print_json(value: dict[str, Any]) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+_MENDABLE = (
+    YamlError, SourceError, PlanError, RunError, CorpusError, StorageError, ScorerStartError, CalibrationError,
+    TrainingError,
+)  # fmt: skip
 
 
 def main() -> None:
     """Run the command; errors that are a person's to mend are printed as such, without a traceback."""
     try:
         app()
-    except (YamlError, SourceError, PlanError, RunError, CorpusError, StorageError) as error:
+    except _MENDABLE as error:
         display.fail(str(error))
         raise SystemExit(1) from error
     except KeyboardInterrupt:

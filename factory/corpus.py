@@ -9,6 +9,7 @@ job live beside the table in folders that readers of Delta ignore. Gives up: cha
 from __future__ import annotations
 
 import json
+import random
 import re
 import time
 import uuid
@@ -83,10 +84,10 @@ class Table:
         self.storage = Storage(root)
         self._snapshot: DeltaTable | None = None
 
-    def shards(self) -> list[Shard]:
-        """The committed shards, as of now. What `commit` later writes is checked against this moment."""
+    def shards(self, version: int | None = None) -> list[Shard]:
+        """The committed shards, now or at a version. What `commit` later writes is checked against this moment."""
         try:
-            self._snapshot = DeltaTable(self.root)
+            self._snapshot = DeltaTable(self.root, version=version)
         except TableNotFoundError:
             self._snapshot = None
             return []
@@ -160,12 +161,21 @@ class Corpus:
         self.table = Table(root, ROW_SCHEMA)
         self.dead = Table(f"{root.rstrip('/')}/_dead_letters", DEAD_LETTER_SCHEMA)
 
-    def rows(self, row_id_prefix: str = "") -> Iterator[Row]:
-        """The committed rows, shard by shard; with at least 8 digits of a row id, only its bucket is read."""
-        for shard in self.table.shards():
+    def rows(
+        self, row_id_prefix: str = "", *, version: int | None = None, order: random.Random | None = None
+    ) -> Iterator[Row]:
+        """The committed rows, shard by shard; with at least 8 digits of a row id, only its bucket is read. `version`
+        is the newest without it; `order` shuffles the shards, and the rows of each."""
+        shards = self.table.shards(version)
+        if order is not None:
+            order.shuffle(shards)
+        for shard in shards:
             if _DIGITS.match(row_id_prefix) and bucket_of(row_id_prefix, shard.buckets) != shard.bucket:
                 continue
-            for row in rows_from_table(self.table.read(shard)):
+            rows = rows_from_table(self.table.read(shard))
+            if order is not None:
+                order.shuffle(rows)
+            for row in rows:
                 if row.row_id.startswith(row_id_prefix):
                     yield row
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,9 +16,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from factory.calibrate import Calibration
 from factory.plan import Summary
 from factory.records import Row
 from factory.run import Progress, Result
+
+if TYPE_CHECKING:  # both import torch
+    from factory.training.lm import LmResult
+    from factory.training.nli import NliResult
 
 _LINE_EVERY_S = 10.0
 _COLOURS = {"accept": "green", "flag": "yellow", "reject": "red"}
@@ -71,7 +80,8 @@ def _note(progress: Progress) -> str:
         parts.append(f"{progress.tokens / progress.seconds:,.0f} tokens/s")
     if progress.failed:
         parts.append(f"{progress.failed} failed")
-    parts.append(f"{progress.workers} workers" if progress.workers else "starting workers")
+    workers = f"{progress.workers} worker{'s' * (progress.workers > 1)}"
+    parts.append(workers if progress.workers else "starting workers")
     if progress.stopping:
         parts.append("stopping: finishing what is under way (Ctrl-C again stops at once)")
     return ", ".join(parts)
@@ -82,6 +92,24 @@ def _left(progress: Progress) -> str:
     if not done:
         return ""
     return f", about {progress.seconds / done * (progress.planned - done):.0f} s left"
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how many of a total are done: a bar on a terminal, else a plain line every ten seconds."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    bars = Bars(*columns, console=err, transient=True)
+    task, last = bars.add_task(what, total=total), time.monotonic()
+
+    def report(done: int) -> None:
+        nonlocal last
+        bars.update(task, completed=done)
+        if not err.is_terminal and time.monotonic() - last >= _LINE_EVERY_S:
+            last = time.monotonic()
+            err.print(f"{done} of {total} {what}")
+
+    with bars if err.is_terminal else nullcontext():
+        yield report
 
 
 def show_plan(corpus: str, summary: Summary) -> None:
@@ -212,6 +240,42 @@ def show_explanation(explanation: dict[str, Any], row: Row) -> None:
             table.add_row(score.check, str(score.turn), *numbers, pair)
         out.print("\n[bold]scored pairs[/]", table)
     out.print(f"\ndecision: {row.decision or 'none'} {escape(', '.join(row.reasons))}")
+
+
+def show_calibration(calibration: Calibration, left_out: Mapping[str, int], picture: Path) -> None:
+    """Print the operating points, and the lines for the job file."""
+    consistent = calibration.pairs - calibration.contradictions
+    out.print(
+        f"{escape(calibration.model)} on {calibration.pairs} pairs, {calibration.contradictions} of them "
+        f"contradictions: accuracy {calibration.accuracy:.1%}"
+    )
+    if left_out:
+        out.print("left out: " + escape(", ".join(f"{count} {reason}" for reason, count in left_out.items())))
+    table = Table("P(contradiction) from", "precision", "recall", "false rejection", "", box=None, header_style="bold")
+    named = {"reject": calibration.reject, "flag": calibration.flag}
+    for point in calibration.points:
+        names = [name for name, chosen in named.items() if chosen == point]
+        if names or round(100 * point.threshold) % 10 == 0 or point is calibration.points[-1]:
+            precision = "" if point.precision is None else f"{point.precision:.1%}"
+            false = f"{point.false_rejection:.2%} (at most {point.false_rejection_most:.2%})"
+            table.add_row(f"{point.threshold:.2f}", precision, f"{point.recall:.1%}", false, ", ".join(names))
+    out.print(table)
+    out.print(f"false rejection: share of the {consistent} pairs that are no contradiction; at most: 95 % interval")
+    out.print("\nfor the job file:\n\nstages:\n  select:")
+    for name, chosen in named.items():
+        given = (
+            f"{name}_contradiction: {chosen.threshold:.2f}" if chosen else f"# no {name}_contradiction keeps the bound"
+        )
+        out.print(f"    {given}")
+    out.print(f"\nthe curves are in {escape(str(picture))}")
+
+
+def show_training(result: LmResult | NliResult) -> None:
+    """Print what a training came to."""
+    for name, value in asdict(result).items():
+        if value not in (None, {}):
+            text = f"{value:.3f}" if isinstance(value, float) else str(value)
+            out.print(f"[bold]{name.replace('_', ' '):<26}[/]{escape(text)}")
 
 
 def fail(message: str) -> None:

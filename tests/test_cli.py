@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def call(*arguments: str | Path, code: int = 0) -> str:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == code, result.output
-    return result.output
+    return result.stdout
 
 
 def test_plan_says_what_and_why(folder: Path) -> None:
@@ -67,6 +67,19 @@ def test_explain_leads_back_to_the_seed(folder: Path) -> None:
     assert all(fact in converse["prompts"][0]["messages"][0]["content"] for fact in facts)
 
 
+def test_calibrate_proposes_thresholds_and_draws_them(tmp_path: Path) -> None:
+    pairs, picture = tmp_path / "pairs.csv", tmp_path / "curves.png"
+    said = {"I own a dog.": "entailment", "I have no dog.": "contradiction", "It is late.": "neutral", "?": "-"}
+    pairs.write_text("fact,said,gold\n" + "".join(f"I have a dog.,{text},{label}\n" for text, label in said.items()))
+    columns = ["--premise", "fact", "--hypothesis", "said", "--label", "gold", "--picture", picture]
+    found = json.loads(call("calibrate", pairs, *columns, "--json"))
+    assert (found["pairs"], found["contradictions"], found["left_out"]) == (3, 1, {"no gold label": 1})
+    assert found["reject"]["recall"] == 1
+    assert picture.exists()
+    text = call("calibrate", pairs, *columns)
+    assert f"reject_contradiction: {found['reject']['threshold']:.2f}" in text
+
+
 def _rows(folder: Path) -> list[str]:
     from factory.corpus import Corpus
 
@@ -83,6 +96,10 @@ def _rows(folder: Path) -> list[str]:
         (["run", "{job}", "--set", "corpus={file}"], "personas.jsonl"),
         (["status", "{empty}"], "no corpus here"),
         (["show", "{empty}"], "no corpus here"),
+        (["calibrate", "{file}"], "0 of 0 pairs are contradictions"),
+        (["calibrate", "absent.csv"], "absent.csv"),
+        (["train-lm", "{job}", "--to", "{empty}/m"], "unknown field corpus"),
+        (["train-nli", "absent.yaml", "--to", "{empty}/m"], "absent.yaml"),
         (["explain", "{corpus}", "ffffffffffffffff"], "no row"),
     ],
 )

@@ -84,6 +84,18 @@ class ConverseParams(BaseModel):
         return self
 
 
+def side_of(template: str, row: Row, number: int, facts: Sequence[str]) -> tuple[Message, ...]:
+    """The prompt of turn `number` (from 0) for a speaker with these facts: its side of the dialogue before it. The
+    opener is always asked to start; for its partner the opening is the first message."""
+    speaker, partner = row.speakers[number % 2], row.speakers[(number + 1) % 2]
+    system, start = render(template, facts=facts, role=speaker.role, partner_role=partner.role, topic=row.topic)
+    history = (
+        Message(role="assistant" if turn.speaker == number % 2 else "user", content=turn.text)
+        for turn in row.turns[:number]
+    )
+    return (system, start, *history) if number % 2 == 0 else (system, *history)
+
+
 class Converse:
     """Fills the turns, and with them roles, topic and opening."""
 
@@ -125,21 +137,8 @@ class Converse:
             ended = await self._turn(row, kit)
 
     def messages(self, row: Row, number: int) -> tuple[Message, ...]:
-        """The prompt of turn `number` (from 0): its speaker's side of the dialogue before it. The opener is always
-        asked to start; for its partner the opening is the first message."""
-        speaker, partner = row.speakers[number % 2], row.speakers[(number + 1) % 2]
-        system, start = render(
-            self.template,
-            facts=speaker.facts_of("seed", "expand"),
-            role=speaker.role,
-            partner_role=partner.role,
-            topic=row.topic,
-        )
-        history = (
-            Message(role="assistant" if turn.speaker == number % 2 else "user", content=turn.text)
-            for turn in row.turns[:number]
-        )
-        return (system, start, *history) if number % 2 == 0 else (system, *history)
+        """The prompt of turn `number` (from 0)."""
+        return side_of(self.template, row, number, row.speakers[number % 2].facts_of("seed", "expand"))
 
     async def _turn(self, row: Row, kit: Kit) -> bool:
         """Add the next turn; true if the speaker ends the dialogue, by [END] behind its turn or instead of one."""

@@ -7,6 +7,7 @@ up several devices.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -80,7 +81,7 @@ def train(
         if done % schedule.checkpoint_every == 0 or done == schedule.steps:
             _save(checkpoint, model, optimizers, done, losses)
             save()
-    draw_losses(losses, checkpoint.with_name("loss.png"))
+    draw_losses(list(enumerate(losses, 1)), checkpoint.with_name("loss.png"))
     return schedule.steps - start
 
 
@@ -98,17 +99,18 @@ def _save(
     fresh.replace(checkpoint)
 
 
-def draw_losses(losses: Sequence[float], path: Path) -> None:
-    """The loss curve as a picture: each step, and the mean of the last fifty."""
+def draw_losses(points: Sequence[tuple[int, float]], path: Path) -> None:
+    """The loss curve as a picture, from (step, loss): each point, and the mean of the last twenty."""
     import matplotlib
 
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    means = [sum(losses[max(0, i - 49) : i + 1]) / min(50, i + 1) for i in range(len(losses))]
+    steps, losses = [step for step, _ in points], [loss for _, loss in points]
+    means = [sum(losses[max(0, i - 19) : i + 1]) / min(20, i + 1) for i in range(len(losses))]
     figure, axes = plt.subplots(figsize=(7, 4))
-    axes.plot(losses, linewidth=0.5, alpha=0.4, label="step")
-    axes.plot(means, label="mean of 50")
+    axes.plot(steps, losses, linewidth=0.5, alpha=0.4, label="loss")
+    axes.plot(steps, means, label="mean of 20 points")
     axes.set(xlabel="step", ylabel="loss")
     axes.legend()
     figure.savefig(path, dpi=100, bbox_inches="tight")
@@ -120,5 +122,5 @@ def replace_folder(files: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for file in sorted(files.iterdir()):
         fresh = target / f".{file.name}.new"
-        fresh.write_bytes(file.read_bytes())
+        shutil.copyfile(file, fresh)
         fresh.replace(target / file.name)

@@ -1,196 +1,197 @@
-"""Trains nli-small: a MiniLM encoder with a three-way head, on persona pairs of the grammar and permissive NLI data.
+"""`factory train-nli`: train any sequence classifier on NLI pairs, from labelled files or from a corpus's own scores.
 
-`python -m factory.training.nli CONFIG OUT`. Premise = persona fact or earlier turn, hypothesis = utterance. It is a
-filter for dialogues, so false contradictions weigh most: real turns of Synthetic-Persona-Chat beside a fact of their
-speaker with which they share no content word are added as neutrals. It gives up long texts (`max_tokens`).
+Premise = persona fact or earlier turn, hypothesis = utterance. A corpus gives the pairs that its NLI model was sure of,
+so that a small model can learn from a large one. The bundled nli-small is made by the same command, with persona pairs
+of the grammar (`factory.training.pairs`). Gives up: all pairs are held in memory.
 """
 
 from __future__ import annotations
 
-import copy
-import csv
-import importlib.util
 import random
-import re
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self
 
 import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, Field
-from transformers import AutoTokenizer, BertForSequenceClassification
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from factory.training.loop import Schedule, replace_folder, train
-from factory.training.pairs import LABELS, Label, Pair, draw_pair
-from factory.training.words import content
-
-Source = Literal["snli", "mnli", "counterfactual", "conjnli"]
-
-HELD = 500
-"""Pairs of each public source that are kept for its development figure."""
-
-_TURN = re.compile(r"^User ([12]): (.*)$", re.MULTILINE)
-_PLACEHOLDER = re.compile(r"[\[({]\s*(?:user|name|your|country|city)|user [12]", re.IGNORECASE)
+from factory.corpus import Corpus
+from factory.fingerprint import blake
+from factory.labelled import LABELS, Pair, PairFile, read_pairs
+from factory.models import resolve
+from factory.training import TrainingError
+from factory.training.loop import replace_folder
+from factory.training.neutrals import TalkPairs, talk_pairs
+from factory.training.pairs import draw_pair
+from factory.training.stream import Stream
+from factory.training.trainer import Steps, begin, fit
 
 
-class NliConfig(BaseModel):
-    """What nli-small is trained on and how."""
+class ScoredPairs(BaseModel):
+    """The scored pairs of a corpus, labelled by the model that scored them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: Path = Field(description="Folder with nli/ and dialogues/; relative to the working directory.")
-    encoder: str = Field(description="Importable package that carries the encoder in its folder `model`, or a folder.")
-    persona_pairs: int = Field(ge=0, description="Pairs drawn from the grammar.")
-    talk_pairs: int = Field(ge=0, description="Neutral pairs of real turns.")
-    public_pairs: dict[Source, int] = Field(
-        description="Pairs of each published source; what is held out is never among them."
+    corpus: str = Field(min_length=1, description="Where the corpus lives: a path or a URI.")
+    version: int | None = Field(None, ge=0, description="Its version; the newest without it.")
+    confidence: float = Field(0.9, ge=0.5, lt=1, description="Least probability of a label that is taken for true.")
+
+
+class NliConfig(BaseModel):
+    """What is trained, on which pairs, and how."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(min_length=1, description="Bundled model, local directory or Hugging Face model id.")
+    revision: str | None = Field(None, description="Branch, tag or commit of a Hugging Face model.")
+    trust_remote_code: bool = Field(False, description="Run Python code from the model's repository.")
+    files: tuple[PairFile, ...] = Field((), description="Files of labelled pairs.")
+    corpora: tuple[ScoredPairs, ...] = Field((), description="Corpora whose scored pairs are learned.")
+    grammar: int = Field(0, ge=0, description="Persona pairs drawn from the factory's own grammar.")
+    talk: TalkPairs | None = Field(None, description="Neutral pairs of Synthetic-Persona-Chat.")
+    held: float = Field(0.02, ge=0, lt=1, description="Share of the premises, by hash, kept for the accuracy.")
+    max_tokens: int = Field(128, ge=16, description="Longest pair, in tokens; longer ones are cut.")
+    head_learning_rate: float | None = Field(None, gt=0, description="Of a new head; as the rest without it.")
+    frozen_words: bool = Field(
+        False, description="Keep the word embeddings: a word that no pair holds stays among those that do."
     )
-    seed: int
-    batch: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    head_learning_rate: float = Field(gt=0)
-    max_tokens: int = Field(ge=16, le=512, description="Longest pair, in tokens; longer ones are cut.")
-    schedule: Schedule
-
-
-def public_pairs(data: Path, counterfactual: Literal["train", "dev"] = "train") -> dict[Source, list[Pair]]:
-    """The published pairs of each source, in file order; pairs without a gold label are left out."""
-    sources: dict[Source, list[tuple[str, str, tuple[str, str, str]]]] = {
-        "snli": [("snli_dev.csv", ",", ("premise", "hypothesis", "label"))],
-        "mnli": [("mnli_dev.csv", ",", ("premise", "hypothesis", "label"))],
-        "counterfactual": [
-            (f"counterfactual_nli_{counterfactual}.tsv", "\t", ("sentence1", "sentence2", "gold_label"))
-        ],
-        "conjnli": [("conjnli_train_15k.tsv", "\t", ("Premise", "Hypothesis", "Label"))],
-    }
-    return {
-        name: [pair for file in files for pair in _rows(data / "nli" / file[0], file[1], file[2], name)]
-        for name, files in sources.items()
-    }
-
-
-def _rows(path: Path, delimiter: str, columns: tuple[str, str, str], source: str) -> Iterator[Pair]:
-    premise, hypothesis, label = columns
-    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.DictReader(file, delimiter=delimiter, quoting=quoting):
-            if row[label] in LABELS:
-                yield Pair(row[premise], row[hypothesis], cast(Label, row[label]), source)
-
-
-def _stems(text: str) -> set[str]:
-    return {word[:5] for word in content(text)}
-
-
-def talk_pairs(data: Path) -> list[list[Pair]]:
-    """Neutral pairs of Synthetic-Persona-Chat, by dialogue: a fact and its speaker's turn or partner's question."""
-    dialogues = []
-    with (data / "dialogues" / "synthetic_persona_chat_valid.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            turns = [
-                (int(who), text)
-                for who, text in _TURN.findall(row["Best Generated Conversation"])
-                if not _PLACEHOLDER.search(text)
-            ]
-            found = []
-            for who in (1, 2):
-                for fact in row[f"user {who} personas"].splitlines():
-                    words = _stems(fact)
-                    for speaker, text in turns:
-                        if not words & _stems(text) and (speaker == who or text.endswith("?")):
-                            found.append(Pair(fact, text, "neutral", "talk"))
-            dialogues.append(found)
-    return dialogues
-
-
-def training_pairs(config: NliConfig) -> list[Pair]:
-    """All training pairs in training order."""
-    rng = random.Random(config.seed)
-    pairs = [draw_pair(rng) for _ in range(config.persona_pairs)]
-    talk = [pair for dialogue in talk_pairs(config.data)[100:] for pair in dialogue]
-    pairs += rng.sample(talk, min(config.talk_pairs, len(talk)))
-    for name, source in public_pairs(config.data).items():
-        rest = source if name == "counterfactual" else source[HELD:]
-        pairs += rng.sample(rest, min(len(rest), config.public_pairs.get(name, 0)))
-    rng.shuffle(pairs)
-    return pairs
-
-
-def _batches(pairs: list[Pair], tokenizer: Any, config: NliConfig) -> list[dict[str, torch.Tensor]]:
-    """Batches of like length, made once: each 64 batches' worth of pairs is sorted by length, cut and shuffled."""
-    rng = random.Random(config.seed)
-    block, batches = 64 * config.batch, []
-    for first in range(0, len(pairs), block):
-        part = sorted(pairs[first : first + block], key=lambda pair: len(pair.premise) + len(pair.hypothesis))
-        groups = [part[i : i + config.batch] for i in range(0, len(part), config.batch)]
-        rng.shuffle(groups)
-        for group in groups:
-            texts = [pair.premise for pair in group], [pair.hypothesis for pair in group]
-            batch = tokenizer(
-                *texts,
-                padding=True,
-                pad_to_multiple_of=8,
-                truncation=True,
-                max_length=config.max_tokens,
-                return_tensors="pt",
-            )
-            batches.append({**batch, "labels": torch.tensor([LABELS.index(pair.label) for pair in group])})
-    return batches
-
-
-def encoder_folder(name: str) -> Path:
-    """The folder of an encoder: inside an installed package, or a path."""
-    spec = importlib.util.find_spec(name) if "/" not in name else None
-    return Path(spec.origin).parent / "model" if spec and spec.origin else Path(name)
-
-
-def _optimizer(model: BertForSequenceClassification, config: NliConfig) -> torch.optim.Optimizer:
-    head = [p for name, p in model.named_parameters() if name.startswith("classifier")]
-    body = [p for name, p in model.named_parameters() if not name.startswith("classifier") and p.requires_grad]
-    groups = [{"params": body, "lr": config.learning_rate}, {"params": head, "lr": config.head_learning_rate}]
-    return torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
-
-
-def train_nli(config: NliConfig, output: Path, work: Path) -> int:
-    """Train to the configured steps, resuming from `work`; write the model folder. The steps done in this call."""
-    torch.manual_seed(config.seed)
-    folder = encoder_folder(config.encoder)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    names = dict(enumerate(LABELS))
-    model = BertForSequenceClassification.from_pretrained(
-        folder, num_labels=3, id2label=names, label2id={label: index for index, label in names.items()}
+    weights: Literal["float32", "float16", "bfloat16"] | None = Field(
+        None, description="Type the weights are saved in; the model's own without it."
     )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    # Frozen: a value that no training pair holds keeps its place among the values that do.
-    model.bert.embeddings.word_embeddings.requires_grad_(False)
-    model.to(device)  # type: ignore[arg-type]
-    batches = _batches(training_pairs(config), tokenizer, config)
+    seed: int = 0
+    training: Steps
 
-    def loss_of(step: int) -> torch.Tensor:
-        batch = {key: value.to(device) for key, value in batches[step % len(batches)].items()}
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            loss: torch.Tensor = model(**batch).loss
-        return loss
-
-    save = partial(_write, model, tokenizer, output)
-    return train(model, [_optimizer(model, config)], loss_of, config.schedule, checkpoint=work / "nli.pt", save=save)
+    @model_validator(mode="after")
+    def _some_pairs(self) -> Self:
+        if not (self.files or self.corpora or self.grammar or self.talk):
+            raise ValueError("name pairs to train on: files, corpora, grammar or talk")
+        return self
 
 
-def _write(model: BertForSequenceClassification, tokenizer: Any, output: Path) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        copy.deepcopy(model).half().save_pretrained(folder)  # type: ignore[no-untyped-call]
+@dataclass(frozen=True, slots=True)
+class NliResult:
+    """What a training came to; `accuracy` is on the held-out pairs, none where there are none."""
+
+    output: str
+    steps: int
+    pairs: int
+    left_out: dict[str, int]
+    accuracy: float | None
+
+
+def train_nli(config: NliConfig, output: Path) -> NliResult:
+    """Train to the configured steps and write the model folder. Beside it, `<output>.training` holds the checkpoints
+    that a killed training goes on from, and the loss curve. Raises TrainingError, SourceError and CorpusError."""
+    work = output.with_name(f"{output.name}.training")
+    begin(work, config)
+    trained, held, left_out = gather(config)
+    tokenizer, model, dtype = _load(config)
+    encode = partial(_encode, tokenizer, model.config.label2id, config.max_tokens)
+    stream = partial(
+        Stream[Pair], partial(_shuffled, trained), encode, _size, seed=config.seed, batch=config.training.batch
+    )
+    collate = partial(tokenizer.pad, return_tensors="pt", pad_to_multiple_of=8)
+    fit(model, stream, collate, config.training, seed=config.seed, work=work, groups=_groups(model, config))
+    accuracy = _accuracy(model, collate, [encode(pair) for pair in held])
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        model.to(dtype).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         replace_folder(Path(folder), output)
+    return NliResult(str(output), config.training.steps, len(trained), left_out, accuracy)
 
 
-def main(config: Path, output: Path, work: Path = Path("checkpoints/nli-small")) -> None:
-    """Train from a YAML file into a model folder; checkpoints go to `work`."""
-    train_nli(NliConfig.model_validate(yaml.safe_load(config.read_text(encoding="utf-8"))), output, work)
+def gather(config: NliConfig) -> tuple[list[Pair], list[Pair], dict[str, int]]:
+    """The pairs to train on, those held out, and how many rows of files were left out, by reason. Raises TrainingError
+    if there is nothing to train on."""
+    rng = random.Random(config.seed)
+    found = read_pairs(config.files)
+    pairs = [*found.pairs, *(pair for source in config.corpora for pair in scored_pairs(source))]
+    held = [is_held(pair, config.held) for pair in pairs]
+    trained = [pair for pair, out in zip(pairs, held, strict=True) if not out]
+    trained += [draw_pair(rng) for _ in range(config.grammar)]
+    if config.talk is not None:
+        trained += talk_pairs(config.talk, rng)
+    if not trained:
+        raise TrainingError(f"no pair to train on; rows left out: {dict(found.left_out) or 'none'}")
+    return trained, [pair for pair, out in zip(pairs, held, strict=True) if out], dict(found.left_out)
 
 
-if __name__ == "__main__":
-    main(*(Path(argument) for argument in sys.argv[1:]))
+def is_held(pair: Pair, share: float) -> bool:
+    """Whether a pair is held out: by its premise, so that no sentence of a held-out pair is a premise in training."""
+    return int(blake("held", pair.premise)[:8], 16) < share * 2**32
+
+
+def scored_pairs(source: ScoredPairs) -> Iterator[Pair]:
+    """Each pair that a corpus has scored with confidence, once."""
+    seen: set[tuple[str, str]] = set()
+    for row in Corpus(source.corpus).rows(version=source.version):
+        for score in row.scores:
+            probabilities = (score.entailment, score.neutral, score.contradiction)
+            pair = Pair(score.premise, score.hypothesis, LABELS[probabilities.index(max(probabilities))], source.corpus)
+            if max(probabilities) >= source.confidence and (pair.premise, pair.hypothesis) not in seen:
+                seen.add((pair.premise, pair.hypothesis))
+                yield pair
+
+
+def _shuffled(pairs: Sequence[Pair], order: random.Random) -> Iterable[Pair]:
+    return order.sample(pairs, len(pairs))
+
+
+def _size(pair: Pair) -> int:
+    return len(pair.premise) + len(pair.hypothesis)
+
+
+def _encode(tokenizer: Any, label2id: dict[str, int], longest: int, pair: Pair) -> dict[str, Any]:
+    encoded: dict[str, Any] = dict(tokenizer(pair.premise, pair.hypothesis, truncation=True, max_length=longest))
+    return {**encoded, "labels": {name.lower(): number for name, number in label2id.items()}[pair.label]}
+
+
+def _load(config: NliConfig) -> tuple[Any, Any, torch.dtype]:
+    """Tokenizer, model in float32 (mixed precision keeps full weights), and the type to save it in. A model that has
+    the three labels keeps its order; any other gets a new head."""
+    path = resolve(config.model)
+    options: dict[str, Any] = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
+    try:
+        known = AutoConfig.from_pretrained(path, **options)
+        if {label.lower() for label in known.label2id} != set(LABELS):
+            names = dict(enumerate(LABELS))
+            options |= {
+                "id2label": names,
+                "label2id": {label: number for number, label in names.items()},
+                "ignore_mismatched_sizes": True,
+            }
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=config.revision)
+        model = AutoModelForSequenceClassification.from_pretrained(path, dtype=torch.float32, **options)
+    except (ImportError, OSError, ValueError) as error:
+        raise TrainingError(f"model {config.model} cannot be loaded: {error}") from error
+    if config.frozen_words:
+        model.get_input_embeddings().requires_grad_(False)
+    return tokenizer, model, getattr(torch, config.weights) if config.weights else known.dtype or torch.float32
+
+
+def _groups(model: Any, config: NliConfig) -> list[dict[str, Any]]:
+    """The optimizer's parameter groups, where the head has a learning rate of its own."""
+    if config.head_learning_rate is None:
+        return []
+    body = {id(parameter) for parameter in model.base_model.parameters()}
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    head = [parameter for parameter in learned if id(parameter) not in body]
+    return [
+        {"params": [parameter for parameter in learned if id(parameter) in body]},
+        {"params": head, "lr": config.head_learning_rate},
+    ]
+
+
+@torch.inference_mode()
+def _accuracy(model: Any, collate: Any, rows: Sequence[dict[str, Any]]) -> float | None:
+    model.eval()
+    right = 0
+    for first in range(0, len(rows), 64):
+        batch = collate(list(rows[first : first + 64])).to(model.device)
+        labels = batch.pop("labels")
+        right += int((model(**batch).logits.argmax(-1) == labels).sum())
+    return right / len(rows) if rows else None

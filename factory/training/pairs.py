@@ -9,9 +9,8 @@ tenth of the values are held out for the development figures. Rules make a few w
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from typing import Literal
 
+from factory.labelled import LABELS, Pair
 from factory.training.dialogues import lowered
 from factory.training.grammar import (
     REPEATABLE,
@@ -24,9 +23,6 @@ from factory.training.grammar import (
     sentence,
     small_talk,
 )
-
-Label = Literal["entailment", "neutral", "contradiction"]
-LABELS: tuple[Label, ...] = ("entailment", "neutral", "contradiction")
 
 # Attributes whose values or denials bear on one another, so that a pair of them is no safe neutral.
 RELATED = (
@@ -61,16 +57,6 @@ COMPATIBLE = (
     ("car", "own"),
     ("study", "employer"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A labelled pair and the rule that made it."""
-
-    premise: str
-    hypothesis: str
-    label: Label
-    rule: str
 
 
 def _forms(forms: tuple[str, ...], held: bool) -> tuple[str, ...]:

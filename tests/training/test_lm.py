@@ -1,72 +1,90 @@
-"""persona-lm in miniature: what is trained is what transformers loads."""
+"""`train-lm`: killed, gone on, loaded again."""
 
 from __future__ import annotations
 
-import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
+import yaml
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from factory.training.examples import Corpus, draw_example
-from factory.training.lm import Encoder, LmConfig, make_model, make_tokenizer, train_lm
-from factory.training.loop import Schedule
-
-CONFIG = LmConfig(
-    corpus=None, vocabulary=700, hidden=128, layers=2, heads=2, intermediate=128, seed=3, batch_tokens=512,
-    learning_rate=1e-3, muon_learning_rate=5e-3, copy_weight=4.0, partner_weight=0.0,
-    schedule=Schedule(steps=6, warmup=1, checkpoint_every=3, report_every=3),
-)  # fmt: skip
+from factory.training import TrainingError
+from factory.training.lm import LmConfig, train_lm
+from tests.training.corpora import dialogue, write_corpus, write_tiny_lm
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerFast:
-    return make_tokenizer(CONFIG.vocabulary, CONFIG.seed, Corpus())
+@pytest.fixture
+def config(tmp_path: Path) -> LmConfig:
+    write_tiny_lm(tmp_path / "base")
+    write_corpus(tmp_path / "corpus", [dialogue(number) for number in range(40)])
+    return LmConfig.model_validate(
+        {
+            "model": str(tmp_path / "base"),
+            "data": {"corpus": str(tmp_path / "corpus"), "held": 0.2},
+            "max_tokens": 128,
+            "training": {"steps": 40, "batch": 4, "learning_rate": 3e-3, "checkpoint_every": 10, "report_every": 5},
+        }
+    )
 
 
-def test_ids_are_those_of_the_chat_template_and_only_answers_are_learned(tokenizer: PreTrainedTokenizerFast) -> None:
-    encoder, rng = Encoder(tokenizer, 4.0), random.Random(1)
-    for _ in range(40):
-        example = draw_example(rng)
-        ids, weights = encoder(example)
-        assert ids == tokenizer.apply_chat_template(list(example.messages), tokenize=True)["input_ids"]
-        learned = tokenizer.decode([token for token, weight in zip(ids, weights, strict=True) if weight])
-        answers = [m["content"].strip() + "<|end|>" for m in example.messages if m["role"] == "assistant"]
-        assert learned == "".join(answers)
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return dict(AutoModelForCausalLM.from_pretrained(folder).state_dict())
 
 
-def test_what_is_copied_from_the_persona_weighs_more(tokenizer: PreTrainedTokenizerFast) -> None:
-    encoder, rng = Encoder(tokenizer, 4.0, partner_weight=0.5), random.Random(2)
-    weights = [weight for _ in range(50) for weight in encoder(draw_example(rng, progress=0.0))[1]]
-    assert set(weights) == {0.0, 0.5, 1.0, 4.0}
+def test_a_killed_training_goes_on_to_the_step_and_ends_the_same(config: LmConfig, tmp_path: Path) -> None:
+    result = train_lm(config, tmp_path / "whole")
+    file = tmp_path / "lm.yaml"
+    file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    command = [sys.executable, "-m", "factory", "train-lm", str(file), "--to", str(tmp_path / "killed")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "killed.training" / "checkpoint-10" / "trainer_state.json").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (tmp_path / "killed").exists()
+    # The corpus grows meanwhile; a training that goes on must not see it.
+    write_corpus(tmp_path / "corpus", [dialogue(number) for number in range(100, 140)])
+
+    resumed = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=True)
+    assert "goes on from step" in resumed.stderr
+    whole, killed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+    assert (tmp_path / "killed.training" / "loss.png").stat().st_size > 0
+    assert result.steps == 40
+    assert result.perplexity is not None
 
 
-def test_the_tokenizer_keeps_any_text(tokenizer: PreTrainedTokenizerFast) -> None:
-    text = "Zoë paid 1,204 € — 好, \t ok?\nI'm  done"
-    assert tokenizer.decode(tokenizer.encode(text)) == text
-
-
-@torch.inference_mode()
-def test_a_fresh_model_already_repeats_random_tokens(tokenizer: PreTrainedTokenizerFast) -> None:
-    torch.manual_seed(0)
-    model: LlamaForCausalLM = make_model(CONFIG, tokenizer).eval()
-    once = torch.randint(10, 600, (8, 48), generator=torch.Generator().manual_seed(1))
-    twice = torch.cat([once, once], 1)
-    logits = model(twice).logits[:, 48:-1]
-    # A tied embedding favours the current token itself; what counts is the choice among the others.
-    logits = logits.scatter(2, twice[:, 48:-1, None], -torch.inf)
-    assert (logits.argmax(-1) == once[:, 1:]).float().mean() > 0.5
-
-
-def test_the_saved_folder_loads_and_answers(tmp_path: Path) -> None:
-    assert train_lm(CONFIG, tmp_path / "model", tmp_path / "work") == 6
-    assert train_lm(CONFIG, tmp_path / "model", tmp_path / "work") == 0
+def test_the_loss_falls_and_the_folder_is_a_chat_model(config: LmConfig, tmp_path: Path) -> None:
+    result = train_lm(config, tmp_path / "model")
+    untrained = train_lm(
+        config.model_copy(update={"training": config.training.model_copy(update={"steps": 1})}), tmp_path / "one"
+    )
+    assert result.perplexity < untrained.perplexity / 2
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
-    assert model.dtype == torch.bfloat16
+    assert model.dtype == torch.bfloat16, "as the model it began with"
     chat = [{"role": "user", "content": "Hi!"}]
     batch = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-    out = model.generate(batch["input_ids"], max_new_tokens=3)
-    assert out.shape[1] > batch["input_ids"].shape[1]
-    assert model.generation_config.eos_token_id == tokenizer.eos_token_id == tokenizer.convert_tokens_to_ids("<|end|>")
+    assert model.generate(batch["input_ids"], max_new_tokens=3).shape[1] > batch["input_ids"].shape[1]
+
+
+def test_another_configuration_does_not_go_on_there(config: LmConfig, tmp_path: Path) -> None:
+    one = config.model_copy(update={"training": config.training.model_copy(update={"steps": 1})})
+    train_lm(one, tmp_path / "model")
+    with pytest.raises(TrainingError, match="another configuration"):
+        train_lm(config, tmp_path / "model")
+
+
+def test_what_is_missing_is_named(config: LmConfig, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no corpus here"):
+        train_lm(
+            config.model_copy(update={"data": config.data.model_copy(update={"corpus": "nowhere"})}), tmp_path / "a"
+        )
+    with pytest.raises(TrainingError, match="model /nowhere cannot be loaded"):
+        train_lm(config.model_copy(update={"model": "/nowhere"}), tmp_path / "b")

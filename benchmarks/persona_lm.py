@@ -10,21 +10,19 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from factory.engines import Message
 from factory.prompts import bundled, render
 from factory.training.dialogues import END
 from factory.training.examples import NOTHING, Corpus, draw_extract
 from factory.training.grammar import draw_persona, sentence
-from factory.training.nli import HELD, encoder_folder, public_pairs, talk_pairs
-from factory.training.pairs import LABELS, Pair, draw_pair
+from factory.training.nli import encoder_folder
 from factory.training.words import content
 
 COSINE = 0.6
@@ -187,73 +185,3 @@ def evaluate_lm(folder: Path, personas: Path | None = None, number: int = 50) ->
         figures = {"held-out value, asked for": recall_figure(chatter), **extract_figures(chatter)}
         for name, value in figures.items():
             print(f"{name:28} {value:.3f}")
-
-
-@torch.inference_mode()
-def probabilities(folder: Path, pairs: Sequence[tuple[str, str]]) -> torch.Tensor:
-    """P(entailment, neutral, contradiction) of each pair, (pairs, 3)."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
-    order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
-    out = torch.empty(len(pairs), 3)
-    for first in range(0, len(order), 64):
-        rows = order[first : first + 64]
-        batch = tokenizer(
-            [pairs[i][0] for i in rows],
-            [pairs[i][1] for i in rows],
-            padding=True,
-            truncation=True,
-            max_length=128,
-            return_tensors="pt",
-        )
-        out[rows] = model(**batch).logits.softmax(-1)
-    return out
-
-
-def _nli_sets(data: Path) -> dict[str, list[Pair]]:
-    rng = random.Random(99)
-    public = public_pairs(data)
-    sets: dict[str, list[Pair]] = {name: public[name][:HELD] for name in ("snli", "mnli", "conjnli")}
-    sets["counterfactual dev"] = public_pairs(data, "dev")["counterfactual"]
-    sets["persona, unseen values"] = [draw_pair(rng, "held") for _ in range(1000)]
-    sets["persona, unseen templates"] = [draw_pair(rng, "held", held_forms=True) for _ in range(1000)]
-    sets["real talk, neutral"] = rng.sample([pair for dialogue in talk_pairs(data)[:100] for pair in dialogue], 2000)
-    return sets
-
-
-def evaluate_nli(folder: Path, data: Path) -> None:
-    """Print accuracy by source, the contradiction thresholds, and the minimal-edit figure."""
-    for name, pairs in _nli_sets(data).items():
-        scores = probabilities(folder, [(pair.premise, pair.hypothesis) for pair in pairs])
-        labels = torch.tensor([LABELS.index(pair.label) for pair in pairs])
-        line = f"{name:26} n {len(pairs):5}  accuracy {(scores.argmax(1) == labels).float().mean():.3f}"
-        for threshold in (0.5, 0.8, 0.9):
-            flagged, wrong = scores[:, 2] > threshold, labels == 2
-            precision = (flagged & wrong).sum() / flagged.sum().clamp(min=1)
-            recall = (flagged & wrong).sum() / wrong.sum().clamp(min=1)
-            false = (flagged & (labels == 1)).sum() / (labels == 1).sum().clamp(min=1)
-            line += f"  | {threshold}: p {precision:.3f} r {recall:.3f} false {false:.3f}"
-        print(line)
-    rows = json.loads((data / "nli" / "persona_minimal_edit_valid.json").read_text(encoding="utf-8"))
-    edits = [
-        (fact, row["original_response"], row["references"][0])
-        for row in rows
-        for fact in row["intervening_persona"][:1]
-    ]
-    sides = [probabilities(folder, [(edit[0], edit[side]) for edit in edits]) for side in (1, 2)]
-    before, after = (side[:, 2] for side in sides)
-    entailed = [side[:, 0] for side in sides]
-    right = (before > after).float().mean()
-    print(f"minimal edit               n {len(edits):5}  original more contradictory than its rewrite {right:.3f}")
-    print(f"  rewrite more entailed than its original {(entailed[0] < entailed[1]).float().mean():.3f}")
-    for threshold in (0.5, 0.8, 0.9):
-        shares = [(side > threshold).float().mean() for side in (before, after)]
-        print(f"  > {threshold}: originals {shares[0]:.3f}, rewrites {shares[1]:.3f}")
-
-
-if __name__ == "__main__":
-    kind, model, *rest = sys.argv[1:]
-    if kind == "lm":
-        evaluate_lm(Path(model), Path(rest[0]) if rest else None)
-    else:
-        evaluate_nli(Path(model), Path(rest[0]))

@@ -1,0 +1,118 @@
+"""The figures of nli-small's card: `python benchmarks/nli_small.py MODEL DATA`.
+
+DATA is a folder with the published files, in nli/ and dialogues/. Accuracy by source, on pairs that training leaves
+out; what each contradiction threshold costs and catches; and pairs of people's own: Grounded Minimal Editing's replies,
+which people rewrote to fit a fact. Writes those and the held-out persona pairs as JSON Lines too (`--pairs FOLDER`),
+for `factory calibrate`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from factory.labelled import Pair, PairFile, read_pairs
+from factory.nli import Nli, NliModel, Probabilities
+from factory.training.neutrals import dialogues_of
+from factory.training.pairs import draw_pair
+
+THRESHOLDS = (0.5, 0.8, 0.9)
+
+
+def held_out(data: Path) -> dict[str, list[Pair]]:
+    """Pairs that the bundled recipe does not train on, by source."""
+    rng = random.Random(99)
+    nli = data / "nli"
+    mixed = {"premise": "Premise", "hypothesis": "Hypothesis", "label": "Label"}
+    numbered = {"premise": "sentence1", "hypothesis": "sentence2", "label": "gold_label"}
+    files = {
+        "SNLI": PairFile(path=str(nli / "snli_dev.csv"), limit=500),
+        "MultiNLI": PairFile(path=str(nli / "mnli_dev.csv"), limit=500),
+        "ConjNLI, rule-made": PairFile(path=str(nli / "conjnli_train_15k.tsv"), limit=500, **mixed),
+        "counterfactual dev": PairFile(path=str(nli / "counterfactual_nli_dev.tsv"), **numbered),
+    }
+    talk = dialogues_of(data / "dialogues" / "synthetic_persona_chat_valid.csv")[:100]
+    return {
+        **{name: read_pairs([file]).pairs for name, file in files.items()},
+        "persona, unseen values": [draw_pair(rng, "held") for _ in range(1000)],
+        "persona, unseen templates": [draw_pair(rng, "held", held_forms=True) for _ in range(1000)],
+        "real talk, neutral": rng.sample([pair for dialogue in talk for pair in dialogue], 2000),
+    }
+
+
+def minimal_edits(data: Path) -> list[tuple[Pair, Pair]]:
+    """A fact with the reply it was edited for, as contradiction, and with the first rewrite, as entailment."""
+    rows = json.loads((data / "nli" / "persona_minimal_edit_valid.json").read_text(encoding="utf-8"))
+    return [
+        (
+            Pair(row["intervening_persona"][0], row["original_response"], "contradiction", "minimal edit"),
+            Pair(row["intervening_persona"][0], row["references"][0], "entailment", "minimal edit"),
+        )
+        for row in rows
+    ]
+
+
+def write(pairs: Sequence[Pair], path: Path) -> None:
+    """Pairs as JSON Lines."""
+    rows = ({"premise": one.premise, "hypothesis": one.hypothesis, "label": one.label} for one in pairs)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def share(condition: Sequence[bool]) -> str:
+    """A share in per cent."""
+    return f"{sum(condition) / len(condition):6.1%}" if condition else "     –"
+
+
+def show(name: str, pairs: Sequence[Pair], scores: Sequence[Probabilities]) -> None:
+    """One line: accuracy, and at each threshold precision, recall and the share of consistent pairs flagged."""
+    both = list(zip(pairs, scores, strict=True))
+    likeliest = [max(("entailment", "neutral", "contradiction"), key=lambda label: getattr(s, label)) for s in scores]
+    parts = [share([pair.label == label for pair, label in zip(pairs, likeliest, strict=True)])]
+    for threshold in THRESHOLDS:
+        precision = share([pair.label == "contradiction" for pair, score in both if score.contradiction >= threshold])
+        recall = share([score.contradiction >= threshold for pair, score in both if pair.label == "contradiction"])
+        false = share([score.contradiction >= threshold for pair, score in both if pair.label != "contradiction"])
+        parts.append(f"{precision} {recall} {false}")
+    print(f"{name:28} {len(pairs):5}  {'   '.join(parts)}", flush=True)
+
+
+def show_edits(before: Sequence[Probabilities], after: Sequence[Probabilities]) -> None:
+    """How often the rewrite fits the fact better than the reply it was made from."""
+    edits = list(zip(before, after, strict=True))
+    for name, better in (
+        ("more entailed", [b.entailment < a.entailment for b, a in edits]),
+        ("less contradictory", [b.contradiction > a.contradiction for b, a in edits]),
+        (
+            "P(entailment) - P(contradiction) higher",
+            [b.entailment - b.contradiction < a.entailment - a.contradiction for b, a in edits],
+        ),
+    ):
+        print(f"  the rewrite is {name:42} {share(better)}")
+
+
+async def evaluate(model: str, data: Path, written: Path | None) -> None:
+    """Print the figures."""
+    nli, sets, edits = Nli(NliModel(name=model)), held_out(data), minimal_edits(data)
+    sets["minimal edits"] = [side for edit in edits for side in edit]
+    print(f"{'pairs':28} {'n':>5}  accuracy   " + "   ".join(f"from {t}: prec. recall false" for t in THRESHOLDS))
+    for name, pairs in sets.items():
+        scores = await nli.score([(pair.premise, pair.hypothesis) for pair in pairs])
+        show(name, pairs, scores)
+        if written is not None:
+            written.mkdir(parents=True, exist_ok=True)
+            write(pairs, written / f"{name.replace(', ', '-').replace(' ', '-')}.jsonl")
+    show_edits(scores[::2], scores[1::2])
+    nli.close()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--pairs", type=Path, metavar="FOLDER", help="write the pairs there as JSON Lines")
+    given = parser.parse_args()
+    asyncio.run(evaluate(given.model, given.data, given.pairs))

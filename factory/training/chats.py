@@ -1,0 +1,148 @@
+"""A corpus as chats to train on: each dialogue from either side, in the very prompts that generation sends.
+
+Shards are read one after another, in a drawn order, so memory holds one shard however large the corpus. Gives up:
+shuffling is by shard and within it, not over the whole corpus.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jinja2
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from factory.corpus import Corpus
+from factory.engines import Message
+from factory.fingerprint import blake
+from factory.prompts import bundled
+from factory.records import Decision, Origin, Row
+from factory.stages.converse import side_of
+from factory.training import TrainingError
+
+IGNORED = -100
+"""The label of tokens that are not learned (PyTorch's cross entropy)."""
+
+Chat = tuple[Message, ...]
+
+
+class ChatSource(BaseModel):
+    """Which rows of which corpus, and what of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    corpus: str = Field(min_length=1, description="Where the corpus lives: a path or a URI.")
+    version: int | None = Field(None, ge=0, description="Its version; the newest at the first start without it.")
+    decisions: tuple[Decision, ...] = Field(("accept",), description="Rows so decided.")
+    facts: tuple[Origin, ...] = Field(
+        ("seed", "expand"),
+        description="Facts that stand in the prompt, by origin. A corpus of existing dialogues has [extract, augment], "
+        "which is what PPDS (arXiv 2412.09034) pre-trains on.",
+    )
+    held: float = Field(
+        0.02, ge=0, lt=1, description="Share of the seeds, by hash, whose rows are kept for the held-out perplexity."
+    )
+
+
+def is_held(row: Row, share: float) -> bool:
+    """Whether one of the row's seeds is held out; by hash, so that a grown corpus never moves a seed."""
+    return any(int(blake("held", seed.id)[:8], 16) < share * 2**32 for seed in row.seeds)
+
+
+def chats_of(row: Row, origins: Sequence[Origin]) -> list[Chat]:
+    """The dialogue from either side, each ending with a turn of that speaker."""
+    template = bundled("converse")
+    chats = []
+    for number in range(len(row.turns))[-2:]:
+        turn = row.turns[number]
+        if turn.speaker != number % 2:  # an imported dialogue in which one speaks twice has no two sides to take
+            return []
+        facts = list(dict.fromkeys(row.speakers[turn.speaker].facts_of(*origins)))
+        chats.append((*side_of(template, row, number, facts), Message(role="assistant", content=turn.text)))
+    return chats
+
+
+def rows_of(source: ChatSource, held: bool, order: random.Random | None = None) -> Iterator[Row]:
+    """The rows on one side of the split, shard by shard; shuffled by `order` where there is one."""
+    for row in Corpus(source.corpus).rows(version=source.version, order=order):
+        if row.decision in source.decisions and is_held(row, source.held) == held:
+            yield row
+
+
+def epoch(source: ChatSource, tokens: Tokens, order: random.Random) -> Iterator[Chat]:
+    """All chats to train on, once. Raises TrainingError if there are none."""
+    found = False
+    for row in rows_of(source, held=False, order=order):
+        for chat in chats_of(row, source.facts):
+            found = True
+            yield from tokens.parts(chat)
+    if not found:
+        decisions = ", ".join(source.decisions)
+        raise TrainingError(f"{source.corpus}: holds no dialogue to train on (decided {decisions}, its seeds not held)")
+
+
+def characters(chat: Chat) -> int:
+    """How long a chat is."""
+    return sum(len(message["content"]) for message in chat)
+
+
+class Tokens:
+    """Chats as token ids and labels, through any tokenizer with a chat template. Raises TrainingError."""
+
+    def __init__(self, tokenizer: Any, longest: int) -> None:
+        self.tokenizer, self.longest = tokenizer, longest
+        if not tokenizer.chat_template:
+            raise TrainingError(f"{tokenizer.name_or_path}: its tokenizer has no chat template; use a chat model")
+
+    def parts(self, chat: Chat) -> list[Chat]:
+        """The chat itself; or, for a template that renders earlier turns anew (as Qwen3's drops their thoughts), one
+        chat a turn, since then no single text holds all the prompts that generation would send."""
+        if self._spans(chat) is not None:
+            return [chat]
+        return [chat[: number + 1] for number in _answers(chat)]
+
+    def __call__(self, chat: Chat) -> dict[str, list[int]]:
+        """Ids and labels of a chat or part, cut at `longest` tokens; only the assistant's turns are learned."""
+        spans, text = self._spans(chat), self._text(chat)
+        if spans is None:
+            spans = [(len(self._text(chat[:-1], begun=True)), len(text))]
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        ids = encoded["input_ids"][: self.longest]
+        learned = (any(a <= start < b for a, b in spans) for start, _ in encoded["offset_mapping"])
+        return {
+            "input_ids": ids,
+            "labels": [token if learn else IGNORED for token, learn in zip(ids, learned, strict=False)],
+        }
+
+    def _spans(self, chat: Chat) -> list[tuple[int, int]] | None:
+        """Where the assistant's turns stand in the text; none if an earlier prompt is no beginning of it."""
+        text, spans = self._text(chat), []
+        for number in _answers(chat):
+            before, upto = self._text(chat[:number], begun=True), self._text(chat[: number + 1])
+            if not (upto.startswith(before) and text.startswith(upto)):
+                return None
+            spans.append((len(before), len(upto)))
+        return spans
+
+    def _text(self, chat: Chat, begun: bool = False) -> str:
+        try:
+            text: str = self.tokenizer.apply_chat_template(list(chat), tokenize=False, add_generation_prompt=begun)
+        except jinja2.TemplateError as error:
+            name = self.tokenizer.name_or_path
+            raise TrainingError(f"{name}: its chat template does not take the factory's prompts: {error}") from error
+        return text
+
+
+def _answers(chat: Chat) -> list[int]:
+    return [number for number, message in enumerate(chat) if message["role"] == "assistant"]
+
+
+def pad(rows: Sequence[dict[str, list[int]]], filler: int) -> dict[str, torch.Tensor]:
+    """Rows of ids and labels as one batch, each tensor (rows, tokens), padded on the right."""
+    width = max(len(row["input_ids"]) for row in rows)
+    ids = torch.tensor([row["input_ids"] + [filler] * (width - len(row["input_ids"])) for row in rows])
+    labels = torch.tensor([row["labels"] + [IGNORED] * (width - len(row["labels"])) for row in rows])
+    mask = torch.tensor([[1] * len(row["input_ids"]) + [0] * (width - len(row["input_ids"])) for row in rows])
+    return {"input_ids": ids, "labels": labels, "attention_mask": mask}

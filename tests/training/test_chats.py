@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from factory.models import resolve
+from factory.training import TrainingError
+from factory.training.chats import IGNORED, ChatSource, Tokens, chats_of, epoch, is_held, pad, rows_of
+from tests.training.corpora import dialogue, write_corpus
+
+# As Qwen3's: only the last answer is rendered with its thoughts.
+THINKING = (
+    "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' and loop.last %}[thought]{% endif %}"
+    "{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+@pytest.fixture
+def tokens() -> Tokens:
+    return Tokens(AutoTokenizer.from_pretrained(resolve("persona-lm")), 256)
+
+
+def learned(tokens: Tokens, encoded: dict[str, list[int]]) -> str:
+    return str(tokens.tokenizer.decode([label for label in encoded["labels"] if label != IGNORED]))
+
+
+def test_each_side_sees_its_own_facts_and_learns_its_own_turns(tokens: Tokens) -> None:
+    first, second = chats_of(dialogue(3), ("seed",))
+    assert "hens" in first[0]["content"] != second[0]["content"]
+    assert "house" not in first[0]["content"]
+    assert learned(tokens, tokens(first)) == "Hi!<|end|>I have 3 hens.<|end|>"
+    assert learned(tokens, tokens(second)) == "Hello.<|end|>Nice.<|end|>"
+
+
+def test_a_template_that_renders_earlier_turns_anew_gives_one_chat_a_turn(tokens: Tokens) -> None:
+    chat = chats_of(dialogue(3), ("seed",))[0]
+    assert tokens.parts(chat) == [chat]
+    tokens.tokenizer.chat_template = THINKING
+    parts = tokens.parts(chat)
+    assert [learned(tokens, tokens(part)).strip() for part in parts] == ["[thought]Hi!", "[thought]I have 3 hens."]
+
+
+def test_long_chats_are_cut(tokens: Tokens) -> None:
+    chat = chats_of(dialogue(3), ("seed",))[0]
+    short = Tokens(tokens.tokenizer, 20)(chat)
+    assert short == {name: values[:20] for name, values in tokens(chat).items()}
+
+
+def test_a_tokenizer_without_a_chat_template_is_refused() -> None:
+    with pytest.raises(TrainingError, match="no chat template"):
+        Tokens(AutoTokenizer.from_pretrained(resolve("minilm")), 64)
+
+
+def test_rows_are_split_by_seed_and_decision(tmp_path: Path) -> None:
+    rows = [dialogue(number) for number in range(60)]
+    for row in rows[:10]:
+        row.decision = "reject"
+    write_corpus(tmp_path, rows)
+    source = ChatSource(corpus=str(tmp_path), held=0.3)
+    sides = [{row.row_id for row in rows_of(source, held=held)} for held in (False, True)]
+    assert not sides[0] & sides[1]
+    assert sides[0] | sides[1] == {row.row_id for row in rows[10:]}
+    assert 5 < len(sides[1]) < 40
+    grown = dialogue(7)
+    assert is_held(grown, 0.3) <= is_held(grown, 0.5), "a larger share holds all that a smaller one does"
+
+
+def test_an_epoch_is_each_chat_once_in_a_drawn_order(tmp_path: Path, tokens: Tokens) -> None:
+    write_corpus(tmp_path, [dialogue(number) for number in range(20)])
+    source = ChatSource(corpus=str(tmp_path), held=0)
+    one, same, other = (list(epoch(source, tokens, random.Random(seed))) for seed in (1, 1, 2))
+    assert one == same != other
+    assert sorted(map(str, one)) == sorted(map(str, other))
+    assert len(one) == 40
+
+
+def test_a_corpus_without_such_rows_is_named(tmp_path: Path, tokens: Tokens) -> None:
+    write_corpus(tmp_path, [dialogue(1)])
+    with pytest.raises(TrainingError, match="holds no dialogue to train on"):
+        list(epoch(ChatSource(corpus=str(tmp_path), decisions=("flag",)), tokens, random.Random(1)))
+
+
+def test_padding_is_not_learned() -> None:
+    batch = pad([{"input_ids": [1, 2, 3], "labels": [IGNORED, 2, 3]}, {"input_ids": [4], "labels": [4]}], 9)
+    assert batch["input_ids"].tolist() == [[1, 2, 3], [4, 9, 9]]
+    assert batch["labels"].tolist() == [[IGNORED, 2, 3], [4, IGNORED, IGNORED]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
