@@ -27,7 +27,7 @@ from transformers import (
     TrainingArguments,
 )
 from transformers.trainer_utils import get_last_checkpoint
-from transformers.utils.logging import disable_progress_bar
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from factory.training import TrainingError
 from factory.training.loop import draw_losses
@@ -54,6 +54,7 @@ def begin(work: Path, config: BaseModel) -> None:
 
     Raises TrainingError if it holds one with another."""
     disable_progress_bar()  # type: ignore[no-untyped-call]
+    set_verbosity_error()  # type: ignore[no-untyped-call]  # a new head is reported as missing weights
     kept, wanted = work / "config.json", config.model_dump_json(indent=1)
     if kept.exists() and kept.read_text(encoding="utf-8") != wanted:
         raise TrainingError(
