@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Fault = Literal["turn_empty", "turn_marker", "turn_refusal", "turn_repeat", "turn_truncated"]
+Fault = Literal["turn_empty", "turn_marker", "turn_refusal", "turn_repeat", "turn_loop", "turn_truncated"]
 
 MAX_OVERLAP = 0.9
 """Two turns whose sets of words have a higher Jaccard index are one turn said twice (ours)."""
 
 _END = re.compile(r"\[END\]", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
+# The shortest words are left alone: people laugh ("ha ha ha ha") and hesitate.
+_LOOP = re.compile(r"\b(\w{3,}|\w+(?:\W+\w+){1,4}?)(?:\W+\1\b){3}", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)*\s]*$")
 _MARKER = re.compile(
     r"<\||\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>"
@@ -68,6 +70,8 @@ def _fault(text: str, cut_off: bool, earlier: Sequence[str]) -> Fault | None:
         return "turn_refusal"
     if any(_overlap(words, _words(other)) > MAX_OVERLAP for other in earlier):
         return "turn_repeat"
+    if _LOOP.search(text):
+        return "turn_loop"
     if cut_off and not _SENTENCE_END.search(text):
         return "turn_truncated"
     return None

@@ -28,6 +28,8 @@ EARLIER = ["I walk my dog in the park every day.", "Thanks!"]
         ("I walk my dog in the park every day.", "turn_repeat"),
         ("i walk my DOG in the park, every day", "turn_repeat"),
         ("Thanks", "turn_repeat"),
+        ("I like superhero superhero Superhero superhero.", "turn_loop"),
+        ("I went to the park, to the park, to the park, to the park", "turn_loop"),
     ],
 )
 def test_a_broken_turn_is_named(text, fault):
@@ -45,6 +47,8 @@ def test_a_broken_turn_is_named(text, fault):
         "My user name is Rex, what is yours?",
         "I walk my cat in the park every day of the week.",
         "Thanks a lot!",
+        "Ha ha ha ha ha, that is very, very, very funny.",
+        "I like tea, I like coffee, I like milk, I like juice.",
         "日本が好きです。",
     ],
 )
