@@ -1,4 +1,4 @@
-"""Write the JSON Schemas of the job file and of each record beside this file: python schemas/generate.py."""
+"""Write the JSON Schemas of job files, training files and records beside this file: python schemas/generate.py."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pydantic import TypeAdapter
 
 from factory.job import Job
 from factory.records import DeadLetter, Row
+from factory.training.lm import LmConfig
+from factory.training.nli import NliConfig
 
 FOLDER = Path(__file__).parent
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -19,6 +21,8 @@ def schemas() -> dict[str, dict[str, Any]]:
     """The schemas by file name."""
     return {
         "job.schema.json": Job.model_json_schema(),
+        "train_lm.schema.json": LmConfig.model_json_schema(),
+        "train_nli.schema.json": NliConfig.model_json_schema(),
         "row.schema.json": TypeAdapter(Row).json_schema(mode="serialization"),
         "dead_letter.schema.json": TypeAdapter(DeadLetter).json_schema(mode="serialization"),
     }

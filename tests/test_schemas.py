@@ -13,6 +13,9 @@ import pytest
 import yaml
 
 from factory.records import ROWS, Row, SeedRef, Speaker, Turn
+from factory.training.lm import LmConfig
+from factory.training.nli import NliConfig
+from factory.yamlfile import load_yaml
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,6 +43,21 @@ def test_the_files_are_up_to_date(generate: ModuleType) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_an_editor_accepts_every_job_of_the_repository(path: Path) -> None:
     jsonschema.Draft202012Validator(load("job.schema.json")).validate(yaml.safe_load(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("lm", "jobs/training/lm.yaml"),
+        ("nli", "jobs/training/nli.yaml"),
+        ("nli", "factory/training/nli_small.yaml"),
+    ],
+)
+def test_an_editor_and_the_loader_accept_every_training_file(name: str, path: str) -> None:
+    jsonschema.Draft202012Validator(load(f"train_{name}.schema.json")).validate(
+        yaml.safe_load((ROOT / path).read_text())
+    )
+    load_yaml(ROOT / path, {"lm": LmConfig, "nli": NliConfig}[name])
 
 
 @pytest.mark.parametrize("wrong", [{"base": "/"}, {"corpsu": "x"}, {"run": {"rows_per_shard": 0}}, {"seeds": []}])

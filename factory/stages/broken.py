@@ -60,7 +60,7 @@ def excerpt(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:79] + "…")
 
 
-def _fault(text: str, cut_off: bool, earlier: Sequence[str]) -> Fault | None:
+def _fault(text: str, cut_off: bool, earlier: Sequence[str]) -> Fault | None:  # noqa: PLR0911 -- one case a fault
     words = _words(text)
     if not words:
         return "turn_empty"

@@ -124,7 +124,3 @@ def test_nothing_to_train_on_is_said(tmp_path: Path, pairs: Path) -> None:
     path.write_text("model: minilm\ngrammar: 5\ntraining:\n  step: 1\n")
     with pytest.raises(YamlError, match=r"line 4: unknown field training.step; did you mean steps"):
         load_yaml(path, NliConfig)
-
-
-def test_the_bundled_recipe_is_valid() -> None:
-    load_yaml(Path(__file__).parents[2] / "factory" / "training" / "nli_small.yaml", NliConfig)
