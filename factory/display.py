@@ -223,6 +223,8 @@ def show_explanation(explanation: dict[str, Any], row: Row) -> None:
             f"  {record.calls} calls, {record.prompt_tokens} prompt tokens ({record.cached_tokens} cached), "
             f"{record.completion_tokens} completion tokens, {record.seconds:.2f} s"
         )
+        if stage["note"]:
+            out.print(f"  [yellow]{escape(stage['note'])}[/]")
         for prompt in stage["prompts"]:
             out.print(f"  [cyan]prompt for {prompt['for']}[/]")
             for message in prompt["messages"]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import ValidationError
+
 from factory.corpus import Corpus, CorpusError
 from factory.engines import Message
 from factory.job import STAGE_CLASSES, Recipe, Stages
@@ -38,14 +40,20 @@ def explain(corpus: Corpus, row: Row) -> dict[str, Any]:
             raise CorpusError(f"{corpus.root}: recipe {record.recipe} is missing from _recipes; was the folder moved?")
         made_with = content.pop("made_with")
         recipe = Recipe.model_validate(content)
+        try:
+            sent, note = list(sent_prompts(recipe, row)), None
+        except ValidationError as error:
+            sent, note = (
+                [],
+                f"this version cannot render its prompts: {error.errors()[0]['msg']}; use that of made_with",
+            )
         stages.append(
             {
                 "stage": record.stage,
                 "recipe": recipe.model_dump(mode="json"),
                 "made_with": made_with,
-                "prompts": [
-                    {"for": purpose, "messages": list(messages)} for purpose, messages in sent_prompts(recipe, row)
-                ],
+                "prompts": [{"for": purpose, "messages": list(messages)} for purpose, messages in sent],
+                "note": note,
             }
         )
     stored = ROWS.dump_python([row], mode="json")[0]

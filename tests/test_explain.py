@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,18 @@ def test_a_recipe_that_was_lost_is_missed_by_name(tmp_path: Path) -> None:
     (Path(job.corpus) / "_recipes" / f"{row.stages[0].recipe}.json").unlink()
     with pytest.raises(CorpusError, match=f"recipe {row.stages[0].recipe} is missing"):
         explain(Corpus(job.corpus), row)
+
+
+def test_a_recipe_of_another_version_is_shown_though_its_prompts_cannot_be(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(2))
+    job = job_in(tmp_path)
+    Rehearsal().run(job)
+    row = next(iter(rows_of(job).values()))
+    file = Path(job.corpus) / "_recipes" / f"{row.stages[0].recipe}.json"
+    recipe = json.loads(file.read_text())
+    recipe["params"]["politeness"] = 3
+    file.write_text(json.dumps(recipe))
+    first, second, *_ = explain(Corpus(job.corpus), row)["stages"]
+    assert first["recipe"]["params"]["politeness"] == 3
+    assert (first["prompts"], second["note"]) == ([], None)
+    assert "Extra inputs" in first["note"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from factory.records import Candidate
 from factory.stages import Kit
@@ -47,7 +47,7 @@ async def choose(
             candidate.coherence = value
         order = sorted(range(len(texts)), key=lambda index: -similarity[index])
         original = [index for index in order if copied(query, texts[index]) <= max_copy] or order
-        fresh = [index for index in original if said.isdisjoint(sentences(texts[index]))] or original
+        fresh = [index for index in original if not repeats(texts[index], said)] or original
         kept = [candidates[index] for index in fresh[: math.ceil(keep * len(fresh))]]
 
     vectors = await kit.embedder.encode([*facts, *(candidate.text for candidate in kept)])
@@ -81,5 +81,15 @@ def copied(query: str, text: str) -> float:
 
 def sentences(text: str) -> set[str]:
     """The sentences of a text that say something, as bare words: shorter ones ("I see.") may well come again."""
-    words = (" ".join(re.findall(_WORD, sentence.casefold())) for sentence in _SENTENCE_END.split(text))
+    words = map(_bare, _SENTENCE_END.split(text))
     return {sentence for sentence in words if len(sentence.split()) >= _SAYING}
+
+
+def repeats(text: str, said: Set[str]) -> bool:
+    """Whether the text says one of these sentences again, on its own or within another ("As for me, I ski")."""
+    words = f" {_bare(text)} "
+    return any(f" {sentence} " in words for sentence in said)
+
+
+def _bare(text: str) -> str:
+    return " ".join(re.findall(_WORD, text.casefold()))

@@ -72,6 +72,12 @@ def test_what_was_said_before_is_not_said_again_while_there_is_something_else(ch
     assert chosen(texts, QUERY, facts, before=["Hi! I have a dog!"])[0] == texts[1]
     assert chosen(texts, QUERY, facts, before=["Well. I cook soup."])[0] == texts[0]
     assert chosen(texts[:1], QUERY, facts, before=["Hi! I have a dog!"])[0] == texts[0]
+    dressed = ["As for me, I have a dog.", "I see. I cook soup."]
+    assert chosen(dressed, QUERY, facts, before=["Hi! I have a dog!"])[0] == dressed[1]
+    assert (
+        chosen(dressed, QUERY, facts, before=["I have a doghouse. I cook soups."])[0]
+        == chosen(dressed, QUERY, facts)[0]
+    )
 
 
 def test_a_first_turn_answers_nothing(chosen):
