@@ -67,8 +67,12 @@ def run(
 ) -> None:
     """Make what the job wants and the corpus lacks. Ctrl-C commits what is complete; run again to go on."""
     loaded = load_job(job, overrides or ())
-    with display.ProgressView() as view:
-        result = run_job(loaded, address=address, retry_failed=retry_failed, report=view)
+    try:
+        with display.ProgressView() as view:
+            result = run_job(loaded, address=address, retry_failed=retry_failed, report=view)
+    except KeyboardInterrupt:
+        display.fail("stopped at once; what was committed stays, and the same command goes on from there")
+        raise typer.Exit(_INTERRUPTED) from None
     if as_json:
         _print_json(to_jsonable_python(result))
     else:
@@ -205,6 +209,3 @@ def main() -> None:
     except _MENDABLE as error:
         display.fail(str(error))
         raise SystemExit(1) from error
-    except KeyboardInterrupt:
-        display.fail("stopped at once; what was committed stays, and the same command goes on from there")
-        raise SystemExit(_INTERRUPTED) from None

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from factory import display
 from factory.cli import app, main
-from factory.run import run
+from factory.jobfile import load_job
+from factory.run import Result, run
 from tests.jobs import scripted_job, write_job, write_personas
 
 
@@ -43,6 +44,26 @@ def test_run_with_nothing_to_do(folder: Path) -> None:
     assert (result["rows"], result["committed"], result["tokens"]) == (0, 0, 0)
 
 
+def test_run_hands_on_what_it_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, object] = {}
+
+    def fake(job: object, **options: object) -> Result:
+        told.update(options)
+        return run(scripted_job(folder))
+
+    monkeypatch.setattr("factory.cli.run_job", fake)
+    call("run", folder / "job.yaml", "--retry-failed", "--address", "10.0.0.1:6379", "--json")
+    assert (told["retry_failed"], told["address"]) == (True, "10.0.0.1:6379")
+
+
+def test_plan_counts_failed_rows_when_they_are_to_be_tried_again(tmp_path: Path) -> None:
+    write_personas(tmp_path, 2)
+    job = write_job(tmp_path, "scripted?fail=hens")
+    run(load_job(job))
+    assert json.loads(call("plan", job, "--json"))["make"] == 0
+    assert json.loads(call("plan", job, "--json", "--retry-failed"))["make"] == 2
+
+
 def test_status_counts(folder: Path) -> None:
     status = json.loads(call("status", folder / "corpus", "--json"))
     assert (status["rows"], status["turns"]) == (6, 24)
@@ -52,7 +73,10 @@ def test_status_counts(folder: Path) -> None:
 
 def test_show_filters(folder: Path) -> None:
     assert call("show", folder / "corpus", "--limit", "1").count("seed p") == 2
-    assert "No dialogue fits" in call("show", folder / "corpus", "--decision", "reject")
+    for nothing in (("--decision", "reject"), ("--reason", "short"), ("--seed", "zzz")):
+        assert "No dialogue fits" in call("show", folder / "corpus", *nothing)
+    of_p3 = call("show", folder / "corpus", "--seed", "p3")
+    assert 0 < of_p3.count("(seed p3)") == of_p3.count("accept")
 
 
 def test_explain_leads_back_to_the_seed(folder: Path) -> None:

@@ -120,6 +120,17 @@ def test_rows_and_dead_letters_stand_side_by_side(root: str) -> None:
     assert (Corpus(root).table.shards(), len(Corpus(root).dead.shards())) == ([], 1)
 
 
+def test_two_drivers_that_only_append_conflict_too(root: str) -> None:
+    founder = Corpus(root)
+    founder.table.commit([shard_of(founder, 0)], [], "begun")
+    one, other = Corpus(root), Corpus(root)
+    assert one.table.shards() == other.table.shards()
+    one.table.commit([shard_of(one, 1)], [], "one")
+    with pytest.raises(ConflictError, match="another run"):
+        other.table.commit([shard_of(other, 2)], [], "other")
+    assert lines_of(Corpus(root)) == [0, 1]
+
+
 @pytest.mark.parametrize("begun", [False, True])
 def test_of_two_drivers_that_saw_the_same_the_second_writes_nothing(root: str, begun: bool) -> None:
     if begun:

@@ -52,6 +52,7 @@ def committed(job_file: Path) -> int:
 def test_ctrl_c_commits_what_is_complete_and_the_next_run_goes_on(job_file: Path) -> None:
     process = start(job_file)
     wait_until(lambda: committed(job_file) > 0, process)
+    seen = committed(job_file)
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends Ctrl-C to the whole group
     out, err = process.communicate(timeout=120)
 
@@ -59,7 +60,7 @@ def test_ctrl_c_commits_what_is_complete_and_the_next_run_goes_on(job_file: Path
     assert "rows remain" in out
     assert "Traceback" not in out + err
     before = rows_of(load_job(job_file))
-    assert 0 < len(before) < ROWS
+    assert seen < len(before) < ROWS, "the dialogues under way are finished and committed"
 
     process = start(job_file)
     out, err = process.communicate(timeout=240)
@@ -69,14 +70,19 @@ def test_ctrl_c_commits_what_is_complete_and_the_next_run_goes_on(job_file: Path
     assert_settled(load_job(job_file))
 
 
-def test_a_second_ctrl_c_stops_at_once(job_file: Path) -> None:
+def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
+    write_personas(tmp_path, 2)
+    job_file = write_job(tmp_path, "scripted?latency_ms=600000")
     process = start(job_file)
-    wait_until(lambda: committed(job_file) > 0, process)
+    wait_until(lambda: bool(Corpus(load_job(job_file).corpus).storage.list("_staging")), process)
+    time.sleep(5)
     os.killpg(process.pid, signal.SIGINT)
-    time.sleep(0.3)
+    time.sleep(2)
+    assert process.poll() is None, "it waits for the dialogues under way, which take minutes"
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert "stopped at once" in err
     assert "Traceback" not in out + err
 
 

@@ -48,6 +48,8 @@ def test_a_row_that_fails_anew_leaves_the_corpus_for_the_letters(tmp_path: Path)
     rehearsal.run(job)
     assert letters_of(job)
     assert rows_of(job).keys() | letters_of(job).keys() == before.keys()
+    assert not rows_of(job).keys() & letters_of(job).keys()
+    assert plan(job).changed == []
     rehearsal.talker.mute = set()
     rehearsal.run(job_in(tmp_path))
     assert not letters_of(job)

@@ -170,6 +170,9 @@ def test_one_changed_seed_touches_its_rows_and_those_it_gave_distractors_to(fold
     assert after.keys() == wanted.keys()
     for key in both - remade - augmented:
         assert after[key] == before[key]
+    for key in remade:
+        facts = [speaker.facts_of("seed") for speaker in wanted[key].speakers]
+        assert [speaker.facts_of("seed") for speaker in after[key].speakers] == facts
     for key in augmented:
         kept = ("expand", "converse", "extract")
         assert origin(after[key], *kept) == origin(before[key], *kept)
@@ -213,6 +216,32 @@ def test_a_trailing_stage_that_is_dropped_is_taken_off_the_rows(folder: Path) ->
     job = job_in(folder, "stages.select=null")
     Rehearsal().run(job)
     assert all(row.decision is None and row.consistency is not None for row in rows_of(job).values())
+
+
+def test_a_renamed_seed_is_another_seed(tmp_path: Path) -> None:
+    one, other = "stages.augment=null", "stages.expand=null"
+    personas = some_personas(2)
+    write_seeds(tmp_path, personas)
+    Rehearsal().run(job_in(tmp_path, one, other))
+    personas["renamed"] = personas.pop("p1")
+    write_seeds(tmp_path, personas)
+    summary = plan(job_in(tmp_path, one, other)).summary
+    assert (summary.make, summary.drop, summary.unchanged) == (2, 2, 0)
+
+
+def test_as_many_unreadable_seeds_as_allowed_are_allowed(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(3) | {"bad": [], "worse": []})
+    assert plan(job_in(tmp_path, "run.max_bad_seeds=2")).summary.bad_seeds == 2
+    with pytest.raises(PlanError, match="more than 1 unreadable"):
+        plan(job_in(tmp_path, "run.max_bad_seeds=1"))
+
+
+@pytest.mark.parametrize("mode", ["turns", "script"])
+def test_the_calls_that_a_plan_foretells_are_those_that_are_made(tmp_path: Path, mode: str) -> None:
+    write_seeds(tmp_path, some_personas(4))
+    job, rehearsal = job_in(tmp_path, f"stages.converse.mode={mode}"), Rehearsal()
+    calls = rehearsal.run(job).summary.calls
+    assert len(rehearsal.talker.requests) == calls["expand"] + calls["converse"] + calls["extract"]
 
 
 def test_failed_rows_are_left_alone_until_they_are_asked_for(tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ def test_failed_rows_stay_dead_letters_until_they_are_retried(tmp_path: Path) ->
     write_personas(tmp_path, 6, marked={3: POISON})
     failing = scripted_job(tmp_path, "scripted?fail=poison")
     bad = poisoned(failing)
-    run(failing)
+    first = run(failing)
+    assert (first.failed, first.committed, first.remaining) == (len(bad), 6 - len(bad), 0)
     assert letters_of(failing) == dict.fromkeys(bad, "request")
     assert_settled(failing)
     before = rows_of(failing)
@@ -115,6 +116,21 @@ def test_an_engine_that_cannot_start_stops_the_job_and_spares_the_corpus(tmp_pat
 
     assert rows_of(job) == before
     assert not ray.is_initialized()
+
+
+@pytest.mark.parametrize("given", ["argument", "environment"])
+def test_an_address_is_joined_or_the_run_says_why_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    def refuse(address: str, **_: object) -> None:
+        raise ConnectionError(f"nobody at {address}")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    write_personas(tmp_path, 2)
+    if given == "environment":
+        monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    with pytest.raises(RunError, match="cluster at 10.0.0.1:6379 cannot be joined: nobody at 10.0.0.1:6379"):
+        run(scripted_job(tmp_path), address="10.0.0.1:6379" if given == "argument" else None)
 
 
 def test_pools_take_turns_where_there_is_no_room_for_both(tmp_path: Path) -> None:

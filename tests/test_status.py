@@ -25,8 +25,9 @@ def test_the_counts_are_those_of_the_rows(tmp_path: Path) -> None:
     assert counts["models"] == Counter(model for row in rows for record in row.stages for model in record.models)
     assert counts["dead_letters"] == {"converse/turn_empty": len(letters_of(job))}
     assert counts["bad_seeds"] == {"empty": 1}
-    scored = [row.consistency.coverage for row in rows if row.consistency is not None]
-    assert counts["coverage"] == pytest.approx(sum(scored) / len(scored))
+    scored = [row.consistency for row in rows if row.consistency is not None]
+    for name in ("coverage", "entailed_share", "contradicted_share", "c_score", "apc"):
+        assert counts[name] == pytest.approx(sum(getattr(one, name) for one in scored) / len(scored)), name
     json.dumps(counts)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, set_seed
 
 from factory.corpus import Corpus
 from factory.fingerprint import blake
@@ -89,6 +89,7 @@ def train_nli(config: NliConfig, output: Path) -> NliResult:
     work = output.with_name(f"{output.name}.training")
     begin(work, config)
     trained, held, left_out = gather(config)
+    set_seed(config.seed)  # a new head is drawn
     tokenizer, model, dtype = _load(config)
     encode = partial(_encode, tokenizer, model.config.label2id, config.max_tokens)
     stream = partial(

@@ -9,13 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    BertConfig,
-    BertForSequenceClassification,
-    BertModel,
-)
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from factory.labelled import LABELS
 from factory.models import resolve
@@ -26,14 +20,14 @@ from factory.training.nli import NliConfig, gather, train_nli
 from factory.yamlfile import YamlError, load_yaml
 from tests.training.corpora import dialogue, write_corpus
 
-SIZE = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 TALK = "User 1: How was your day?\nUser 2: I spent it fixing my roof.\nUser 1: My dogs are called [dog's name]."
 
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
     path = tmp_path / "pairs.jsonl"
-    rows = [{"premise": f"A dog {i}.", "hypothesis": f"Cat {i % 3}.", "label": LABELS[i % 3]} for i in range(300)]
+    said = ("cat cat cat cat", "rain rain rain rain", "seven seven seven seven")
+    rows = [{"premise": f"dog {i}", "hypothesis": said[i % 3], "label": LABELS[i % 3]} for i in range(300)]
     path.write_text("\n".join(map(json.dumps, rows)))
     return path
 
@@ -48,41 +42,33 @@ def talk(tmp_path: Path) -> Path:
     return path
 
 
-def encoder(folder: Path) -> Path:
-    BertModel(BertConfig(**SIZE)).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(resolve("minilm")).save_pretrained(folder)
-    return folder
-
-
 def config(**changes: Any) -> NliConfig:
-    steps = {"steps": 60, "batch": 16, "learning_rate": 1e-2, "checkpoint_every": 30, "report_every": 10}
+    steps = {"steps": 40, "batch": 16, "learning_rate": 2e-4, "checkpoint_every": 20, "report_every": 10}
     return NliConfig.model_validate({"training": steps, "held": 0.2, **changes})
 
 
 def test_a_new_head_learns_and_the_job_can_use_it(tmp_path: Path, pairs: Path) -> None:
     given = config(
-        model=str(encoder(tmp_path / "encoder")), files=[{"path": str(pairs)}], weights="float16",
-        head_learning_rate=2e-2, frozen_words=True,
-    )  # fmt: skip
+        model="minilm", files=[{"path": str(pairs)}], weights="float16", head_learning_rate=1e-2, frozen_words=True
+    )
     result = train_nli(given, tmp_path / "model")
-    assert result.accuracy == 1.0, "the label follows from one word of the hypothesis"
+    assert result.accuracy > 0.9, "the label follows from one word of the hypothesis"
     assert 150 < result.pairs < 300
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
     assert model.dtype == torch.float16
-    kept = BertModel.from_pretrained(tmp_path / "encoder").embeddings.word_embeddings.weight
+    kept = AutoModel.from_pretrained(resolve("minilm")).embeddings.word_embeddings.weight
     assert torch.equal(model.bert.embeddings.word_embeddings.weight, kept.half())
     Nli(NliModel(name=str(tmp_path / "model"))).close()
 
 
 def test_a_model_with_the_three_labels_keeps_their_order(tmp_path: Path, pairs: Path) -> None:
     names = {0: "CONTRADICTION", 1: "NEUTRAL", 2: "ENTAILMENT"}
-    base = BertForSequenceClassification(
-        BertConfig(**SIZE, id2label=names, label2id={name: number for number, name in names.items()})
-    )
+    base = AutoModelForSequenceClassification.from_pretrained(resolve("nli-small"))
+    base.config.id2label, base.config.label2id = names, {name: number for number, name in names.items()}
     base.save_pretrained(tmp_path / "base")
-    AutoTokenizer.from_pretrained(resolve("minilm")).save_pretrained(tmp_path / "base")
+    AutoTokenizer.from_pretrained(resolve("nli-small")).save_pretrained(tmp_path / "base")
     result = train_nli(config(model=str(tmp_path / "base"), files=[{"path": str(pairs)}]), tmp_path / "model")
-    assert result.accuracy == 1.0
+    assert result.accuracy > 0.9
     assert AutoModelForSequenceClassification.from_pretrained(tmp_path / "model").config.id2label == names
 
 
