@@ -2,8 +2,9 @@
 
 Converse, expand and extract, from the grammar's personas and dialogues, plus, as material that no grammar has, the
 persona facts and turns of a published corpus where one is given. The first share of training is a curriculum of short
-chats in which each answer says a fact: a small model must learn to copy before it learns to talk. It gives up
-paraphrased instructions: the model knows the bundled prompts alone.
+chats in which each answer says a fact: a small model must learn to copy before it learns to talk. Half of the phrases
+that instruct are put in other words, so that a prompt of a user's own is not foreign. It gives up obedience: the model
+has seen roles and topics, but does one task a prompt, whatever else the prompt asks.
 """
 
 from __future__ import annotations
@@ -11,14 +12,30 @@ from __future__ import annotations
 import csv
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import yaml
+
 from factory.engines import Message
-from factory.prompts import bundled, render
+from factory.prompts import Task, bundled, render
 from factory.training.dialogues import END, draw_dialogue, stated
-from factory.training.grammar import Attribute, Fact, Split, attributes, draw_persona, sentence, small_talk
+from factory.training.grammar import (
+    Attribute,
+    Fact,
+    Split,
+    Wild,
+    attributes,
+    chosen,
+    draw_persona,
+    held_values,
+    sentence,
+    small_talk,
+)
+from factory.training.words import SHARED, content
 
 RELATIONS = (
     "like", "dislike", "have", "have_pet", "have_family", "job", "employer", "study", "live_in", "from", "age", "hobby",
@@ -28,14 +45,26 @@ RELATIONS = (
 
 NOTHING = "[None]"
 
-WILD = 0.3
+WILD = 0.4
 """Share of facts whose value is out of place, so that what an attribute usually holds cannot stand in for copying."""
+
+MADE_UP = Wild(WILD)
+"""Wild values where no words are given: made-up names and the grammar's own things."""
+
+REWORDED = 0.5
+"""Chance that a phrase of a prompt is put in other words."""
 
 PersonaDialogue = tuple[tuple[tuple[str, ...], tuple[str, ...]], tuple[str, ...]]
 """Both personas, and the turns."""
 
 _TURN = re.compile(r"^User ([12]): (.*)$", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"[\[\](){}<>]|user ?[12]|'s name\b(?! is)|as an ai|language model", re.IGNORECASE)
+_WORD = re.compile(r"\b[a-z]{3,}\b")
+_ACTIVITY = re.compile(
+    r"^[A-Z]\w* (?:\w+ )?\w+ (?:is|are) "
+    r"((?!being|wearing|having|getting)[a-z]+ing(?: (?!his|her|their|it|each|he|she|they)[a-z]+){0,5})\.?$"
+)
+_ROLES = "(a|an old|a close|a distant|a new) (friend|neighbour|colleague|classmate|stranger|visitor|guest|relative)"
 _FIRST_PERSON = re.compile(r"^(I|I'm|My|I've)\b")
 
 
@@ -49,19 +78,57 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """What is taken from a published corpus: first-person facts, and dialogues with both personas."""
+    """What is taken from published corpora: first-person facts, dialogues with both personas, values out of place."""
 
     facts: tuple[str, ...] = ()
     dialogues: tuple[PersonaDialogue, ...] = ()
+    wild: Wild = MADE_UP
 
 
 def _assistant(text: str) -> Message:
     return Message(role="assistant", content=text)
 
 
-def converse(facts: Sequence[str], turns: Sequence[str], speaker: int) -> Example:
-    """A dialogue as its speaker 0 or 1 sees it: system prompt, the partner's turns as user, their own as assistant."""
-    system, begin = render(bundled("converse"), role=None, partner_role=None, facts=list(facts), topic=None)
+@cache
+def instructions() -> dict[Task, dict[str, list[str]]]:
+    """The phrases of the bundled prompts with their other wordings, by task."""
+    table: dict[Task, dict[str, list[str]]] = yaml.safe_load(
+        Path(__file__).with_name("instructions.yaml").read_text(encoding="utf-8")
+    )
+    return table
+
+
+def reworded(example: Example, task: Task, rng: random.Random) -> Example:
+    """The example with phrases of its prompt in other words; what speakers say stays."""
+    prompt, rest = example.messages[:1], example.messages[1:]
+    if rest[0]["content"] == _begin() or task != "converse":
+        prompt, rest = example.messages[:2], example.messages[2:]
+    messages = []
+    for message in prompt:
+        text = message["content"]
+        for phrase, wordings in instructions()[task].items():
+            if phrase in text and rng.random() < REWORDED:
+                text = text.replace(phrase, chosen(rng.choice(wordings), rng), 1)
+        messages.append(Message(role=message["role"], content=text))
+    return Example((*messages, *rest), example.copied)
+
+
+@cache
+def _begin() -> str:
+    return render(bundled("converse"), role=None, partner_role=None, facts=[], topic=None)[1]["content"]
+
+
+def converse(
+    facts: Sequence[str],
+    turns: Sequence[str],
+    speaker: int,
+    topic: str | None = None,
+    roles: tuple[str, str] | tuple[None, None] = (None, None),
+) -> Example:
+    """A dialogue as its speaker 0 or 1 sees it: system prompt, the partner's turns as user, their own as assistant.
+
+    `roles` are the speaker's own and the partner's."""
+    system, begin = render(bundled("converse"), role=roles[0], partner_role=roles[1], facts=list(facts), topic=topic)
     history = [Message(role="assistant" if i % 2 == speaker else "user", content=text) for i, text in enumerate(turns)]
     opening = [begin] if speaker == 0 else []
     return Example((system, *opening, *history), tuple(facts))
@@ -119,11 +186,11 @@ def _draw_facts(rng: random.Random, size: int, split: Split, corpus: Corpus) -> 
     """A persona of the grammar, of a published one's sentences, or of both kinds."""
     kind = rng.random()
     if not corpus.facts or kind < 0.65:
-        return draw_persona(rng, size, split, WILD)
+        return draw_persona(rng, size, split, corpus.wild)
     if kind < 0.85:
         return [free_fact(text) for text in rng.sample(corpus.facts, size)]
     free = [free_fact(text) for text in rng.sample(corpus.facts, size - size // 2)]
-    mixed = draw_persona(rng, size // 2, split, WILD) + free
+    mixed = draw_persona(rng, size // 2, split, corpus.wild) + free
     rng.shuffle(mixed)
     return mixed
 
@@ -135,7 +202,7 @@ def draw_recall(rng: random.Random, split: Split, corpus: Corpus) -> Example:
     for fact in rng.sample(facts, min(len(facts), rng.randint(2, 5))):
         forms = fact.attribute.ask if rng.random() < 0.75 else small_talk()["more"]
         turns += [sentence(rng.choice(forms), rng, {"r": "brother", **fact.values}), stated(fact, rng)]
-    return converse([fact.text for fact in facts], turns, speaker=1)
+    return reworded(converse([fact.text for fact in facts], turns, speaker=1), "converse", rng)
 
 
 def draw_converse(rng: random.Random, split: Split, corpus: Corpus) -> Example:
@@ -143,27 +210,35 @@ def draw_converse(rng: random.Random, split: Split, corpus: Corpus) -> Example:
     if corpus.dialogues and rng.random() < 0.12:
         personas, said = rng.choice(corpus.dialogues)
         speaker = rng.randrange(2)
-        return converse(personas[speaker], said[: rng.randint(6, 12)], speaker)
+        return reworded(converse(personas[speaker], said[: rng.randint(6, 12)], speaker), "converse", rng)
     own = _draw_facts(rng, rng.randint(3, 8), split, corpus)
     partners = _draw_facts(rng, rng.randint(3, 5), split, corpus)
     speaker = rng.randrange(2)
     turns = draw_dialogue(rng, (partners, own) if speaker else (own, partners), rng.randint(6, 12))
-    return converse([fact.text for fact in own], [turn.text for turn in turns], speaker)
+    # A topic is what one of the two has to say something about, so that it may be taken up.
+    topic = rng.choice(own + partners).values.get("v") if rng.random() < 0.1 else None
+    roles = (chosen(_ROLES, rng), chosen(_ROLES, rng)) if rng.random() < 0.1 else (None, None)
+    chat = converse([fact.text for fact in own], [turn.text for turn in turns], speaker, topic, roles)
+    return reworded(chat, "converse", rng)
 
 
 def draw_expand(rng: random.Random, split: Split, _: Corpus) -> Example:
     """A persona cut in two: what is given and what is to be added."""
     given, new = rng.randint(1, 5), rng.randint(1, 5)
     texts = [fact.text for fact in draw_persona(rng, given + new, split)]
-    return expand(texts[:given], texts[given:])
+    return reworded(expand(texts[:given], texts[given:]), "expand", rng)
 
 
-def draw_extract(rng: random.Random, split: Split, _: Corpus) -> Example:
+def draw_extract(rng: random.Random, split: Split, corpus: Corpus) -> Example:
     """A turn with what it reveals; four in ten reveal nothing."""
+    return reworded(_extraction(rng, split, corpus), "extract", rng)
+
+
+def _extraction(rng: random.Random, split: Split, corpus: Corpus) -> Example:
     triple = rng.random() < 0.4
     if rng.random() < 0.4:
         return extract(_empty_turn(rng, split), [], triple)
-    personas = (draw_persona(rng, 5, split, WILD), draw_persona(rng, 5, split, WILD))
+    personas = (draw_persona(rng, 5, split, corpus.wild), draw_persona(rng, 5, split, corpus.wild))
     telling = [turn for turn in draw_dialogue(rng, personas, 10) if turn.facts]
     if not telling:
         fact = personas[0][0]
@@ -206,10 +281,10 @@ def draw_example(
     return rng.choices(_KINDS, _shares(progress))[0](rng, split, corpus or Corpus())
 
 
-def read_corpus(path: Path | None, skip: int = 100) -> Corpus:
+def read_corpus(path: Path | None, skip: int = 100, wild: Wild = MADE_UP) -> Corpus:
     """Synthetic-Persona-Chat from its CSV; the first `skip` rows are held out, and so is what holds placeholders."""
     if path is None:
-        return Corpus()
+        return Corpus(wild=wild)
     facts: dict[str, None] = {}
     dialogues = []
     with path.open(encoding="utf-8", newline="") as file:
@@ -221,9 +296,28 @@ def read_corpus(path: Path | None, skip: int = 100) -> Corpus:
             complete = not any(_PLACEHOLDER.search(text) for _, text in turns)
             if alternate and complete and len(turns) >= 6 and all(personas):
                 dialogues.append((personas, (*(text for _, text in turns[:-1]), turns[-1][1] + END)))
-    return Corpus(tuple(facts), tuple(dialogues))
+    return Corpus(tuple(facts), tuple(dialogues), wild)
 
 
 def _sentences(persona: str) -> tuple[str, ...]:
     facts = (re.sub(r"\bi\b", "I", line.strip()) for line in persona.splitlines())
     return tuple(fact for fact in facts if _FIRST_PERSON.match(fact) and not _PLACEHOLDER.search(fact))
+
+
+def read_wild(path: Path | None) -> Wild:
+    """Words and activities of the sentences of an NLI file (SNLI: image captions), to put where no one expects them.
+
+    No word of a held-out value is among them, in whatever number."""
+    if path is None:
+        return MADE_UP
+    held = {word.rstrip("s") for value in held_values() for word in content(value)}
+    with path.open(encoding="utf-8", newline="") as file:
+        texts = {row[side] for row in csv.DictReader(file) for side in ("premise", "hypothesis")}
+    counts = Counter(word for text in texts for word in _WORD.findall(text) if word.rstrip("s") not in held)
+    words = sorted(word for word, count in counts.items() if count > 1 and word not in SHARED)
+    activities = {
+        found[1]
+        for text in texts
+        if (found := _ACTIVITY.match(text)) and not {word.rstrip("s") for word in content(found[1])} & held
+    }
+    return Wild(WILD, tuple(words), tuple(sorted(activities)))

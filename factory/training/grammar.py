@@ -34,13 +34,13 @@ EXCLUSIVE = (("diet", "eat", "food"), ("city", "home"), ("job", "employer"), ("p
 # Open attributes are drawn more often: their facts have the widest range of words, which is what copying must cover.
 WEIGHTS = {"ritual": 5, "once": 3, "skill": 3, "hobby": 2, "like": 2, "relative_job": 2, "job": 2}
 
-# Kinds that are plain lists of words, any of which a wild value may replace.
-_LISTED = frozenset(
+# Kinds that a wild value may replace: plain lists of words, and what people do.
+_REPLACEABLE = frozenset(
     {
         "jobs", "employers", "subjects", "cities", "regions", "homes", "animals", "hobbies",
         "things", "foods", "colors", "music", "genres", "shows", "sports", "instruments",
         "hair", "traits", "beliefs", "diets", "brands", "possessions", "collectibles", "fears",
-        "allergens", "languages", "holidays",
+        "allergens", "languages", "holidays", "ACT", "PAST",
     }
 )  # fmt: skip
 
@@ -69,6 +69,21 @@ class Attribute:
     about: tuple[tuple[str, tuple[str, ...]], ...]
     react: tuple[str, ...]
     opposite: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wild:
+    """How often a fact's value is no value of its kind (a thing out of place, a made-up name), and what it may be then.
+
+    A wild value can be said by copying alone, never from memory. `activities` ("riding a bike") stand for hobbies.
+    """
+
+    share: float = 0.0
+    words: tuple[str, ...] = ()
+    activities: tuple[str, ...] = ()
+
+
+TAME = Wild()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +216,16 @@ def fill(form: str, values: Mapping[str, str]) -> str:
     return _SLOT.sub(slot, form)
 
 
-def sentence(form: str, rng: random.Random, values: Mapping[str, str] = MappingProxyType({})) -> str:
-    """A form with its choices drawn, its slots filled and its sentences begun with a capital."""
+def chosen(form: str, rng: random.Random) -> str:
+    """A form with its choices drawn."""
     while found := _CHOICE.search(form):
         form = form[: found.start()] + rng.choice(found[1].split("|")) + form[found.end() :]
+    return form
+
+
+def sentence(form: str, rng: random.Random, values: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A form with its choices drawn, its slots filled and its sentences begun with a capital."""
+    form = chosen(form, rng)
     extra = {"years": str(rng.randint(2, 30)), "n": rng.choice(("two", "three", "four", "five", "six"))}
     return capitalised(fill(form, {**extra, **values}))
 
@@ -224,19 +245,30 @@ def variants(form: str) -> Iterator[str]:
         yield from variants(form[: found.start()] + option + form[found.end() :])
 
 
-def draw_fact(attribute: Attribute, rng: random.Random, split: Split, wild: float = 0.0) -> Fact:
-    """A fact of an attribute, in any of its forms; `wild` is the chance that its value is no value of its kind.
-
-    A wild value (a made-up name, a thing out of place) can be said by copying alone, never from memory.
-    """
-    values = {slot: draw(kind, rng, split) for slot, kind in attribute.slots.items()}
-    if attribute.slots.get("v") in _LISTED and rng.random() < wild:
+def _wild_value(kind: str, rng: random.Random, split: Split, wild: Wild) -> str:
+    if kind == "hobbies" and wild.activities:
+        return rng.choice(wild.activities)
+    if wild.words and rng.random() < 0.6:
+        thing = " ".join(rng.sample(wild.words, rng.choice((1, 1, 2))))
+    elif rng.random() < 0.5:
+        thing = coin(rng)
+    else:
         thing = f"{rng.choice(values_of('kinds', split))} {rng.choice(values_of('objects', split))}"
-        values["v"] = coin(rng) if rng.random() < 0.5 else thing
+    if kind == "ACT":
+        return f"{rng.choice(values_of('verbs', split))} {thing}"
+    return f"{rng.choice(values_of('pasts', split))} some {thing}" if kind == "PAST" else thing
+
+
+def draw_fact(attribute: Attribute, rng: random.Random, split: Split, wild: Wild = TAME) -> Fact:
+    """A fact of an attribute, in any of its forms."""
+    values = {slot: draw(kind, rng, split) for slot, kind in attribute.slots.items()}
+    kind = attribute.slots.get("v")
+    if kind in _REPLACEABLE and rng.random() < wild.share:
+        values["v"] = _wild_value(kind, rng, split, wild)
     return Fact(attribute, values, sentence(rng.choice(attribute.fact), rng, values))
 
 
-def draw_persona(rng: random.Random, size: int, split: Split = "train", wild: float = 0.0) -> list[Fact]:
+def draw_persona(rng: random.Random, size: int, split: Split = "train", wild: Wild = TAME) -> list[Fact]:
     """`size` facts that fit together: no functional attribute twice, no value twice, one of each exclusive group."""
     table = attributes()
     names = list(table)

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from factory.training.examples import Corpus, Example, draw_example, read_corpus
+from factory.training.examples import Corpus, Example, draw_example, read_corpus, read_wild
 from factory.training.induction import set_induction_heads
 from factory.training.loop import Schedule, replace_folder, train
 from factory.training.words import content
@@ -46,6 +46,9 @@ class LmConfig(BaseModel):
 
     corpus: Path | None = Field(
         description="Synthetic-Persona-Chat CSV, relative to the working directory; none: the grammar alone."
+    )
+    words: Path | None = Field(
+        description="SNLI CSV: its words take the places of values, to be copied; none: made-up names alone."
     )
     vocabulary: int = Field(ge=300, description="Tokens of the byte-level BPE vocabulary.")
     hidden: int = Field(ge=32)
@@ -190,7 +193,7 @@ class Batches:
 def train_lm(config: LmConfig, output: Path, work: Path) -> int:
     """Train to the configured steps, resuming from `work`; write the model folder. The steps done in this call."""
     torch.manual_seed(config.seed)
-    corpus = read_corpus(config.corpus)
+    corpus = read_corpus(config.corpus, wild=read_wild(config.words))
     tokenizer = _tokenizer(config, corpus, work / "tokenizer")
     model = make_model(config, tokenizer)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -6,10 +6,12 @@ import csv
 import random
 from pathlib import Path
 
-from hypothesis import given
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from factory.prompts import bundled, render
+from factory.prompts import Task, bundled, render
+from factory.training import examples
 from factory.training.examples import (
     NOTHING,
     RELATIONS,
@@ -19,9 +21,17 @@ from factory.training.examples import (
     draw_expand,
     draw_extract,
     read_corpus,
+    read_wild,
 )
+from factory.training.grammar import held_values
 
 seeds = st.integers(0, 2**32)
+
+
+@pytest.fixture
+def own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts in the bundled wording alone."""
+    monkeypatch.setattr(examples, "REWORDED", 0.0)
 
 
 def test_the_opener_sees_the_prompt_to_begin_and_the_other_does_not() -> None:
@@ -39,14 +49,20 @@ def _lines(text: str) -> list[str]:
     return [line[2:] for line in text.splitlines() if line.startswith("- ")]
 
 
+@pytest.mark.usefixtures("own_words")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seeds)
 def test_a_drawn_dialogue_has_the_stage_prompt(seed: int) -> None:
     messages = draw_converse(random.Random(seed), "train", read_corpus(None)).messages
     facts = _lines(messages[0]["content"])
-    assert messages[0] == render(bundled("converse"), role=None, partner_role=None, facts=facts, topic=None)[0]
+    lines = dict(line.split(": ", 1) for line in messages[0]["content"].splitlines() if ": " in line and line[0] != "-")
+    roles = {"role": lines.get("Your role"), "partner_role": lines.get("You are talking to")}
+    assert messages[0] == render(bundled("converse"), **roles, facts=facts, topic=lines.get("Talk about"))[0]
     assert all(a["role"] != b["role"] for a, b in zip(messages[1:], messages[2:], strict=False))
 
 
+@pytest.mark.usefixtures("own_words")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seeds)
 def test_a_drawn_expansion_has_the_stage_prompt_and_answers_what_it_asks(seed: int) -> None:
     *prompt, answer = draw_expand(random.Random(seed), "train", read_corpus(None)).messages
@@ -56,6 +72,8 @@ def test_a_drawn_expansion_has_the_stage_prompt_and_answers_what_it_asks(seed: i
     assert not set(new) & set(given_facts)
 
 
+@pytest.mark.usefixtures("own_words")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seeds)
 def test_a_drawn_extraction_has_the_stage_prompt_and_a_readable_answer(seed: int) -> None:
     *prompt, answer = draw_extract(random.Random(seed), "train", read_corpus(None)).messages
@@ -67,6 +85,62 @@ def test_a_drawn_extraction_has_the_stage_prompt_and_a_readable_answer(seed: int
         assert all(line.split(" | ")[0] == "I" and line.split(" | ")[1] in RELATIONS for line in lines)
     else:
         assert lines == [NOTHING] or all(line.startswith("- ") for line in lines)
+
+
+def _prompt(task: Task) -> str:
+    """Everything that the bundled prompt of a task can say of its own."""
+    rendered = {
+        "converse": [{"role": "R", "partner_role": "P", "facts": ["F"], "topic": "T"}],
+        "expand": [{"facts": ["F"], "count": 3}],
+        "extract": [{"form": form, "relations": ["like"], "utterance": "U"} for form in ("triple", "sentence")],
+    }[task]
+    return "\n".join(message["content"] for values in rendered for message in render(bundled(task), **values))
+
+
+@pytest.mark.parametrize("task", examples.instructions())
+def test_all_that_is_reworded_stands_in_the_prompt(task: Task) -> None:
+    assert all(phrase in _prompt(task) for phrase in examples.instructions()[task])
+
+
+@given(seeds)
+def test_rewording_changes_the_prompt_and_nothing_else(seed: int) -> None:
+    facts, turns = (
+        ["I am a nurse.", "About you: nothing."],
+        ["Talk about: jobs", "Start the conversation.", "Bye! [END]"],
+    )
+    for speaker, prompts in ((0, 2), (1, 1)):
+        plain = converse(facts, turns, speaker, "work", ("a friend", "a guest"))
+        other = examples.reworded(plain, "converse", random.Random(seed))
+        assert other.messages[prompts:] == plain.messages[prompts:]
+        system = other.messages[0]["content"]
+        assert _lines(system) == facts
+        assert all(word in system for word in ("[END]", "a friend", "a guest", "work"))
+
+
+def test_rewording_happens_in_every_task() -> None:
+    texts = {task: set[str]() for task in examples.instructions()}
+    for seed in range(40):
+        rng = random.Random(seed)
+        for task, draw in (("converse", draw_converse), ("expand", draw_expand), ("extract", draw_extract)):
+            texts[task].add(draw(rng, "train", read_corpus(None)).messages[0]["content"].split(".")[0])
+    assert all(len(wordings) > 5 for wordings in texts.values())
+
+
+def test_wild_values_are_words_and_activities_of_captions_but_no_held_ones(tmp_path: Path) -> None:
+    path = tmp_path / "snli.csv"
+    rows = [
+        ("Two men are riding a canoe.", "A man is holding sharks."),
+        ("A man is riding a canoe near a shark.", "A canoe."),
+    ]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["premise", "hypothesis"])
+        writer.writerows(rows)
+    wild = read_wild(path)
+    assert "sharks" in held_values()
+    assert wild.words == ("canoe", "man", "riding")
+    assert wild.activities == ("riding a canoe",)
+    assert read_wild(None).words == ()
 
 
 @given(seeds, st.floats(0, 1))

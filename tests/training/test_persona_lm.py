@@ -14,7 +14,7 @@ from factory.training.loop import Schedule
 from factory.training.persona_lm import Encoder, LmConfig, make_model, make_tokenizer, train_lm
 
 CONFIG = LmConfig(
-    corpus=None, vocabulary=700, hidden=128, layers=2, heads=2, intermediate=128, seed=3, batch_tokens=512,
+    corpus=None, words=None, vocabulary=700, hidden=128, layers=2, heads=2, intermediate=128, seed=3, batch_tokens=512,
     learning_rate=1e-3, muon_learning_rate=5e-3, copy_weight=4.0, partner_weight=0.0,
     schedule=Schedule(steps=6, warmup=1, checkpoint_every=3, report_every=3),
 )  # fmt: skip
