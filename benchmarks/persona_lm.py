@@ -34,7 +34,7 @@ from factory.training.chats import Tokens
 from factory.training.dialogues import END
 from factory.training.examples import NOTHING, RELATIONS, converse, draw_extract, read_corpus
 from factory.training.examples import Corpus as Talk
-from factory.training.grammar import draw_persona, sentence
+from factory.training.grammar import attributes, draw_persona, sentence
 from factory.training.lm import perplexity, swapped
 from factory.training.words import content
 
@@ -144,21 +144,24 @@ def chat_figures(dialogues: Sequence[Dialogue]) -> dict[str, float]:
 
 
 def recall_figure(chatter: Chatter, number: int = 200) -> float:
-    """Share of questions about a held-out fact whose greedy answer holds the fact's value."""
+    """Share of questions about a held-out fact whose greedy answer holds the value, of any fact that answers it.
+
+    Questions that any fact would answer ("Tell me something about you") are not asked."""
     rng = random.Random(5)
+    anything = {form for name in ("ritual", "once") for form in attributes()[name].ask}
     chats: list[list[Message]] = []
     values = []
     while len(chats) < number:
         facts = draw_persona(rng, 5, "held")
         fact = rng.choice(facts)
-        if not fact.attribute.ask:
+        forms = [form for form in fact.attribute.ask if form not in anything]
+        if not forms:
             continue
+        form = rng.choice(forms)
         system, _ = render(bundled("converse"), role=None, partner_role=None, facts=[f.text for f in facts], topic=None)
-        question = sentence(rng.choice(fact.attribute.ask), rng, {"r": "brother", **fact.values})
-        # A question may have several facts that answer it; any of their values counts.
-        answers = [f.values["v"].lower() for f in facts if question in f.attribute.ask or f is fact]
+        question = sentence(form, rng, {"r": "brother", **fact.values})
         chats.append([system, Message(role="user", content=question)])
-        values.append(answers)
+        values.append([f.values["v"].lower() for f in facts if form in f.attribute.ask])
     replies = [reply for i in range(0, number, 50) for reply in chatter.reply(chats[i : i + 50], 0)]
     return (
         sum(any(v in reply.lower() for v in answers) for reply, answers in zip(replies, values, strict=True)) / number
