@@ -21,7 +21,7 @@ from factory.nli import NliModel, ScorerStartError
 from factory.plan import Plan
 from factory.pool import RunError
 from factory.run import run as run_job
-from factory.seeds import SourceError
+from factory.seed_files import SourceError
 from factory.status import status as corpus_status
 from factory.storage import StorageError
 from factory.training import TrainingError
@@ -48,9 +48,9 @@ _INTERRUPTED = 130
 
 @app.command()
 def plan(job: _Job, overrides: _Set = None, retry_failed: _Retry = False, as_json: _Json = False) -> None:
-    """Say what a run would make and why; change nothing."""
+    """Say what a run would make and why; the corpus stays as it is."""
     loaded = load_job(job, overrides or ())
-    summary = Plan(loaded, retry_failed=retry_failed).summary
+    summary = Plan(loaded, retry_failed=retry_failed, report=display.CountView()).summary
     if as_json:
         _print_json({"rows": summary.rows, "model_calls": summary.model_calls, **to_jsonable_python(summary)})
     else:
@@ -69,7 +69,9 @@ def run(
     loaded = load_job(job, overrides or ())
     try:
         with display.ProgressView() as view:
-            result = run_job(loaded, address=address, retry_failed=retry_failed, report=view)
+            result = run_job(
+                loaded, address=address, retry_failed=retry_failed, report=view, report_plan=display.CountView()
+            )
     except KeyboardInterrupt:
         display.fail("stopped at once; what was committed stays, and the same command goes on from there")
         raise typer.Exit(_INTERRUPTED) from None

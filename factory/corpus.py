@@ -1,9 +1,8 @@
 """The corpus: a Delta Lake table of immutable Parquet shards, and a second one of dead letters beside it.
 
-Anyone may write a shard file; nobody sees it until the one driver commits it to the Delta log. A shard's name says
-which bucket of row ids it holds, how many rows, and the digest of their fingerprints, so that planning compares a whole
-corpus with what is wanted from the log alone. Recipes (what each fingerprint stands for) and staged files of a running
-job live beside the table in folders that readers of Delta ignore. Gives up: changing one row rewrites its shard.
+Anyone may write a shard file; nobody sees it until the one driver commits it to the Delta log. Recipes (what each
+fingerprint stands for), staged files of a running job, and what planning keeps live beside the table in folders that
+readers of Delta ignore. Gives up: changing one row rewrites its shard.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import (
@@ -28,12 +28,10 @@ from deltalake.transaction import (
     create_table_with_add_actions,
 )
 
-from factory.fingerprint import blake
 from factory.records import DEAD_LETTER_SCHEMA, ROW_SCHEMA, DeadLetter, Row, dead_letters_from_table, rows_from_table
 from factory.storage import Storage
 
-_NAME = re.compile(r"shards/b(\d+)of(\d+)-n(\d+)-([0-9a-f]{32})-[0-9a-f]{12}\.parquet")
-_DIGITS = re.compile("[0-9a-f]{8}")
+_NAME = re.compile(r"shards/n(\d+)-[0-9a-f]{32}\.parquet")
 
 
 class CorpusError(Exception):
@@ -46,33 +44,17 @@ class ConflictError(CorpusError):
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One immutable file: its path from the table's root, its size in bytes, and what its name says."""
+    """One immutable file: its path from the table's root, its size in bytes, and its rows, which its name tells."""
 
     path: str
     size: int
-    bucket: int
-    buckets: int
     rows: int
-    digest: str
 
     @classmethod
     def parse(cls, path: str, size: int) -> Shard | None:
         """The shard that a path names, or none if it is no shard of ours."""
         match = _NAME.fullmatch(path)
-        if match is None:
-            return None
-        bucket, buckets, rows = (int(match[group]) for group in (1, 2, 3))
-        return cls(path, size, bucket, buckets, rows, match[4])
-
-
-def bucket_of(row_id: str, buckets: int) -> int:
-    """The bucket of a row."""
-    return int(row_id[:8], 16) % buckets
-
-
-def slot_digest(row_id: str, fingerprint: str) -> str:
-    """What one row adds to its bucket's digest: its slot, and the fingerprint of the last stage it should pass."""
-    return blake("slot", row_id, fingerprint)
+        return None if match is None else cls(path, size, int(match[1]))
 
 
 class Table:
@@ -104,13 +86,12 @@ class Table:
         """The version that `shards` or `commit` last saw; none while there is no table."""
         return None if self._snapshot is None else self._snapshot.version()
 
-    def write(self, rows: pa.Table, bucket: int, buckets: int, digest: str) -> Shard:
+    def write(self, rows: pa.Table) -> Shard:
         """Write a shard file, uncommitted. Raises CorpusError if the rows are not in the table's schema."""
         if rows.schema != self.schema:
             raise CorpusError(f"{self.root}: rows have the schema\n{rows.schema}\nexpected\n{self.schema}")
-        path = f"shards/b{bucket}of{buckets}-n{rows.num_rows}-{digest}-{uuid.uuid4().hex[:12]}.parquet"
-        size = self.storage.write_parquet(path, rows)
-        return Shard(path, size, bucket, buckets, rows.num_rows, digest)
+        path = f"shards/n{rows.num_rows}-{uuid.uuid4().hex}.parquet"
+        return Shard(path, self.storage.write_parquet(path, rows), rows.num_rows)
 
     def read(self, shard: Shard, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of a shard."""
@@ -164,14 +145,16 @@ class Corpus:
     def rows(
         self, row_id_prefix: str = "", *, version: int | None = None, order: random.Random | None = None
     ) -> Iterator[Row]:
-        """The committed rows, shard by shard; with at least 8 digits of a row id, only its bucket is read. `version`
-        is the newest without it; `order` shuffles the shards, and the rows of each."""
+        """The committed rows whose id begins so, shard by shard. `version` is the newest without it; `order` shuffles
+        the shards, and the rows of each."""
         shards = self.table.shards(version)
         if order is not None:
             order.shuffle(shards)
         for shard in shards:
-            if _DIGITS.match(row_id_prefix) and bucket_of(row_id_prefix, shard.buckets) != shard.bucket:
-                continue
+            if row_id_prefix:
+                found = pc.starts_with(self.table.read(shard, ["row_id"])["row_id"], row_id_prefix)
+                if not pc.any(found).as_py():
+                    continue
             rows = rows_from_table(self.table.read(shard))
             if order is not None:
                 order.shuffle(rows)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # both import torch
     from factory.training.nli import NliResult
 
 _LINE_EVERY_S = 10.0
+_TO_DO = {"make": "to make", "drop": "to drop", "select": "to decide again"}
 _COLOURS = {"accept": "green", "flag": "yellow", "reject": "red"}
 
 out = Console(highlight=False, soft_wrap=True)
@@ -94,6 +95,19 @@ def _left(progress: Progress) -> str:
     return f", about {progress.seconds / done * (progress.planned - done):.0f} s left"
 
 
+class CountView:
+    """How far a count without a known end is: a plain line every ten seconds on standard error."""
+
+    def __init__(self) -> None:
+        self._last_line = time.monotonic()
+
+    def __call__(self, what: str, count: int) -> None:
+        """Show it."""
+        if time.monotonic() - self._last_line >= _LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            err.print(f"{count:,} {what}")
+
+
 @contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show how many of a total are done: a bar on a terminal, else a plain line every ten seconds."""
@@ -118,14 +132,10 @@ def show_plan(corpus: str, summary: Summary) -> None:
         out.print(f"Nothing to do: all {summary.unchanged} rows of {corpus} are as the job wants them.")
     else:
         table = Table("rows", "what", "why", box=None, pad_edge=False, header_style="bold")
-        if summary.make:
-            table.add_row(str(summary.make), "to make", "not in the corpus yet")
-        for stage, count in summary.remake.items():
-            what = "to decide again" if stage == "select" else f"to redo from {stage}"
-            table.add_row(str(count), what, f"a seed, prompt, model or parameter of {stage} changed")
-        if summary.drop:
-            table.add_row(str(summary.drop), "to drop", "no longer wanted: a seed or a pairing is gone")
-        table.add_row(str(summary.unchanged), "to keep", "up to date")
+        for done, reasons in summary.reasons.items():
+            for why, count in reasons.most_common():
+                table.add_row(f"{count:,}", _TO_DO.get(done, f"to redo from {done}"), escape(why))
+        table.add_row(f"{summary.unchanged:,}", "to keep", "up to date")
         out.print(table)
         calls = ", ".join(f"{stage} {count}" for stage, count in summary.calls.items())
         out.print(f"{summary.model_calls} model calls" + (f" ({calls})" if calls else ""))

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
 
 VERSION = 1
 """Raised when the meaning of a fingerprint changes: every row of every corpus is then out of date."""
 
 _DIGEST_BYTES = 16
-_DIGEST_MODULUS = 1 << (8 * _DIGEST_BYTES)
+
+Keys = NDArray[np.uint64]
+"""64-bit hashes, one a row: what planning compares by the million."""
 
 
 def fingerprint(kind: str, value: object) -> str:
@@ -34,9 +38,24 @@ def blake(*parts: str) -> str:
     return state.hexdigest()
 
 
-def add_digests(digests: Iterable[str]) -> str:
-    """Digest of a multiset: the sum of its members' digests, whatever their order.
+def key(*parts: str) -> int:
+    """The first 64 bits of `blake`."""
+    return int(blake(*parts)[:16], 16)
 
-    A sum, not an exclusive or, so that a member that occurs twice does not cancel itself.
+
+def mix(*parts: Keys | int) -> Keys:
+    """One key for each row of arrays of keys, which broadcast; the order of the parts counts.
+
+    The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), chained: keys that differ in one part never meet,
+    others do as seldom as random numbers.
     """
-    return f"{sum(int(digest, 16) for digest in digests) % _DIGEST_MODULUS:0{2 * _DIGEST_BYTES}x}"
+    state = np.zeros(np.broadcast_shapes(*(np.shape(part) for part in parts)) or (1,), np.uint64)
+    for part in parts:
+        state ^= np.asarray(part, np.uint64)
+        state += np.uint64(0x9E3779B97F4A7C15)
+        state ^= state >> np.uint64(30)
+        state *= np.uint64(0xBF58476D1CE4E5B9)
+        state ^= state >> np.uint64(27)
+        state *= np.uint64(0x94D049BB133111EB)
+        state ^= state >> np.uint64(31)
+    return state

@@ -1,83 +1,92 @@
 """Dead letters: what could not be made, and why, kept beside the corpus until it can.
 
 A row is either in the corpus or a dead letter. Letters are committed before the rows they belong with, and a letter
-whose row stands finished in the corpus, or is no longer wanted, is taken away by the next run.
+whose row stands finished in the corpus, or is no longer wanted, is taken away by the next run. Gives up: what is known
+of all letters is held in memory, some hundred bytes each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from factory.corpus import Shard, slot_digest
-from factory.fingerprint import add_digests, blake
-from factory.plan import SEED_LETTERS, Plan, Work
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from factory.corpus import Corpus, Shard
+from factory.fingerprint import blake
 from factory.records import DeadLetter, dead_letters_to_table
 from factory.seeds import BadSeed
 
+_COLUMNS = ("id", "row_id", "seed_ids", "sample", "fingerprint", "attempts")
 
-class LetterBook:
-    """The dead letters of a run: changes are gathered, and committed together."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._table = plan.corpus.dead
-        self._current: dict[int, tuple[list[Shard], list[DeadLetter]]] = {}
-        self._changed: set[int] = set()
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A committed letter. `seeds` are the ids of the first and last seed and `sample` is the row's; none for a seed."""
 
-    def settle_seeds(self) -> None:
+    shard: Shard
+    attempts: int
+    fingerprint: str
+    seeds: tuple[str, str] | None
+    sample: int
+
+
+class Letters:
+    """The dead letters of a corpus, by id: changes are gathered, and committed together. Raises CorpusError."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._table = corpus.dead
+        self._held: dict[str, Held] = {}
+        self._gone: set[str] = set()
+        self._new: dict[str, DeadLetter] = {}
+        for shard in self._table.shards():
+            self._hold(shard, self._table.read(shard, _COLUMNS))
+
+    def of_rows(self) -> dict[str, Held]:
+        """The letters of rows, by row id."""
+        return {letter: held for letter, held in self._held.items() if held.seeds is not None}
+
+    def settle_seeds(self, bad: Sequence[BadSeed]) -> None:
         """Make the letters of unreadable seeds those of this reading."""
-        letters = [_seed_letter(seed) for seed in self._plan.bad_seeds]
-        digest = add_digests(letter.id for letter in letters)
-        if digest == add_digests(shard.digest for shard in self._plan.seed_letters):
-            return
-        add = [self._table.write(dead_letters_to_table(letters), 0, SEED_LETTERS, digest)] if letters else []
-        self._table.commit(add, self._plan.seed_letters, f"{len(letters)} unreadable seeds")
+        letters = {letter.id: letter for letter in map(_seed_letter, bad)}
+        held = {letter for letter, kept in self._held.items() if kept.seeds is None}
+        self._gone |= held - letters.keys()
+        self._new |= {letter: letters[letter] for letter in letters.keys() - held}
 
-    def settle_stale(self) -> None:
-        """Take away the letters that the plan found to be out of date."""
-        for bucket, valid in self._plan.valid_letters.items():
-            shards, letters = self._of(bucket)
-            kept = [letter for letter in letters if letter.id in valid]
-            if len(kept) < len(letters):
-                self._current[bucket] = (shards, kept)
-                self._changed.add(bucket)
-        self.commit()
-
-    def settle(self, work: Work, letters: Sequence[DeadLetter]) -> None:
-        """Replace the letters of the rows in a finished shard by those that it left."""
-        tried = {row.row_id for row in work.skeletons} | {letter.id for letter in letters}
-        bucket = work.spec.bucket
-        shards, held = self._of(bucket)
-        before = {letter.id: letter.attempts for letter in held if letter.id in tried}
-        if not before and not letters:
-            return
+    def settle(self, tried: Collection[str], letters: Sequence[DeadLetter]) -> None:
+        """Replace the letters of the rows that were tried by those that they left."""
         for letter in letters:
-            letter.attempts += before.get(letter.id, 0)
-        self._current[bucket] = (shards, [letter for letter in held if letter.id not in tried] + list(letters))
-        self._changed.add(bucket)
+            if letter.id in self._held:
+                letter.attempts += self._held[letter.id].attempts
+            self._new[letter.id] = letter
+        self._gone.update(self._held.keys() & {*tried, *self._new})
 
     def commit(self) -> None:
-        """Commit what was settled."""
-        add, remove = [], []
-        for bucket in sorted(self._changed):
-            shards, letters = self._current[bucket]
-            remove += shards
-            written = []
-            if letters:
-                digest = add_digests(slot_digest(letter.id, letter.fingerprint) for letter in letters)
-                table = dead_letters_to_table(letters)
-                written = [self._table.write(table, bucket, self._plan.wanted.buckets, digest)]
-            self._current[bucket] = (written, letters)
-            add += written
-        if add or remove:
-            self._table.commit(add, remove, f"dead letters of {len(self._changed)} buckets")
-        self._changed.clear()
+        """Commit what was settled. Raises ConflictError."""
+        if not (self._gone or self._new):
+            return
+        add, remove = [], list({self._held[letter].shard for letter in self._gone})
+        kept = [self._without(shard) for shard in remove]
+        new = dead_letters_to_table(list(self._new.values()))
+        for letter in self._gone:
+            del self._held[letter]
+        for table in (*kept, new):
+            if table.num_rows:
+                add.append(self._table.write(table))
+                self._hold(add[-1], table)
+        self._table.commit(add, remove, f"{len(self._new)} dead letters more, {len(self._gone)} settled")
+        self._gone, self._new = set(), {}
 
-    def _of(self, bucket: int) -> tuple[list[Shard], list[DeadLetter]]:
-        if bucket not in self._current:
-            self._current[bucket] = self._plan.letters(bucket)
-        return self._current[bucket]
+    def _without(self, shard: Shard) -> pa.Table:
+        table = self._table.read(shard)
+        return table.filter(pc.invert(pc.is_in(table["id"], pa.array(self._gone, pa.string()))))
+
+    def _hold(self, shard: Shard, table: pa.Table) -> None:
+        for row in table.select(_COLUMNS).to_pylist():
+            seeds = (row["seed_ids"][0], row["seed_ids"][-1]) if row["row_id"] else None
+            self._held[row["id"]] = Held(shard, row["attempts"], row["fingerprint"], seeds, row["sample"] or 0)
 
 
 def _seed_letter(seed: BadSeed) -> DeadLetter:
@@ -85,6 +94,7 @@ def _seed_letter(seed: BadSeed) -> DeadLetter:
         id=blake("bad_seed", seed.source, str(seed.line), seed.reason),
         row_id=None,
         seed_ids=[],
+        sample=None,
         source=seed.source,
         line=seed.line,
         stage="seeds",

@@ -2,42 +2,62 @@
 
 Seeds stand on a ring at the hash of their id; a draw is a point on the ring, and takes the first seed at or after it.
 When one seed comes or goes, only the draws between it and its neighbour move: an expected constant number, however
-many seeds there are. Gives up: an even spread. Some seeds are drawn more often than others (an arc's length is
-exponentially distributed), and nothing of what seeds say is taken into account.
+many seeds there are. Draws are made for many rows at once. Gives up: an even spread. Some seeds are drawn more often
+than others (an arc's length is exponentially distributed), and nothing of what seeds say is taken into account.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence
+import numpy as np
+from numpy.typing import NDArray
 
-from factory.fingerprint import blake
+from factory.fingerprint import Keys, key, mix
+
+Indices = NDArray[np.int64]
+
+_RING, _PARTNER = key("ring"), key("partner")
 
 
 class Ring:
-    """Seed ids on a consistent-hash ring (Karger et al., STOC 1997); a draw is an index into `ids`."""
+    """Seeds on a consistent-hash ring (Karger et al., STOC 1997), by the keys of their ids; `members` are the indices
+    of those that can be drawn, and a draw is one of them."""
 
-    def __init__(self, ids: Sequence[str]) -> None:
-        self._points = sorted((blake("ring", seed_id), index) for index, seed_id in enumerate(ids))
-        self._ids = ids
+    def __init__(self, keys: Keys, members: Indices) -> None:
+        points = mix(_RING, keys[members])
+        order = np.argsort(points, kind="stable")
+        self._keys = keys
+        self._points = points[order]
+        self._members = members[order]
 
-    def draw(self, *key: str) -> Iterator[int]:
-        """Indices of the seeds after the key's point, each once, all the way round."""
-        start = bisect_left(self._points, (blake(*key), -1))
-        size = len(self._points)
-        for step in range(size):
-            yield self._points[(start + step) % size][1]
+    def __len__(self) -> int:
+        return len(self._members)
 
-    def partners(self, index: int, count: int) -> list[int]:
-        """`count` different partners for a seed (fewer if there are not so many seeds), one draw each."""
-        chosen: list[int] = []
-        for number in range(min(count, len(self._points) - 1)):
-            draw = self.draw("partner", self._ids[index], str(number))
-            chosen.append(next(other for other in draw if other != index and other not in chosen))
-        return chosen
+    def _places(self, draws: Keys) -> Indices:
+        return np.searchsorted(self._points, draws) % len(self)
 
-    def donors(self, key: str, count: int, excluded: Collection[int]) -> list[int]:
-        """`count` seeds outside `excluded`, one draw each (one may be drawn again; fewer if none is left)."""
-        draws = (self.draw("donor", key, str(number)) for number in range(count))
-        firsts = (next((other for other in draw if other not in excluded), None) for draw in draws)
-        return [other for other in firsts if other is not None]
+    def partners(self, seeds: Indices, count: int) -> Indices:
+        """`count` different partners for each of these seeds (fewer if there are not so many), one draw each: shape
+        (seeds, partners)."""
+        drawn = np.empty((len(seeds), max(0, min(count, len(self) - 1))), np.int64)
+        for number in range(drawn.shape[1]):
+            places = self._places(mix(_PARTNER, self._keys[seeds], number))
+            while True:
+                chosen = self._members[places]
+                taken = (chosen == seeds) | (drawn[:, :number] == chosen[:, None]).any(axis=1)
+                if not taken.any():
+                    break
+                places[taken] = (places[taken] + 1) % len(self)
+            drawn[:, number] = chosen
+        return drawn
+
+    def donors(self, draws: Keys, excluded: Indices, count: int) -> Indices:
+        """The first `count` different seeds after each draw that are not among its `excluded` (shape (draws, any)):
+        shape (draws, count), -1 where there are no more."""
+        reach = min(count + excluded.shape[1], len(self))
+        window = self._members[(self._places(draws)[:, None] + np.arange(reach)) % len(self)]
+        free = (window[:, :, None] != excluded[:, None, :]).all(axis=2)
+        rank = np.cumsum(free, axis=1) - 1
+        rows, places = np.nonzero(free & (rank < count))
+        drawn = np.full((len(draws), count), -1, np.int64)
+        drawn[rows, rank[rows, places]] = window[rows, places]
+        return drawn

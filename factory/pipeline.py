@@ -103,6 +103,7 @@ def dead_letter(row: Row, stage: str, reason: str, detail: str, attempts: int, *
         id=row.row_id,
         row_id=row.row_id,
         seed_ids=[seed.id for seed in row.seeds],
+        sample=row.sample,
         source=row.seeds[0].source,
         line=row.seeds[0].line,
         stage=stage,

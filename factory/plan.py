@@ -1,28 +1,35 @@
 """The difference between the corpus that the job wants and the one that is committed.
 
-Rows fall into buckets by the hash of their id. The digest of what is wanted in a bucket is compared with the sum of the
-digests in the names of its shards, so that only buckets that differ are read, one at a time. Gives up: the order of
-work; buckets are taken as they come, not by what a user would like to see first.
+Wanted and committed rows are compared as keys (`factory.compare`); seeds and shards are opened only where something is
+to be done. Gives up: each wanted slot is hashed on each plan, some hundred nanoseconds.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from factory.corpus import Corpus, Shard
-from factory.fingerprint import add_digests
-from factory.job import LEGS, Job, Recipe, row_fingerprints
-from factory.records import DeadLetter, Row, Seed, dead_letters_from_table, rows_from_table
-from factory.seeds import BadSeed, read_seeds
+import numpy as np
+from numpy.typing import NDArray
+
+from factory.compare import KINDS, Comparison, ToDrop, ToMake
+from factory.corpus import Corpus
+from factory.job import LEGS, Job, row_fingerprints
+from factory.ledger import SLOT_COLUMNS, Ledger, slots_by_id, slots_of
+from factory.letters import Letters
+from factory.records import Row, rows_from_table
+from factory.seed_store import Seeds, TooManyBadSeeds
+from factory.seeds import BadSeed
 from factory.shard import ShardSpec, leg_of, passed
-from factory.wanted import PlanError, Wanted
+from factory.stages.select import Select
+from factory.wanted import PlanError, Slots, Wanted
 
 STAGING = "_staging"
-SEED_LETTERS = 0
-"""The bucket count in the names of dead-letter shards that hold unreadable seeds, which belong to no bucket."""
+
+_Rows = TypeVar("_Rows", ToMake, ToDrop)
 
 _DAMAGE = frozenset({"compression", "parquet"})
 """Reasons of bad seeds that stand for the rest of a file."""
@@ -40,7 +47,8 @@ class Work:
 
 @dataclass(slots=True)
 class Summary:
-    """What a plan would do, in rows; calls and tokens are of models, both estimated."""
+    """What a plan would do, in rows; `remake` by the first stage that is redone, `reasons` by what is done: "make",
+    "drop" or the stage. Calls and tokens are of models, both estimated."""
 
     make: int = 0
     remake: Counter[str] = field(default_factory=Counter)
@@ -48,6 +56,7 @@ class Summary:
     unchanged: int = 0
     failed: int = 0
     bad_seeds: int = 0
+    reasons: dict[str, Counter[str]] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -64,7 +73,7 @@ class Summary:
 
 
 def plan(job: Job, *, retry_failed: bool = False) -> Plan:
-    """Compare what the job wants with what is committed; changes nothing.
+    """Compare what the job wants with what is committed; the table is not changed.
 
     Raises PlanError, SourceError, CorpusError or StorageError.
     """
@@ -72,157 +81,219 @@ def plan(job: Job, *, retry_failed: bool = False) -> Plan:
 
 
 class Plan:
-    """What `run` would do; `work` finds it again bucket by bucket, so that a plan of any size fits in memory."""
+    """What `run` would do. `report` is told what is being counted, and how far it is."""
 
-    def __init__(self, job: Job, *, retry_failed: bool = False) -> None:
+    def __init__(
+        self, job: Job, *, retry_failed: bool = False, report: Callable[[str, int], None] = lambda *_: None
+    ) -> None:
         self.job = job
         self.corpus = Corpus(job.corpus)
-        self._retry = retry_failed
-        seeds, self.bad_seeds = _read(job)
-        self._committed = _by_bucket(self.corpus.table.shards())
-        letters = self.corpus.dead.shards()
-        self._letters = _by_bucket(shard for shard in letters if shard.buckets != SEED_LETTERS)
-        self.seed_letters = [shard for shard in letters if shard.buckets == SEED_LETTERS]
-        known = [shard.buckets for group in (*self._committed.values(), *self._letters.values()) for shard in group]
-        self.wanted = Wanted(job, seeds, known[0] if known else None)
-        self._staged = self._staged_rows()
-        self.valid_letters: dict[int, set[str]] = {}
-        self.changed = [bucket for bucket in range(self.wanted.buckets) if self._differs(bucket)]
-        settled = self._letters.keys() - set(self.changed)
-        failed = sum(shard.rows for bucket in settled for shard in self._letters[bucket])
-        self.summary = Summary(unchanged=len(self.wanted) - failed, failed=failed, bad_seeds=len(self.bad_seeds))
-        for bucket in self.changed:
-            self._diff(bucket, self.summary)
+        self.wanted = Wanted(job, _read(job, self.corpus, report))
+        self.bad_seeds = self.wanted.seeds.bad
+        self.ledger = Ledger(self.corpus)
+        self.ledger.sync(report)
+        self.letters = Letters(self.corpus)
+        compared = Comparison(self.wanted, self.ledger, report)
+        self._reasons = compared.reasons
+        self._make, self._drop = compared.make, compared.drop
         self._refuse_to_lose()
+        self.stale_letters: set[str] = set()
+        failed = self._set_failed_aside(retry_failed)
+        self._leave_what_is_decided_alike(report)
+        self._staged: dict[int, list[str]] = defaultdict(list)
+        self._find_staged()
+        self.summary = self._summary(failed)
 
     def work(self) -> Iterator[Work]:
-        """The shards to make, in bucket order."""
-        for bucket in self.changed:
-            yield from self._diff(bucket, Summary())
+        """The shards to make: first those that take the place of others, then new ones in the order of the seeds."""
+        yield from self._replacing()
+        fresh = self._make.at(self._make.shard < 0)
+        fresh = fresh.at(np.argsort(fresh.first, kind="stable"))
+        size = self.job.run.rows_per_shard
+        for start in range(0, len(fresh), size):
+            part = fresh.at(np.arange(start, min(start + size, len(fresh))))
+            work = Work(ShardSpec(uuid.uuid4().hex), list(self._rows(part)))
+            work.spec.redo = [row.row_id for row in work.skeletons]
+            self._send(work.spec, part)
+            yield work
 
-    def letters(self, bucket: int) -> tuple[list[Shard], list[DeadLetter]]:
-        """The committed dead letters of a bucket's rows, and the shards that hold them."""
-        shards = self._letters.get(bucket, [])
-        return shards, [letter for shard in shards for letter in dead_letters_from_table(self.corpus.dead.read(shard))]
+    def _replacing(self) -> Iterator[Work]:
+        make = self._make.at(self._make.shard >= 0)
+        make = make.at(np.argsort(make.shard, kind="stable"))
+        drop = self._drop.at(np.argsort(self._drop.shard, kind="stable"))
+        for number in np.union1d(make.shard, drop.shard):
+            shard = self.ledger.shards[number]
+            part, gone = _of_shard(make, number), _of_shard(drop, number)
+            ids = slots_by_id(self.corpus.table.read(shard, SLOT_COLUMNS))
+            work = Work(ShardSpec(uuid.uuid4().hex, shard), list(self._rows(part.at(part.refresh))))
+            work.spec.redo = [ids[slot] for slot in part.slot.tolist()]
+            work.spec.drop = [ids[slot] for slot in gone.slot.tolist()]
+            self._send(work.spec, part)
+            yield work
+
+    def _rows(self, part: ToMake) -> Iterator[Row]:
+        first, second = part.first.astype(np.int64), part.second.astype(np.int64)
+        nothing = np.empty(len(part), np.uint64)
+        return self.wanted.rows(Slots(first, second, part.sample, part.slot, nothing, nothing))
+
+    def _send(self, spec: ShardSpec, part: ToMake) -> None:
+        """Where the shard enters, and which staged files it goes on from."""
+        spec.staged = sorted({path for slot in part.slot.tolist() for path in self._staged.get(slot, ())})
+        kinds = self.wanted.imported[part.first]
+        stops = set(zip(kinds.tolist(), part.keep.tolist(), strict=True))
+        spec.leg = min((leg_of(self.wanted.chains[KINDS[kind]], keep) for kind, keep in stops), default=len(LEGS))
 
     def _refuse_to_lose(self) -> None:
         """A damaged file hides seeds that are still wanted: their rows must not be dropped for it."""
         damaged = next((seed for seed in self.bad_seeds if seed.reason in _DAMAGE), None)
-        if damaged and self.summary.drop:
+        if damaged and len(self._drop):
             raise PlanError(
                 f"{damaged.source}, line {damaged.line}: {damaged.detail}; the damage hides seeds, and "
-                f"{self.summary.drop} rows would be dropped for it; mend the file, or take it out of the job's seeds"
+                f"{len(self._drop)} rows would be dropped for it; mend the file, or take it out of the job's seeds"
             )
 
-    def _differs(self, bucket: int) -> bool:
-        letters = self._letters.get(bucket, [])
-        if letters and self._retry:
-            return True
-        held = add_digests(shard.digest for shard in (*self._committed.get(bucket, []), *letters))
-        return held != self.wanted.digest(bucket)
+    def _set_failed_aside(self, retry: bool) -> int:
+        """Rows that failed as they are wanted are not tried again unless asked for, and one of them that is in the
+        corpus too leaves it. How many."""
+        held = self.letters.of_rows()
+        self.stale_letters = set(held)
+        if not held:
+            return 0
+        seeds = [letter.seeds for letter in held.values() if letter.seeds is not None]
+        letters = slots_of(seeds, [letter.sample for letter in held.values()])
+        maybe = np.flatnonzero(np.isin(self._make.slot, letters))
+        failed = []
+        for place, row in zip(maybe.tolist(), self._rows(self._make.at(maybe)), strict=True):
+            letter = held.get(row.row_id)
+            if letter and letter.fingerprint == row_fingerprints(self.wanted.chains[row.kind], row)[-1]:
+                self.stale_letters.discard(row.row_id)
+                failed.append(place)
+        if retry:
+            return 0
+        aside = np.zeros(len(self._make), np.bool_)
+        aside[failed] = True
+        leaving = self._make.at(aside & (self._make.shard >= 0))
+        self._drop = ToDrop.joined([self._drop, ToDrop(leaving.slot, leaving.shard, self._code("failed", leaving))])
+        self._make = self._make.at(~aside)
+        return len(failed)
 
-    def _diff(self, bucket: int, summary: Summary) -> list[Work]:
-        rows = self.wanted.rows(bucket)
-        targets = {row_id: row_fingerprints(self.wanted.chains[row.kind], row) for row_id, row in rows.items()}
-        _, letters = self.letters(bucket)
-        valid = {letter.id for letter in letters if letter.id in rows and letter.fingerprint == targets[letter.id][-1]}
-        failed = set() if self._retry else set(valid)
-        works: list[Work] = []
-        new = dict(rows)
-        for shard in self._committed.get(bucket, []):
-            work = Work(ShardSpec(uuid.uuid4().hex, bucket, self.wanted.buckets, base=shard, leg=len(LEGS)))
-            for row in rows_from_table(self.corpus.table.read(shard, _STATE_COLUMNS)):
-                skeleton = new.pop(row.row_id, None)
-                if skeleton is not None and _complete(row, targets[row.row_id]):
-                    valid.discard(row.row_id)
-                elif skeleton is None or row.row_id in failed:
-                    work.spec.drop.append(row.row_id)
-                else:
-                    self._add(work, row, skeleton, targets[row.row_id], summary)
-            if work.spec.rows or work.spec.drop:
-                works.append(work)
-                summary.drop += len(work.spec.drop)
-        fresh = [row for row_id, row in new.items() if row_id not in failed]
-        size = self.job.run.rows_per_shard
-        for start in range(0, len(fresh), size):
-            work = Work(ShardSpec(uuid.uuid4().hex, bucket, self.wanted.buckets, leg=len(LEGS)))
-            for row in fresh[start : start + size]:
-                self._add(work, None, row, targets[row.row_id], summary)
-            works.append(work)
-        if letters:
-            self.valid_letters[bucket] = valid
-        summary.failed += len(failed & valid)
-        summary.unchanged -= len(failed & valid) + sum(work.spec.rows for work in works)
-        return works
+    def _code(self, reason: str, rows: ToMake) -> NDArray[np.int32]:
+        self._reasons.append(reason)
+        return np.full(len(rows), len(self._reasons) - 1, np.int32)
 
-    def _add(self, work: Work, held: Row | None, skeleton: Row, target: list[str], summary: Summary) -> None:
-        chain = self.wanted.chains[skeleton.kind]
-        count = passed(held, target) if held else 0
-        for path, staged in self._staged.get(skeleton.row_id, []):
-            reached = passed(staged, target)
-            if reached > count:
-                count = reached
-                work.spec.staged = sorted({*work.spec.staged, path})
-        if held is None or self._retry or row_fingerprints(chain, held) != target:
-            work.skeletons.append(skeleton)
-        work.spec.rows += 1
-        work.spec.leg = min(work.spec.leg, leg_of(chain, count))
-        if held is None:
-            summary.make += 1
-        else:
-            summary.remake[chain[min(count, len(chain) - 1)].stage] += 1
-        for recipe in chain[count:]:
-            _estimate(recipe, skeleton, self.job, summary)
+    def _leave_what_is_decided_alike(self, report: Callable[[str, int], None]) -> None:
+        """Rows that only have to be decided again are decided here, and left alone if the decision stays."""
+        kinds = self.wanted.imported[self._make.first].astype(np.int8)
+        only = self._make.redecide
+        if self.job.stages.select is None or not only.any():
+            return
+        select, alike, seen = Select(self.job.stages.select), [], 0
+        for number in np.unique(self._make.shard[only]):
+            part = set(self._make.slot[only & (self._make.shard == number)].tolist())
+            table = self.corpus.table.read(self.ledger.shards[number])
+            ids = slots_by_id(table)
+            rows = {row.row_id: row for row in rows_from_table(table)}
+            alike += [slot for slot in part if _decided_alike(select, rows[ids[slot]])]
+            seen += len(part)
+            report("rows decided", seen)
+        left = np.isin(self._make.slot, np.array(alike, np.uint64)) & only
+        chains = [self.ledger.chain(tuple(recipe.id for recipe in self.wanted.chains[kind])) for kind in KINDS]
+        if left.any():
+            self.ledger.rename(self._make.slot[left], np.array(chains, np.int32)[kinds[left]])
+            self._make = self._make.at(~left)
 
-    def _staged_rows(self) -> dict[str, list[tuple[str, Row]]]:
-        found: dict[str, list[tuple[str, Row]]] = defaultdict(list)
+    def _find_staged(self) -> None:
+        """Rows that a run before this one staged and did not commit go on from there."""
+        order = np.argsort(self._make.slot)
         for path in self.corpus.storage.list(STAGING):
-            if path.endswith(".rows.parquet"):
-                for row in rows_from_table(self.corpus.storage.read_parquet(path, _STATE_COLUMNS)):
-                    found[row.row_id].append((path, row))
-        return found
+            if not path.endswith(".rows.parquet"):
+                continue
+            table = self.corpus.storage.read_parquet(path, _STATE_COLUMNS)
+            slots = {row_id: slot for slot, row_id in slots_by_id(table).items()}
+            for row in rows_from_table(table):
+                slot = np.uint64(slots[row.row_id])
+                place = np.searchsorted(self._make.slot, slot, sorter=order)
+                if place == len(order) or self._make.slot[order[place]] != slot:
+                    continue
+                part = order[place : place + 1]
+                skeleton = next(self._rows(self._make.at(part)))
+                reached = passed(row, row_fingerprints(self.wanted.chains[row.kind], skeleton))
+                if reached > self._make.keep[part[0]]:
+                    self._make.keep[part[0]] = reached
+                    self._staged[int(slot)].append(path)
+
+    def _summary(self, failed: int) -> Summary:
+        make, drop = self._make, self._drop
+        summary = Summary(failed=failed, bad_seeds=len(self.bad_seeds), drop=len(drop))
+        summary.unchanged = len(self.wanted) - failed - len(make)
+        kinds = self.wanted.imported[make.first].astype(np.int8)
+        new = make.shard < 0
+        summary.make = int(new.sum())
+        summary.reasons = {"make": self._told(make.reason[new]), "drop": self._told(drop.reason)}
+        for kind, name in enumerate(KINDS):
+            chain = self.wanted.chains[name]
+            for keep in np.unique(make.keep[kinds == kind]):
+                some = (kinds == kind) & (make.keep == keep)
+                old = some & ~new
+                if old.any():
+                    stage = chain[min(keep, len(chain) - 1)].stage
+                    summary.remake[stage] += int(old.sum())
+                    summary.reasons.setdefault(stage, Counter()).update(self._told(make.reason[old]))
+                self._estimate(make.at(some), name, int(keep), summary)
+        return summary
+
+    def _told(self, reasons: NDArray[np.int32]) -> Counter[str]:
+        codes, counts = np.unique(reasons, return_counts=True)
+        return Counter({self._reasons[code]: int(count) for code, count in zip(codes, counts, strict=True)})
+
+    def _estimate(self, rows: ToMake, kind: str, keep: int, summary: Summary) -> None:
+        """Calls of the stages that rows have yet to pass, and tokens at four characters each, half of the longest
+        completion."""
+        converse, seeds = self.job.stages.converse, self.wanted.seeds
+        script = converse is not None and converse.mode == "script"
+        turns = seeds.turns[rows.first] if kind == "imported" else np.full(len(rows), converse.turns if converse else 0)
+        speakers = 2
+        persona = (seeds.characters[rows.first] + (seeds.characters[rows.second] if kind == "generated" else 0)) // (
+            4 * speakers
+        )
+        for recipe in self.wanted.chains[kind][keep:]:
+            each = {
+                "expand": np.full(len(rows), speakers),
+                "converse": np.ones(len(rows), np.int64) if script else turns,
+                "extract": turns,
+                "select": np.zeros(len(rows), np.int64),
+            }
+            calls = each.get(recipe.stage, np.ones(len(rows), np.int64))
+            count = int(calls.sum())
+            if count:
+                summary.calls[recipe.stage] += count
+            if recipe.prompt is None:
+                continue
+            params = getattr(self.job.stages, recipe.stage)
+            answer = params.sampling.max_tokens // 2
+            history = answer * (turns // 2) if recipe.stage == "converse" and not script else 0
+            summary.prompt_tokens += int((calls * (len(recipe.prompt) // 4 + persona + history)).sum())
+            summary.completion_tokens += count * answer * getattr(params, "candidates", 1)
 
 
-def _read(job: Job) -> tuple[list[Seed], list[BadSeed]]:
-    seeds: list[Seed] = []
-    bad: list[BadSeed] = []
-    for seed in read_seeds(job.seeds, job.base):
-        if isinstance(seed, Seed):
-            seeds.append(seed)
-            continue
-        bad.append(seed)
-        if len(bad) > job.run.max_bad_seeds:
-            first = bad[0]
-            raise PlanError(
-                f"more than {job.run.max_bad_seeds} unreadable seeds (run.max_bad_seeds); the first: "
-                f"{first.source}, line {first.line}: {first.reason}: {first.detail}"
-            )
-    return seeds, bad
+def _read(job: Job, corpus: Corpus, report: Callable[[str, int], None]) -> Seeds:
+    limit = job.run.max_bad_seeds
+    try:
+        return Seeds(job.seeds, job.base, corpus.storage, limit, report)
+    except TooManyBadSeeds as error:
+        first: BadSeed = error.first
+        raise PlanError(
+            f"more than {limit} unreadable seeds (run.max_bad_seeds); the first: "
+            f"{first.source}, line {first.line}: {first.reason}: {first.detail}"
+        ) from error
 
 
-def _complete(row: Row, target: list[str]) -> bool:
-    return [record.fingerprint for record in row.stages] == target
+def _of_shard(rows: _Rows, number: int) -> _Rows:
+    """Those of one shard, of rows sorted by shard."""
+    return rows.at(np.arange(*np.searchsorted(rows.shard, [number, number + 1])))
 
 
-def _by_bucket(shards: Iterable[Shard]) -> dict[int, list[Shard]]:
-    groups: dict[int, list[Shard]] = defaultdict(list)
-    for shard in shards:
-        groups[shard.bucket].append(shard)
-    return groups
-
-
-def _estimate(recipe: Recipe, row: Row, job: Job, summary: Summary) -> None:
-    """Calls of one stage for one row, and tokens at four characters each, half of the longest completion."""
-    turns = len(row.turns) or (job.stages.converse.turns if job.stages.converse else 0)
-    script = job.stages.converse is not None and job.stages.converse.mode == "script"
-    calls = {"expand": len(row.speakers), "converse": 1 if script else turns, "extract": turns, "select": 0}
-    count = calls.get(recipe.stage, 1)
-    summary.calls[recipe.stage] += count
-    if recipe.prompt is None:
-        return
-    params = getattr(job.stages, recipe.stage)
-    answer = params.sampling.max_tokens // 2
-    persona = sum(len(fact.text) for speaker in row.speakers for fact in speaker.facts) // (4 * len(row.speakers))
-    history = answer * (turns // 2) if recipe.stage == "converse" and not script else 0
-    summary.prompt_tokens += count * (len(recipe.prompt) // 4 + persona + history)
-    summary.completion_tokens += count * answer * getattr(params, "candidates", 1)
+def _decided_alike(select: Select, row: Row) -> bool:
+    before = row.decision, row.reasons
+    select.decide(row)
+    return (row.decision, row.reasons) == before

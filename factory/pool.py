@@ -221,7 +221,7 @@ class Pool:
 
     def _again(self, piece: Piece) -> None:
         attempts = piece.attempts + 1
-        last = piece.spec.rows if piece.last is None else piece.last
+        last = len(piece.spec.redo) if piece.last is None else piece.last
         if attempts < _ATTEMPTS or piece.leg == len(LEGS):
             self.queue.append(replace(piece, attempts=attempts))
         elif last - piece.first <= 1:

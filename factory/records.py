@@ -182,11 +182,12 @@ class Row:
 
 @dataclass(slots=True)
 class DeadLetter:
-    """What could not be made: a seed that could not be read (`row_id` none) or a row that failed."""
+    """What could not be made: a seed that could not be read (`row_id` and `sample` none) or a row that failed."""
 
     id: str
     row_id: str | None
     seed_ids: list[str]
+    sample: int | None
     source: str
     line: int
     stage: str
@@ -304,6 +305,7 @@ DEAD_LETTER_SCHEMA = pa.schema(
         ("id", _STRING),
         ("row_id", _STRING),
         ("seed_ids", pa.list_(_STRING)),
+        ("sample", _INT),
         ("source", _STRING),
         ("line", _LONG),
         ("stage", _STRING),

@@ -24,10 +24,10 @@ import ray
 from ray._private import ray_constants
 
 from factory.job import Job
-from factory.letters import LetterBook
 from factory.plan import STAGING, Plan, Work
 from factory.pool import Outcome, Pool, RunError
 from factory.records import DeadLetter, rows_to_table
+from factory.seed_store import SEEDS
 from factory.shard import Merged, ShardSpec
 from factory.storage import absolute
 from factory.workers import Piece, Receipt
@@ -79,19 +79,22 @@ def run(
     address: str | None = None,
     retry_failed: bool = False,
     report: Callable[[Progress], None] = lambda _: None,
+    report_plan: Callable[[str, int], None] = lambda *_: None,
 ) -> Result:
     """Make what the job wants and the corpus lacks, on the Ray cluster at `address` or RAY_ADDRESS, or on a local one.
 
-    `report` is called about twice a second. The first SIGINT or SIGTERM finishes and commits the dialogues that are
-    under way, the second raises KeyboardInterrupt. Raises PlanError, RunError, CorpusError or ConflictError.
+    `report` is called about twice a second, `report_plan` while seeds and rows are counted before. The first SIGINT or
+    SIGTERM finishes and commits the dialogues that are under way, the second raises KeyboardInterrupt. Raises
+    PlanError, RunError, CorpusError or ConflictError.
     """
-    plan = Plan(job, retry_failed=retry_failed)
+    plan = Plan(job, retry_failed=retry_failed, report=report_plan)
     driver = _Driver(plan, report)
     driver.prepare()
     if not plan.summary.rows:
         return driver.result()
     with _ray(job, address or os.environ.get("RAY_ADDRESS")), _signals(driver.interrupt):
         driver.drive()
+    plan.ledger.sync(report_plan)
     return driver.result()
 
 
@@ -113,7 +116,7 @@ class _Driver:
         self._exhausted = False
         self._open: dict[str, _Open] = {}
         self._ready: list[tuple[_Open, Merged]] = []
-        self._letters = LetterBook(plan)
+        self._letters = plan.letters
         sent = plan.job.model_copy(update={"corpus": absolute(plan.job.corpus)})
         knobs = (sent.run.generate, sent.run.verify)
         self._pools = [Pool(sent, leg, own, plan.wanted.chains) for leg, own in enumerate(knobs)]
@@ -128,8 +131,9 @@ class _Driver:
             for recipe in chain:
                 content = recipe.model_dump(mode="json") | {"made_with": _versions()}
                 self._plan.corpus.save_recipe(recipe.id, content)
-        self._letters.settle_seeds()
-        self._letters.settle_stale()
+        self._letters.settle_seeds(self._plan.bad_seeds)
+        self._letters.settle(self._plan.stale_letters, ())
+        self._letters.commit()
 
     def interrupt(self) -> None:
         """Finish what is under way, then stop."""
@@ -216,7 +220,7 @@ class _Driver:
             return
         ready, self._ready = self._ready, []
         for opened, _ in ready:
-            self._letters.settle(opened.work, opened.letters)
+            self._letters.settle(opened.work.spec.redo, opened.letters)
         self._letters.commit()
         add = [merged.shard for _, merged in ready if merged.shard is not None]
         remove = [opened.work.spec.base for opened, _ in ready if opened.work.spec.base is not None]
@@ -255,11 +259,14 @@ class _Driver:
         self._report(progress)
 
     def _sweep(self) -> None:
-        """Delete what is left in the staging folder, but keep, for the next run, rows that were not committed."""
+        """Delete what is left in the staging folder, but keep, for the next run, rows that were not committed; and
+        what is kept of seed files that are there no more."""
         storage = self._plan.corpus.storage
         for path in storage.list(STAGING):
             if not self._interrupted or path.endswith(".skeletons.parquet"):
                 storage.delete(path)
+        for path in set(storage.list(SEEDS)) - self._plan.wanted.seeds.kept:
+            storage.delete(path)
 
 
 def _versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import pyarrow as pa
+import pyarrow.fs as pafs
 import smart_open
 from smart_open.compression import compression_wrapper
 
@@ -42,6 +45,9 @@ _HINTS = {
 }
 _HTTP_TIMEOUT = 60.0
 """Seconds without a byte."""
+
+_SETTLED_NS = 3_000_000_000
+"""A file that changed less long ago might change again without its time showing it (object stores keep seconds)."""
 
 
 class SourceError(Exception):
@@ -105,6 +111,19 @@ def _seed_file(uri: str, name: str, form: Format) -> SeedFile:
 def _relative(base: Path, name: str) -> str:
     full = base / name
     return str(full.relative_to(base)) if full.is_relative_to(base) else name
+
+
+def stamp(file: SeedFile) -> str | None:
+    """The file's size and time of change; none if they cannot be had, or the change is too fresh to tell it from the
+    next one."""
+    try:
+        files, path = pafs.FileSystem.from_uri(file.uri if "://" in file.uri else os.path.abspath(file.uri))
+        info = files.get_file_info(path)
+    except (pa.ArrowException, OSError):
+        return None  # opening it will say what is wrong, if anything is
+    if info.mtime_ns is None or time.time_ns() - info.mtime_ns < _SETTLED_NS:
+        return None
+    return f"{info.size} bytes, {info.mtime_ns}"
 
 
 class _Guarded(io.RawIOBase):

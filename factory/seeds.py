@@ -1,9 +1,9 @@
-"""Seeds and dialogues from any path and format, one by one; what is no seed comes out as a bad seed with its reason.
+"""Seeds and dialogues from a file of any format, one by one; what is no seed comes out as a bad seed with its reason.
 
 Text is normalised: control characters go, runs of white space (line ends too) become one space, and what is left is
 stripped; nothing else changes, so placeholders and letter case stay. A fact that is empty or repeats another of its
-persona is dropped. Gives up: sentences are split by punctuation and a short list of English abbreviations; the ids seen
-so far stay in memory, about 200 bytes each; a damaged file is one bad seed, however many rows it cost.
+persona is dropped. Gives up: sentences are split by punctuation and a short list of English abbreviations; a damaged
+file is one bad seed, however many rows it cost.
 """
 
 from __future__ import annotations
@@ -11,17 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from factory.fingerprint import blake, fingerprint
+from factory.fingerprint import fingerprint
 from factory.records import Seed
-from factory.seed_files import BadRow, Format, SourceError, find_files
+from factory.seed_files import BadRow, Format, SeedFile
 from factory.seed_formats import Row, read_rows
-
-__all__ = ["BadSeed", "SeedFields", "SeedSource", "SourceError", "read_seeds", "split_sentences"]
 
 MAX_FACT, MAX_FACTS = 1_000, 200
 """Characters of a fact, facts of a persona."""
@@ -30,9 +27,6 @@ MAX_TURN, MAX_TURNS = 5_000, 1_000
 MAX_ID = 200
 """Characters of an id."""
 _MAX_DETAIL = 200
-_FILE = 1 << 40
-"""Above any line number."""
-
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+[”’」』）]*")
 _NEVER_LAST = re.compile(
@@ -79,31 +73,16 @@ class BadSeed:
     detail: str
 
 
-def read_seeds(sources: Sequence[SeedSource], base: Path) -> Iterator[Seed | BadSeed]:
-    """All seeds in the order of the sources, files sorted within one; relative paths start at `base`.
-
-    An id given twice, or the same content twice without an id, is bad the second time. Raises SourceError for a source
-    that cannot be found or read; what can be known without opening a file is checked before the first seed.
-    """
-    files = [(source, file) for source in sources for file in find_files(source.path, source.format, base)]
-    seen: dict[bytes, int] = {}  # file and line in one number: this is what memory goes to
-    for number, (source, file) in enumerate(files):
-        facts = (source.fields.facts,) if source.fields.facts else ("facts", "persona")
-        columns = (source.fields.id or "id", *facts, "turns", "personas")
-        for line, row in read_rows(file, columns):
-            try:
-                if isinstance(row, BadRow):
-                    raise row
-                seed = _seed(row, source.fields, facts, file.name, line)
-                key = bytes.fromhex(blake("seed-id", seed.id))
-                if key in seen:
-                    first, first_line = divmod(seen[key], _FILE)
-                    raise BadRow("duplicate_id", f"the same seed as {files[first][1].name}, line {first_line}")
-            except BadRow as bad:
-                yield BadSeed(file.name, line, bad.reason, bad.detail[:_MAX_DETAIL])
-            else:
-                seen[key] = number * _FILE + line
-                yield seed
+def read_file(file: SeedFile, fields: SeedFields) -> Iterator[Seed | BadSeed]:
+    """The seeds of one file, in order. Raises SourceError if it cannot be read."""
+    facts = (fields.facts,) if fields.facts else ("facts", "persona")
+    for line, row in read_rows(file, (fields.id or "id", *facts, "turns", "personas")):
+        try:
+            if isinstance(row, BadRow):
+                raise row
+            yield _seed(row, fields, facts, file.name, line)
+        except BadRow as bad:
+            yield BadSeed(file.name, line, bad.reason, bad.detail[:_MAX_DETAIL])
 
 
 def _seed(row: Row, fields: SeedFields, facts: Sequence[str], source: str, line: int) -> Seed:

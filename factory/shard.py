@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from factory.corpus import Corpus, Shard, slot_digest
-from factory.fingerprint import add_digests
+from factory.corpus import Corpus, Shard
 from factory.job import LEGS, Recipe, row_fingerprints
 from factory.pipeline import trim
 from factory.records import Row, rows_from_table, rows_to_table
@@ -24,19 +23,17 @@ Chains = Mapping[str, list[Recipe]]
 @dataclass(slots=True)
 class ShardSpec:
     """Work on one shard. `base` is the committed shard it replaces, `skeletons` a file of rows whose seeds are new or
-    changed, `staged` files of rows that have been through some stages; `drop` are rows that are no longer wanted,
-    `failed` rows that became dead letters on the way."""
+    changed, `staged` files of rows that have been through some stages; `redo` are the rows to work on, `drop` those
+    that are no longer wanted, `failed` those that became dead letters on the way. All others stay as they are."""
 
     id: str
-    bucket: int
-    buckets: int
     base: Shard | None = None
     skeletons: str | None = None
     staged: list[str] = field(default_factory=list)
+    redo: list[str] = field(default_factory=list)
     drop: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     leg: int = 0
-    rows: int = 0
 
 
 def passed(row: Row, wanted: Sequence[str]) -> int:
@@ -89,10 +86,12 @@ def refresh(held: Row | None, skeleton: Row) -> Row:
     return held
 
 
-def todo(rows: Sequence[Row], leg: int, chains: Chains) -> list[tuple[Row, list[str], int]]:
+def todo(corpus: Corpus, spec: ShardSpec, leg: int, chains: Chains) -> list[tuple[Row, list[str], int]]:
     """The rows a leg has to work on: each with its wanted fingerprints and the number of stages it has passed."""
-    work = []
-    for row in rows:
+    work, redo = [], set(spec.redo)
+    for row in load(corpus, spec, chains):
+        if row.row_id not in redo:
+            continue
         chain = chains[row.kind]
         wanted = row_fingerprints(chain, row)
         count = passed(row, wanted)
@@ -114,12 +113,12 @@ def merge(corpus: Corpus, spec: ShardSpec, chains: Chains) -> Merged:
     committed = rows_from_table(corpus.table.read(spec.base)) if spec.base else []
     base = {row.row_id: row for row in committed}
     kept: list[Row] = []
-    finished = 0
+    finished, redo = 0, set(spec.redo)
     for row in load(corpus, spec, chains):
         chain = chains[row.kind]
         if row.row_id in spec.failed:
             continue
-        if passed(row, row_fingerprints(chain, row)) == len(chain):
+        if row.row_id in redo and passed(row, row_fingerprints(chain, row)) == len(chain):
             trim(row, len(chain))
             kept.append(row)
             finished += row.row_id not in base or base[row.row_id].stages != row.stages
@@ -127,5 +126,4 @@ def merge(corpus: Corpus, spec: ShardSpec, chains: Chains) -> Merged:
             kept.append(base[row.row_id])
     if not kept:
         return Merged(None, finished)
-    digest = add_digests(slot_digest(row.row_id, row.stages[-1].fingerprint) for row in kept)
-    return Merged(corpus.table.write(rows_to_table(kept), spec.bucket, spec.buckets, digest), finished)
+    return Merged(corpus.table.write(rows_to_table(kept)), finished)

@@ -6,12 +6,17 @@ renamed. Gives up: renames are atomic only within one file system, so the root m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
+
+_COPIED_AT_ONCE = 8 * 1024 * 1024
 
 
 class StorageError(Exception):
@@ -36,16 +41,36 @@ class Storage:
     def _path(self, path: str) -> str:
         return f"{self._root.rstrip('/')}/{path}"
 
-    def write_bytes(self, path: str, content: bytes) -> None:
-        """Write a whole file."""
+    @contextmanager
+    def _writing(self, path: str) -> Iterator[Any]:
+        """A stream whose bytes appear under the path once it is closed without an error."""
         target = self._path(path)
         if self._local:
             self._files.create_dir(target.rpartition("/")[0], recursive=True)
         written = f"{target}.partial" if self._local else target
         with self._files.open_output_stream(written) as stream:
-            stream.write(content)
+            yield stream
         if self._local:
             self._files.move(written, target)
+
+    def write_bytes(self, path: str, content: bytes) -> None:
+        """Write a whole file."""
+        with self._writing(path) as stream:
+            stream.write(content)
+
+    def upload(self, source: Path, path: str) -> None:
+        """Write a whole file from one on the local disk, of any size."""
+        with source.open("rb") as file, self._writing(path) as stream:
+            shutil.copyfileobj(file, stream, _COPIED_AT_ONCE)
+
+    def local(self, path: str, folder: Path) -> Path:
+        """The file on the local disk, to be mapped into memory: itself, or a copy of it in `folder`."""
+        if self._local:
+            return Path(self._path(path))
+        copy = folder / path.rpartition("/")[2]
+        with self._files.open_input_stream(self._path(path)) as stream, copy.open("wb") as file:
+            shutil.copyfileobj(stream, file, _COPIED_AT_ONCE)
+        return copy
 
     def read_bytes(self, path: str) -> bytes:
         """A whole file."""

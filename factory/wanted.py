@@ -1,56 +1,97 @@
-"""The rows that a job wants: every slot of its seeds, pairing and samples, by bucket.
+"""The rows that a job wants: every slot of its seeds, pairing and samples, as arrays.
 
-Slots are held as three integers each; rows are built when they are asked for. Gives up: all seeds are held in memory
-(some hundred bytes each), and every wanted row is hashed on each run (some microseconds each).
+What planning compares is computed for millions of slots at once, a range of seeds at a time; rows are built only for
+those that have something to be done. Gives up: keys, digests and sizes of all seeds are held in memory, about 50 bytes
+each (and 8 for each fact, where distractors are drawn).
 """
 
 from __future__ import annotations
 
-from array import array
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from factory.corpus import bucket_of, slot_digest
-from factory.fingerprint import add_digests, blake
-from factory.job import Job, recipes, row_fingerprints
-from factory.pairing import Ring
+import numpy as np
+from numpy.typing import NDArray
+
+from factory.fingerprint import Keys, key, mix
+from factory.job import Job, recipes
+from factory.pairing import Indices, Ring
 from factory.records import Fact, Row, Seed, SeedRef, Speaker, Turn, row_id
+from factory.seed_store import Seeds
 from factory.shard import Chains
 
 _DONORS_PER_DISTRACTOR = 3
 """Donors drawn for each distractor that `augment` may place, since some will contradict."""
+
+_SLOT, _DONOR, _FACT = key("slot"), key("donor"), key("donor fact")
 
 
 class PlanError(Exception):
     """The job cannot be planned: what is wrong with its seeds, and what to do."""
 
 
-class Wanted:
-    """The rows that the job wants, by bucket."""
+def slot_keys(first: Keys, second: Keys, sample: NDArray[np.int32]) -> Keys:
+    """Keys of slots, from those of their seeds' ids (twice the same for an imported dialogue) and the sample's number.
 
-    def __init__(self, job: Job, seeds: Sequence[Seed], buckets: int | None) -> None:
+    Two of 10 million slots share one with a probability of 3e-6.
+    """
+    return mix(_SLOT, first, second, sample.astype(np.uint64))
+
+
+def input_keys(first: Keys, second: Keys) -> Keys:
+    """Keys of what two seeds say, from their digests."""
+    return mix(first, second)
+
+
+def donor_keys(side: Keys | int, place: Keys, seed: Keys, fact: Keys) -> Keys:
+    """Keys of donors' facts at their places; those of a row are added up."""
+    return mix(side, place, seed, fact)
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Slots as arrays: indices of their seeds (the same twice for an imported dialogue), sample, and keys: the slot's
+    own, of what its seeds say, and of its donors' facts (0 where none are drawn)."""
+
+    first: Indices
+    second: Indices
+    sample: NDArray[np.int32]
+    slot: Keys
+    inputs: Keys
+    donors: Keys
+
+    def __len__(self) -> int:
+        return len(self.slot)
+
+    def at(self, which: NDArray[np.generic]) -> Slots:
+        """Some of them."""
+        return Slots(*(getattr(self, name)[which] for name in self.__slots__))
+
+
+class Wanted:
+    """The rows that the job wants. Raises PlanError if the seeds do not suit the job."""
+
+    def __init__(self, job: Job, seeds: Seeds) -> None:
         self.job = job
         self.seeds = seeds
         self.chains: Chains = {"generated": recipes(job, "generated"), "imported": recipes(job, "imported")}
-        self._ring = Ring([seed.id for seed in seeds])
-        self._personas = [index for index, seed in enumerate(seeds) if not seed.turns]
-        self._persona_ring = Ring([seeds[index].id for index in self._personas])
-        self._first, self._second, self._sample = array("q"), array("q"), array("q")
+        self.imported: NDArray[np.bool_] = seeds.turns > 0
         self._check()
-        for first, second, sample in self._slots():
-            self._first.append(first)
-            self._second.append(second)
-            self._sample.append(sample)
-        self.buckets = buckets or _bucket_count(len(self._first), job.run.rows_per_shard)
-        self._members: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
-        for number in range(len(self._first)):
-            self._members[bucket_of(self._row_id(number), self.buckets)].append(number)
+        self._personas = Ring(seeds.keys, np.flatnonzero(~self.imported))
+        self._partners = max(0, min(job.pairing.partners, len(self._personas) - 1))
+        self._by_key = np.argsort(seeds.keys, kind="stable")
+        self._sorted: Keys = seeds.keys[self._by_key]
+        if job.stages.augment is not None:
+            self._donors = Ring(seeds.keys, np.flatnonzero(seeds.facts > 0))
+            self._fact_starts, self._fact_keys = seeds.fact_keys()
 
     def __len__(self) -> int:
-        return len(self._first)
+        dialogues = int(self.imported.sum())
+        return dialogues + (len(self.seeds) - dialogues) * self._partners * self.job.pairing.samples
 
     def _check(self) -> None:
-        personas, dialogues = len(self._personas), len(self.seeds) - len(self._personas)
+        dialogues = int(self.imported.sum())
+        personas = len(self.seeds) - dialogues
         if personas and self.job.stages.converse is None:
             raise PlanError("the seeds are personas, but there is no stages.converse to make dialogues of them")
         if not dialogues and personas < 2:
@@ -59,69 +100,93 @@ class Wanted:
             )
         if dialogues and not self.chains["imported"]:
             raise PlanError("the seeds are dialogues, but no stage from extract to select is given to run on them")
-        if self.job.stages.augment and not any(persona for seed in self.seeds for persona in seed.personas):
+        if self.job.stages.augment and not self.seeds.facts.any():
             raise PlanError("stages.augment needs facts of other speakers, but the seeds hold no persona; leave it out")
 
-    def _slots(self) -> Iterator[tuple[int, int, int]]:
-        for index, seed in enumerate(self.seeds):
-            if seed.turns:
-                yield index, index, 0
-        for place, index in enumerate(self._personas):
-            for partner in self._persona_ring.partners(place, self.job.pairing.partners):
-                for sample in range(self.job.pairing.samples):
-                    yield index, self._personas[partner], sample
+    def has(self, keys: Keys) -> NDArray[np.bool_]:
+        """Whether there is a seed with each of these keys."""
+        place = np.minimum(np.searchsorted(self._sorted, keys), len(self._sorted) - 1)
+        return np.asarray(self._sorted[place] == keys)
 
-    def _row_seeds(self, number: int) -> list[int]:
-        first, second = self._first[number], self._second[number]
-        return [first] if first == second else [first, second]
-
-    def _row_id(self, number: int) -> str:
-        ids = tuple(self.seeds[index].id for index in self._row_seeds(number))
-        return row_id(ids, self._sample[number])
-
-    def digest(self, bucket: int) -> str:
-        """The digest of what is wanted in a bucket."""
-        rows = (self.skeleton(number) for number in self._members[bucket])
-        return add_digests(slot_digest(row.row_id, row_fingerprints(self.chains[row.kind], row)[-1]) for row in rows)
-
-    def rows(self, bucket: int) -> dict[str, Row]:
-        """Skeletons of the rows wanted in a bucket: seeds, speakers and donors, nothing made yet."""
-        return {row.row_id: row for row in map(self.skeleton, self._members[bucket])}
-
-    def skeleton(self, number: int) -> Row:
-        """The skeleton of one row."""
-        indices = self._row_seeds(number)
-        seeds = [self.seeds[index] for index in indices]
-        imported = bool(seeds[0].turns)
-        personas = seeds[0].personas if imported else tuple(seed.personas[0] for seed in seeds)
-        owners = [seeds[0].id] * len(personas) if imported else [seed.id for seed in seeds]
-        row = Row(
-            row_id=self._row_id(number),
-            kind="imported" if imported else "generated",
-            sample=self._sample[number],
-            seeds=[SeedRef(seed.id, seed.digest, seed.source, seed.line) for seed in seeds],
-            speakers=[
-                Speaker(owner, facts=[Fact(text, "seed", owner) for text in facts])
-                for owner, facts in zip(owners, personas, strict=True)
-            ],
+    def slots(self, low: int, high: int) -> Slots:
+        """The slots whose first seed's key is between `low` and `high`, both included."""
+        start = np.searchsorted(self._sorted, np.uint64(low))
+        stop = np.searchsorted(self._sorted, np.uint64(high), side="right")
+        seeds = self._by_key[start:stop]
+        dialogues, personas = seeds[self.imported[seeds]], seeds[~self.imported[seeds]]
+        samples = self.job.pairing.samples
+        numbers = np.arange(samples, dtype=np.int32)
+        partners = self._personas.partners(personas, self._partners)
+        return self._slots(
+            np.concatenate([dialogues, np.repeat(personas, self._partners * samples)]),
+            np.concatenate([dialogues, np.repeat(partners.ravel(), samples)]),
+            np.concatenate([np.zeros(len(dialogues), np.int32), np.tile(numbers, partners.size)]),
         )
-        if imported:
-            row.turns = [Turn(speaker, text) for speaker, text in seeds[0].turns]
+
+    def _slots(self, first: Indices, second: Indices, sample: NDArray[np.int32]) -> Slots:
+        keys, digests = self.seeds.keys, self.seeds.digests
+        slot = slot_keys(keys[first], keys[second], sample)
+        donors = np.zeros(len(slot), np.uint64)
         if self.job.stages.augment is not None:
-            wanted = self.job.stages.augment.count * _DONORS_PER_DISTRACTOR
-            row.donors = [self._donors(row.row_id, side, wanted, indices) for side in range(len(row.speakers))]
-        return row
+            for side in (0, 1):
+                given, facts = self._drawn(first, second, slot, side)
+                drawn = donor_keys(
+                    side,
+                    np.arange(given.shape[1], dtype=np.uint64),
+                    keys[given],
+                    self._fact_keys[self._fact_starts[given] + facts],
+                )
+                donors += np.where(given >= 0, drawn, np.uint64(0)).sum(axis=1, dtype=np.uint64)
+        return Slots(first, second, sample, slot, input_keys(digests[first], digests[second]), donors)
 
-    def _donors(self, row: str, side: int, count: int, excluded: Sequence[int]) -> list[Fact]:
-        drawn: list[Fact] = []
-        for place, index in enumerate(self._ring.donors(f"{row}/{side}", count, excluded)):
-            facts = [text for persona in self.seeds[index].personas for text in persona]
-            if facts:
-                pick = int(blake("donor_fact", row, str(side), str(place))[:8], 16) % len(facts)
-                drawn.append(Fact(facts[pick], "augment", self.seeds[index].id))
-        return drawn
+    def _drawn(self, first: Indices, second: Indices, slot: Keys, side: int) -> tuple[Indices, Indices]:
+        """The donors of one side, -1 where there are no more, and which of their facts is drawn: shape (slots,
+        donors)."""
+        assert self.job.stages.augment is not None
+        count = self.job.stages.augment.count * _DONORS_PER_DISTRACTOR
+        given = self._donors.donors(mix(_DONOR, slot, side), np.stack([first, second], axis=1), count)
+        chance = mix(_FACT, slot[:, None], side, np.arange(count, dtype=np.uint64))
+        return given, (chance % np.maximum(self.seeds.facts[given], 1).astype(np.uint64)).astype(np.int64)
+
+    def rows(self, slots: Slots) -> Iterator[Row]:
+        """The skeletons of slots: seeds, speakers and donors, nothing made yet."""
+        drawn = []
+        if self.job.stages.augment is not None:
+            drawn = [self._drawn(slots.first, slots.second, slots.slot, side) for side in (0, 1)]
+        needed = np.unique(np.concatenate([slots.first, slots.second, *(given.ravel() for given, _ in drawn)]))
+        needed = needed[needed >= 0]
+        seeds = dict(zip(needed.tolist(), self.seeds.take(needed), strict=True))
+        for number in range(len(slots)):
+            first, second = int(slots.first[number]), int(slots.second[number])
+            row = _skeleton([seeds[index] for index in dict.fromkeys((first, second))], int(slots.sample[number]))
+            row.donors = [
+                [
+                    _donated(seeds[seed], fact)
+                    for seed, fact in zip(given[number].tolist(), facts[number].tolist(), strict=True)
+                    if seed >= 0
+                ]
+                for given, facts in drawn
+            ]
+            yield row
 
 
-def _bucket_count(rows: int, rows_per_shard: int) -> int:
-    """A power of two that gives about a shard per bucket; a corpus keeps the number it was begun with."""
-    return 1 << max(0, (rows - 1) // rows_per_shard).bit_length()
+def _skeleton(seeds: list[Seed], sample: int) -> Row:
+    imported = bool(seeds[0].turns)
+    personas = seeds[0].personas if imported else tuple(seed.personas[0] for seed in seeds)
+    owners = [seeds[0].id] * len(personas) if imported else [seed.id for seed in seeds]
+    return Row(
+        row_id=row_id(tuple(seed.id for seed in seeds), sample),
+        kind="imported" if imported else "generated",
+        sample=sample,
+        seeds=[SeedRef(seed.id, seed.digest, seed.source, seed.line) for seed in seeds],
+        speakers=[
+            Speaker(owner, facts=[Fact(text, "seed", owner) for text in facts])
+            for owner, facts in zip(owners, personas, strict=True)
+        ],
+        turns=[Turn(speaker, text) for speaker, text in seeds[0].turns],
+    )
+
+
+def _donated(seed: Seed, number: int) -> Fact:
+    facts = [text for persona in seed.personas for text in persona]
+    return Fact(facts[number], "augment", seed.id)

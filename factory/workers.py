@@ -21,7 +21,7 @@ from factory.job import Job, build_stages, nli_model
 from factory.nli import Nli, NliModel
 from factory.pipeline import dead_letter, run_row, trim
 from factory.records import DeadLetter, Row, rows_to_table
-from factory.shard import Chains, Merged, ShardSpec, leg_start, load, merge, todo
+from factory.shard import Chains, Merged, ShardSpec, leg_start, merge, todo
 from factory.stages import Kit, Role
 
 _SCORING_IN_FLIGHT = 64
@@ -114,8 +114,8 @@ class Worker:
     async def run(self, piece: Piece) -> Receipt:
         """Run this leg on a piece, and stage what came of it."""
         self.beat()
-        rows = await asyncio.to_thread(load, self._corpus, piece.spec, self._chains)
-        work = todo(rows, piece.leg, self._chains)[piece.first : piece.last]
+        work = await asyncio.to_thread(todo, self._corpus, piece.spec, piece.leg, self._chains)
+        work = work[piece.first : piece.last]
         if piece.condemned:
             return Receipt(None, [self._condemn(row, wanted, count) for row, wanted, count in work])
         await self._open(work)

@@ -18,12 +18,11 @@ from factory.engines.scripted import ScriptedEngine
 from factory.fingerprint import blake
 from factory.job import LEGS, Job, build_stages
 from factory.jobfile import load_job
-from factory.letters import LetterBook
 from factory.nli import Probabilities
 from factory.pipeline import run_row, trim
 from factory.plan import STAGING, Plan, Work
 from factory.records import DeadLetter, Row, rows_to_table
-from factory.shard import leg_start, load, merge, todo
+from factory.shard import leg_start, merge, todo
 from factory.stages import Kit
 
 Crash = Literal["staged", "letters"]
@@ -107,12 +106,12 @@ class Rehearsal:
         for chain in plan.wanted.chains.values():
             for recipe in chain:
                 plan.corpus.save_recipe(recipe.id, recipe.model_dump(mode="json") | {"made_with": {"factory": "1"}})
-        book = LetterBook(plan)
-        book.settle_seeds()
-        book.settle_stale()
+        plan.letters.settle_seeds(plan.bad_seeds)
+        plan.letters.settle(plan.stale_letters, ())
+        plan.letters.commit()
         works = list(plan.work())[:shards]
         for number, work in enumerate(works, 1):
-            died = self._shard(plan, book, work, rows, crash if number == len(works) else None)
+            died = self._shard(plan, work, rows, crash if number == len(works) else None)
             if died:
                 return plan
         for path in plan.corpus.storage.list(STAGING):
@@ -120,14 +119,14 @@ class Rehearsal:
                 plan.corpus.storage.delete(path)
         return plan
 
-    def _shard(self, plan: Plan, book: LetterBook, work: Work, rows: int | None, crash: Crash | None) -> bool:
+    def _shard(self, plan: Plan, work: Work, rows: int | None, crash: Crash | None) -> bool:
         spec, corpus, chains = work.spec, plan.corpus, plan.wanted.chains
         if work.skeletons:
             spec.skeletons = f"{STAGING}/{spec.id}.skeletons.parquet"
             corpus.storage.write_parquet(spec.skeletons, rows_to_table(work.skeletons))
         letters: list[DeadLetter] = []
         for leg in range(spec.leg, len(LEGS)):
-            done, failed = asyncio.run(self._leg(plan, todo(load(corpus, spec, chains), leg, chains)[:rows], leg))
+            done, failed = asyncio.run(self._leg(plan, todo(corpus, spec, leg, chains)[:rows], leg))
             letters += failed
             spec.failed = [letter.id for letter in letters]
             if done:
@@ -137,8 +136,8 @@ class Rehearsal:
         if crash == "staged":
             return True
         shard = merge(corpus, spec, chains).shard
-        book.settle(work, letters)
-        book.commit()
+        plan.letters.settle(spec.redo, letters)
+        plan.letters.commit()
         if crash == "letters":
             return True
         if shard or spec.base:
@@ -204,4 +203,10 @@ def letters_of(job: Job) -> dict[str, DeadLetter]:
 
 def wanted_of(plan: Plan) -> dict[str, Row]:
     """Skeletons of all wanted rows by row id."""
-    return {key: row for bucket in range(plan.wanted.buckets) for key, row in plan.wanted.rows(bucket).items()}
+    return {row.row_id: row for row in plan.wanted.rows(plan.wanted.slots(0, 2**64 - 1))}
+
+
+def settled(job: Job) -> bool:
+    """Whether nothing is left to do."""
+    planned = Plan(job)
+    return not (planned.summary.rows or planned.stale_letters or list(planned.work()))

@@ -12,7 +12,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from factory.job import Job, row_fingerprints
 from factory.plan import plan
-from tests.rehearsal import Crash, Rehearsal, job_in, letters_of, rows_of, some_personas, wanted_of, write_seeds
+from factory.stages.select import Select
+from tests.rehearsal import (
+    Crash,
+    Rehearsal,
+    job_in,
+    letters_of,
+    rows_of,
+    settled,
+    some_personas,
+    wanted_of,
+    write_seeds,
+)
 
 JOB = """\
 corpus: {folder}/corpus
@@ -111,11 +122,18 @@ class Life(RuleBasedStateMachine):
         assert rows.keys() | letters.keys() == wanted.keys()
         assert not rows.keys() & letters.keys()
         for key, row in rows.items():
-            target = row_fingerprints(after.wanted.chains[row.kind], wanted[key])
-            assert [record.fingerprint for record in row.stages] == target
+            chain = after.wanted.chains[row.kind]
+            target = row_fingerprints(chain, wanted[key])
+            assert [record.stage for record in row.stages] == [recipe.stage for recipe in chain]
+            made = [record.fingerprint for record in row.stages if record.stage != "select"]
+            assert made == target[: len(made)]
+            if self.job.stages.select is not None:
+                decided = row.decision, row.reasons
+                Select(self.job.stages.select).decide(row)
+                assert decided == (row.decision, row.reasons)
             if self.job.stages.augment is not None:
                 assert row.donors == wanted[key].donors
-        assert (after.summary.rows, after.changed) == (0, [])
+        assert settled(self.job)
         assert not after.corpus.storage.list("_staging")
 
     @invariant()

@@ -19,11 +19,9 @@ from deltalake import write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.corpus import ConflictError, Corpus, CorpusError, Shard, bucket_of
+from factory.corpus import ConflictError, Corpus, CorpusError, Shard
 from factory.fingerprint import blake
 from factory.records import DEAD_LETTER_SCHEMA, ROW_SCHEMA, Row, SeedRef, Speaker, Turn, rows_to_table
-
-DIGEST = blake("any")
 
 
 def a_row(number: int) -> Row:
@@ -38,7 +36,7 @@ def a_row(number: int) -> Row:
 
 
 def shard_of(corpus: Corpus, *numbers: int) -> Shard:
-    return corpus.table.write(rows_to_table([a_row(number) for number in numbers]), 0, 1, DIGEST)
+    return corpus.table.write(rows_to_table([a_row(number) for number in numbers]))
 
 
 def lines_of(corpus: Corpus) -> list[int]:
@@ -115,7 +113,7 @@ def test_staged_files_and_recipes_are_kept_beside_the_table(root: str) -> None:
 
 def test_rows_and_dead_letters_stand_side_by_side(root: str) -> None:
     corpus = Corpus(root)
-    letters = corpus.dead.write(DEAD_LETTER_SCHEMA.empty_table(), 0, 1, DIGEST)
+    letters = corpus.dead.write(DEAD_LETTER_SCHEMA.empty_table())
     corpus.dead.commit([letters], [], "none yet")
     assert (Corpus(root).table.shards(), len(Corpus(root).dead.shards())) == ([], 1)
 
@@ -161,7 +159,7 @@ def test_the_table_of_another_program_is_refused(root: str) -> None:
 def test_rows_of_another_schema_are_refused(tmp_path: Path) -> None:
     corpus = Corpus(str(tmp_path))
     with pytest.raises(CorpusError, match=r"(?s)rows have the schema\na: int64\nexpected\nrow_id: string"):
-        corpus.table.write(pa.table({"a": [1]}), 0, 1, DIGEST)
+        corpus.table.write(pa.table({"a": [1]}))
 
 
 def test_a_damaged_log_is_a_corpus_error(tmp_path: Path) -> None:
@@ -196,9 +194,8 @@ def test_without_a_corpus_a_scan_says_how_to_make_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 12, 32])
 def test_rows_are_found_by_the_beginning_of_their_id(tmp_path: Path, length: int) -> None:
     corpus, rows = Corpus(str(tmp_path)), [a_row(number) for number in range(20)]
-    for bucket in range(4):
-        held = [row for row in rows if bucket_of(row.row_id, 4) == bucket]
-        corpus.table.commit([corpus.table.write(rows_to_table(held), bucket, 4, DIGEST)], [], "a bucket")
+    for start in range(0, 20, 5):
+        corpus.table.commit([corpus.table.write(rows_to_table(rows[start : start + 5]))], [], "a shard")
     prefix = rows[7].row_id[:length]
     found = {row.row_id for row in corpus.rows(prefix)}
     assert found == {row.row_id for row in rows if row.row_id.startswith(prefix)}
@@ -206,9 +203,9 @@ def test_rows_are_found_by_the_beginning_of_their_id(tmp_path: Path, length: int
 
 
 @settings(deadline=None)
-@given(st.integers(0, 2**20), st.integers(0, 2**20), st.integers(0, 2**40), st.integers(0, 2**128 - 1))
-def test_a_shards_name_says_what_it_holds(bucket: int, buckets: int, rows: int, digest: int) -> None:
-    name = f"shards/b{bucket}of{buckets}-n{rows}-{digest:032x}-0123456789ab.parquet"
-    assert Shard.parse(name, 7) == Shard(name, 7, bucket, buckets, rows, f"{digest:032x}")
-    for foreign in (f"x{name}", f"{name}.crc", name.replace("-n", "-m"), name.replace("shards/", "")):
+@given(st.integers(0, 2**40), st.integers(0, 2**128 - 1))
+def test_a_shards_name_says_how_many_rows_it_holds(rows: int, number: int) -> None:
+    name = f"shards/n{rows}-{number:032x}.parquet"
+    assert Shard.parse(name, 7) == Shard(name, 7, rows)
+    for foreign in (f"x{name}", f"{name}.crc", name.replace("/n", "/m"), name.replace("shards/", "")):
         assert Shard.parse(foreign, 7) is None

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from factory.labelled import LABELS, PairFile, read_pairs
-from factory.seeds import SourceError
+from factory.seed_files import SourceError
 
 ROWS = [{"premise": f"I am {n}.", "hypothesis": f"I'm {n}.", "label": label} for n, label in enumerate(LABELS)]
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from factory.corpus import Corpus
-from factory.plan import plan
-from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, some_personas, write_seeds
+from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, settled, some_personas, write_seeds
 
 
 def bad_seeds(corpus: str) -> list[tuple[int, str]]:
@@ -35,7 +34,7 @@ def test_a_letter_goes_when_its_row_is_no_longer_wanted(tmp_path: Path) -> None:
     write_seeds(tmp_path, personas)
     rehearsal.run(job)
     assert not letters_of(job)
-    assert plan(job).changed == []
+    assert settled(job)
 
 
 def test_a_row_that_fails_anew_leaves_the_corpus_for_the_letters(tmp_path: Path) -> None:
@@ -49,7 +48,7 @@ def test_a_row_that_fails_anew_leaves_the_corpus_for_the_letters(tmp_path: Path)
     assert letters_of(job)
     assert rows_of(job).keys() | letters_of(job).keys() == before.keys()
     assert not rows_of(job).keys() & letters_of(job).keys()
-    assert plan(job).changed == []
+    assert settled(job)
     rehearsal.talker.mute = set()
     rehearsal.run(job_in(tmp_path))
     assert not letters_of(job)

@@ -1,39 +1,48 @@
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from factory.fingerprint import mix
 from factory.pairing import Ring
+from factory.seed_store import seed_key
 
 IDS = st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=30, unique=True)
 
 
+def ring_of(ids: list[str]) -> Ring:
+    return Ring(np.array([seed_key(seed) for seed in ids], np.uint64), np.arange(len(ids)))
+
+
 def pairs(ids: list[str], partners: int) -> set[tuple[str, str]]:
-    ring = Ring(ids)
-    return {(seed, ids[other]) for index, seed in enumerate(ids) for other in ring.partners(index, partners)}
+    drawn = ring_of(ids).partners(np.arange(len(ids)), partners)
+    return {(seed, ids[other]) for seed, others in zip(ids, drawn, strict=True) for other in others}
 
 
 def donors(ids: list[str], keys: int, count: int) -> list[list[str]]:
-    ring = Ring(ids)
-    return [[ids[index] for index in ring.donors(f"row {key}", count, ())] for key in range(keys)]
+    nobody = np.empty((keys, 0), np.int64)
+    drawn = ring_of(ids).donors(mix(np.arange(keys, dtype=np.uint64)), nobody, count)
+    return [[ids[index] for index in row if index >= 0] for row in drawn]
 
 
 @settings(deadline=None)
 @given(IDS, st.integers(1, 5))
 def test_every_seed_gets_distinct_partners_and_never_itself(ids: list[str], count: int) -> None:
-    ring = Ring(ids)
-    for index in range(len(ids)):
-        drawn = ring.partners(index, count)
+    for index, drawn in enumerate(ring_of(ids).partners(np.arange(len(ids)), count)):
         assert len(set(drawn)) == len(drawn) == min(count, len(ids) - 1)
         assert index not in drawn
 
 
 @settings(deadline=None)
-@given(IDS, st.integers(0, 6), st.sets(st.integers(0, 29)))
-def test_donors_are_never_those_excluded(ids: list[str], count: int, excluded: set[int]) -> None:
-    drawn = Ring(ids).donors("row", count, excluded)
-    assert not set(drawn) & excluded
-    assert len(drawn) == (count if set(range(len(ids))) - excluded else 0)
+@given(IDS, st.integers(0, 6), st.sets(st.integers(0, 29), max_size=2))
+def test_donors_are_others_than_those_excluded(ids: list[str], count: int, excluded: set[int]) -> None:
+    barred = np.array([sorted(excluded)], np.int64).reshape(1, len(excluded))
+    (row,) = ring_of(ids).donors(mix(7), barred, count)
+    drawn = [index for index in row if index >= 0]
+    free = set(range(len(ids))) - excluded
+    assert len(drawn) == len(set(drawn)) == min(count, len(free))
+    assert set(drawn) <= free
 
 
 @settings(deadline=None)

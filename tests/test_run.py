@@ -12,6 +12,7 @@ from factory.plan import plan
 from factory.pool import RunError
 from factory.run import Progress, run
 from tests.jobs import scripted_job, write_personas
+from tests.rehearsal import wanted_of
 
 POISON = "I keep poison."
 
@@ -33,7 +34,7 @@ def letters_of(job: Job) -> dict[str, str]:
 def assert_settled(job: Job) -> None:
     """Every wanted row is in the corpus or among the dead letters, and not in both."""
     planned = plan(job)
-    wanted = {row_id for bucket in range(planned.wanted.buckets) for row_id in planned.wanted.rows(bucket)}
+    wanted = wanted_of(planned).keys()
     rows, letters = rows_of(job), letters_of(job)
     assert planned.summary.rows == 0
     assert rows.keys() | letters.keys() == wanted
@@ -42,8 +43,7 @@ def assert_settled(job: Job) -> None:
 
 def poisoned(job: Job) -> set[str]:
     """Rows with the persona that faults are ordered for."""
-    wanted = plan(job).wanted
-    skeletons = [row for bucket in range(wanted.buckets) for row in wanted.rows(bucket).values()]
+    skeletons = wanted_of(plan(job)).values()
     return {row.row_id for row in skeletons if any(POISON in speaker.facts_of("seed") for speaker in row.speakers)}
 
 

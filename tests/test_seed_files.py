@@ -24,14 +24,16 @@ from botocore.config import Config
 from smart_open import open as smart_open
 
 from factory.records import Seed
-from factory.seeds import BadSeed, SeedSource, SourceError, read_seeds
+from factory.seed_files import SourceError
+from factory.seeds import BadSeed, SeedSource
+from tests.reading import read_seeds
 
 PERSONAS = b'{"id": "a", "facts": ["I ski.", "I cook."]}\n{"persona": "A chef. She sings."}\n'
 GOOD = b'{"persona": "I ski."}\n'
 
 
 def read(base: Path, path: str) -> list[Seed | BadSeed]:
-    return list(read_seeds([SeedSource(path=path)], base))
+    return read_seeds([SeedSource(path=path)], base)
 
 
 def compressed(name: str) -> bytes:
@@ -94,9 +96,8 @@ def test_sources_that_cannot_be_read(tmp_path: Path, path: str, message: str) ->
 
 def test_sources_are_found_before_the_first_seed(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_bytes(PERSONAS)
-    seeds = read_seeds([SeedSource(path="p.jsonl"), SeedSource(path="q.jsonl")], tmp_path)
     with pytest.raises(SourceError, match=r"q\.jsonl"):
-        next(seeds)
+        read_seeds([SeedSource(path="p.jsonl"), SeedSource(path="q.jsonl")], tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

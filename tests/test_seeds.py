@@ -24,9 +24,9 @@ from factory.seeds import (
     BadSeed,
     SeedFields,
     SeedSource,
-    read_seeds,
     split_sentences,
 )
+from tests.reading import read_seeds
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 PERSONAS = b'{"id": "a", "facts": ["I ski.", "I cook."]}\n{"persona": "A chef. She sings."}\n'
@@ -34,7 +34,7 @@ CHEF = (("A chef.", "She sings."),)
 
 
 def read(base: Path, path: str, form: str = "auto", **fields: str) -> list[Seed | BadSeed]:
-    return list(read_seeds([SeedSource(path=path, format=form, fields=SeedFields(**fields))], base))
+    return read_seeds([SeedSource(path=path, format=form, fields=SeedFields(**fields))], base)
 
 
 def read_bytes(base: Path, name: str, data: bytes, form: str = "auto", **fields: str) -> list[Seed | BadSeed]:
@@ -353,7 +353,7 @@ def test_parquet_schema_that_is_no_text(tmp_path: Path) -> None:
 def test_duplicates_name_the_first(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(GOOD + PERSONAS)
     (tmp_path / "b.jsonl").write_bytes(b'{"id": "a", "persona": "I sew."}\n{"id": "b", "persona": "I ski."}\n' + GOOD)
-    items = list(read_seeds([SeedSource(path="a.jsonl"), SeedSource(path="b.jsonl")], tmp_path))
+    items = read_seeds([SeedSource(path="a.jsonl"), SeedSource(path="b.jsonl")], tmp_path)
     bad = {(item.source, item.line): item.detail for item in items if isinstance(item, BadSeed)}
     assert bad == {
         ("b.jsonl", 1): "the same seed as a.jsonl, line 2",

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from factory.corpus import bucket_of
 from factory.plan import plan
 from tests.rehearsal import job_in, some_personas, wanted_of, write_seeds
 
@@ -21,7 +20,7 @@ def test_every_seed_opens_partners_times_samples_rows(tmp_path: Path) -> None:
 
 
 def test_donors_are_others_and_stand_in_their_seeds(tmp_path: Path) -> None:
-    personas = some_personas(9)
+    personas = some_personas(12)
     write_seeds(tmp_path, personas)
     for row in wanted_of(plan(job_in(tmp_path, "stages.augment.count=3"))).values():
         assert [len(donors) for donors in row.donors] == [9, 9]
@@ -30,9 +29,11 @@ def test_donors_are_others_and_stand_in_their_seeds(tmp_path: Path) -> None:
             assert fact.text in personas[fact.source_id]
 
 
-def test_rows_stand_in_the_bucket_of_their_id(tmp_path: Path) -> None:
-    write_seeds(tmp_path, some_personas(9))
-    wanted = plan(job_in(tmp_path, "run.rows_per_shard=2")).wanted
-    assert wanted.buckets == 8
-    for bucket in range(wanted.buckets):
-        assert all(bucket_of(row_id, wanted.buckets) == bucket for row_id in wanted.rows(bucket))
+def test_ranges_of_keys_hold_each_slot_once(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(40))
+    wanted = plan(job_in(tmp_path, "pairing.samples=2")).wanted
+    whole, middle = wanted.slots(0, 2**64 - 1), 2**63
+    halves = [wanted.slots(0, middle - 1), wanted.slots(middle, 2**64 - 1)]
+    assert all(len(half) for half in halves)
+    assert sorted(slot for half in halves for slot in half.slot) == sorted(whole.slot)
+    assert len(set(whole.slot.tolist())) == len(whole) == len(wanted) == 80

@@ -79,6 +79,10 @@ class Select:
         row.decision, row.reasons = None, []
 
     async def run(self, row: Row, kit: Kit) -> None:  # noqa: ARG002
+        """Decide."""
+        self.decide(row)
+
+    def decide(self, row: Row) -> None:
         """Decide, with the reasons of that decision: those that reject, or those that flag, or none."""
         rejecting, flagging = self._rejecting(row), self._flagging(row)
         decision: Decision = "reject" if rejecting else "flag" if flagging else "accept"

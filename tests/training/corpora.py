@@ -35,7 +35,7 @@ def write_corpus(root: Path, rows: list[Row], per_shard: int = 5) -> Corpus:
     corpus = Corpus(str(root))
     corpus.table.shards()
     parts = [rows[first : first + per_shard] for first in range(0, len(rows), per_shard)]
-    shards = [corpus.table.write(rows_to_table(part), 0, 1, "0" * 32) for part in parts]
+    shards = [corpus.table.write(rows_to_table(part)) for part in parts]
     corpus.table.commit(shards, [], "test")
     return corpus
 

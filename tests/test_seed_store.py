@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from factory import seed_store
+from factory.seed_store import SEEDS, Seeds, TooManyBadSeeds
+from factory.seeds import SeedFields, SeedSource
+from factory.storage import Storage
+from tests.rehearsal import some_personas, write_seeds
+
+
+def aged(path: Path) -> Path:
+    """The file, as if it had been written a minute ago."""
+    then = time.time() - 60
+    os.utime(path, (then, then))
+    return path
+
+
+def opened(folder: Path, *, max_bad: int = 10, **options: object) -> Seeds:
+    source = SeedSource.model_validate({"path": "seeds/*.jsonl", **options})
+    return Seeds([source], folder, Storage(str(folder / "corpus")), max_bad)
+
+
+def unread(*_: object) -> object:
+    raise AssertionError("a seed file was read")
+
+
+def test_a_file_that_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_seeds(tmp_path, some_personas(5) | {"bad": []})
+    aged(tmp_path / "seeds" / "a.jsonl")
+    first = opened(tmp_path)
+    monkeypatch.setattr(seed_store, "read_file", unread)
+    again = opened(tmp_path)
+    assert again.take(np.arange(5)) == first.take(np.arange(5))
+    assert (len(again), again.bad) == (5, first.bad)
+    assert set(Storage(str(tmp_path / "corpus")).list(SEEDS)) == again.kept
+    for name in ("keys", "digests", "facts", "characters", "turns"):
+        assert (getattr(again, name) == getattr(first, name)).all()
+
+
+def test_a_changed_file_or_reading_of_it_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "seeds" / "a.jsonl"
+    write_seeds(tmp_path, some_personas(5))
+    aged(path)
+    first = opened(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"p3", b"q3"))
+    os.utime(path, (time.time() - 30, time.time() - 30))
+    changed = opened(tmp_path)
+    assert sorted(first.keys) != sorted(changed.keys)
+    assert not first.kept & changed.kept
+    assert {seed.source for seed in changed.take(np.arange(5))} == {"seeds/a.jsonl"}
+    assert len(opened(tmp_path, fields=SeedFields(id="none"))) == 0
+
+
+def test_a_file_that_changed_just_now_is_not_kept(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(5))
+    assert opened(tmp_path).kept == set()
+    assert Storage(str(tmp_path / "corpus")).list(SEEDS) == []
+
+
+def test_too_many_unreadable_seeds_end_the_reading_and_leave_nothing(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(2) | {"bad": [], "worse": []})
+    aged(tmp_path / "seeds" / "a.jsonl")
+    assert len(opened(tmp_path, max_bad=2).bad) == 2
+    with pytest.raises(TooManyBadSeeds) as caught:
+        opened(tmp_path, max_bad=1)
+    assert caught.value.first.reason == "empty"
+
+
+def test_keys_of_facts_stand_by_their_seeds(tmp_path: Path) -> None:
+    write_seeds(tmp_path, {"a": ["one", "two"], "b": ["three"]}, file="a.jsonl")
+    write_seeds(tmp_path, {"c": ["two", "four", "five"]}, file="b.jsonl")
+    seeds = opened(tmp_path)
+    starts, facts = seeds.fact_keys()
+    assert seeds.facts.tolist() == [2, 1, 3]
+    assert [facts[start] for start in starts] == [seed_store.fact_key(text) for text in ("one", "three", "two")]
