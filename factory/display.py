@@ -99,10 +99,13 @@ class CountView:
     """How far a count without a known end is: a plain line every ten seconds on standard error."""
 
     def __init__(self) -> None:
-        self._last_line = time.monotonic()
+        self._what = ""
+        self._last_line = 0.0
 
     def __call__(self, what: str, count: int) -> None:
         """Show it."""
+        if what != self._what:
+            self._what, self._last_line = what, time.monotonic()
         if time.monotonic() - self._last_line >= _LINE_EVERY_S:
             self._last_line = time.monotonic()
             err.print(f"{count:,} {what}")

@@ -43,15 +43,18 @@ class Storage:
 
     @contextmanager
     def _writing(self, path: str) -> Iterator[Any]:
-        """A stream whose bytes appear under the path once it is closed without an error."""
+        """A stream whose bytes appear under the path once it is closed without an error. Raises StorageError."""
         target = self._path(path)
-        if self._local:
-            self._files.create_dir(target.rpartition("/")[0], recursive=True)
         written = f"{target}.partial" if self._local else target
-        with self._files.open_output_stream(written) as stream:
-            yield stream
-        if self._local:
-            self._files.move(written, target)
+        try:
+            if self._local:
+                self._files.create_dir(target.rpartition("/")[0], recursive=True)
+            with self._files.open_output_stream(written) as stream:
+                yield stream
+            if self._local:
+                self._files.move(written, target)
+        except OSError as error:
+            raise StorageError(f"{target}: cannot be written: {error}") from error
 
     def write_bytes(self, path: str, content: bytes) -> None:
         """Write a whole file."""

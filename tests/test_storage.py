@@ -69,3 +69,17 @@ def test_a_root_beside_the_working_directory_stays_where_it_was(
     monkeypatch.chdir("/")
     storage.write_bytes("a", b"1")
     assert (tmp_path / "corpus" / "a").read_bytes() == b"1"
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=f"{tmp_path}/file/below/a: cannot be written: .*Not a directory"):
+        Storage(str(tmp_path / "file")).write_bytes("below/a", b"")
+
+
+def test_a_file_of_any_size_goes_up_and_comes_back(tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(b"0123456789" * 1_000_000)
+    storage = Storage(str(tmp_path / "root"))
+    storage.upload(tmp_path / "big", "folder/copy")
+    assert storage.local("folder/copy", tmp_path).read_bytes() == (tmp_path / "big").read_bytes()
+    assert storage.list("folder") == ["folder/copy"]
