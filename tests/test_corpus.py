@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from factory.corpus import ConflictError, Corpus, CorpusError, Shard
 from factory.fingerprint import blake
 from factory.records import DEAD_LETTER_SCHEMA, ROW_SCHEMA, Row, SeedRef, Speaker, Turn, rows_to_table
+from tests.rehearsal import Rehearsal, job_in, rows_of, settled, some_personas, write_seeds
 
 
 def a_row(number: int) -> Row:
@@ -209,3 +211,13 @@ def test_a_shards_name_says_how_many_rows_it_holds(rows: int, number: int) -> No
     assert Shard.parse(name, 7) == Shard(name, 7, rows)
     for foreign in (f"x{name}", f"{name}.crc", name.replace("/n", "/m"), name.replace("shards/", "")):
         assert Shard.parse(foreign, 7) is None
+
+
+def test_planning_is_the_same_on_disk_and_in_an_object_store(root: str, tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(6))
+    os.utime(tmp_path / "seeds" / "a.jsonl", (1e9, 1e9))
+    job = job_in(tmp_path, f"corpus={root}")
+    Rehearsal().run(job)
+    assert settled(job)
+    assert len(rows_of(job)) == 6
+    assert {path.partition("/")[0] for path in Corpus(root).storage.list("")} >= {"_ledger", "_seeds", "shards"}

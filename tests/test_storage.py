@@ -35,7 +35,7 @@ def test_a_write_that_breaks_off_leaves_nothing_to_see(tmp_path: Path, monkeypat
     with monkeypatch.context() as patched:
         patched.setattr(storage, "_files", BreaksOff())
         for name in ("f/a", "f/b"):
-            with pytest.raises(OSError, match="disk full"):
+            with pytest.raises(StorageError, match="disk full"):
                 storage.write_bytes(name, b"new and longer")
     assert storage.list("f") == ["f/a"]
     assert storage.read_bytes("f/a") == b"old"
