@@ -115,7 +115,9 @@ def _relative(base: Path, name: str) -> str:
 
 def stamp(file: SeedFile) -> str | None:
     """The file's size and time of change; none if they cannot be had, or the change is too fresh to tell it from the
-    next one."""
+    next one; looked up on local disks and s3:// only."""
+    if "://" in file.uri and not file.uri.startswith("s3://"):
+        return None
     try:
         files, path = pafs.FileSystem.from_uri(file.uri if "://" in file.uri else os.path.abspath(file.uri))
         info = files.get_file_info(path)

@@ -2,7 +2,7 @@
 
 A file of seeds is parsed once and kept beside the corpus, in `_seeds/`, under a name that changes with the file; so a
 plan over millions of seeds reads only the files that changed. Gives up: one row more in a large file parses all of it
-again (add seeds as a file of their own); files behind https:// are parsed each time.
+again (add seeds as a file of their own); files behind gs:// and https:// are parsed each time.
 """
 
 from __future__ import annotations
