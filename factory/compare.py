@@ -129,8 +129,7 @@ class Comparison:
         first, second = keys[slots.first], keys[slots.second]
         sampled = np.isin(slot_keys(first, second, np.zeros_like(slots.sample)), held.slot)
         reason = np.where(np.isin(first, held.first), np.where(sampled, MORE, PAIRED), ADDED)
-        none = np.full(len(slots), -1)
-        return _to_make(slots, none, none + 1, none < 0, none >= 0, reason)
+        return _to_make(slots, shard=-1, keep=0, refresh=True, redecide=False, reason=reason)
 
     def _outdated(self, slots: Slots, held: Entries, found: Indices) -> ToMake:
         slots, held = slots.at(found >= 0), held.at(found[found >= 0])
@@ -143,7 +142,8 @@ class Comparison:
         reason = np.where(edited & (by_chain > 0), EDITED, np.where(sent_back, DONORS, self._why[kind, held.chain]))
         outdated = ~self._same[kind, held.chain] | edited | donors
         redecide = self._redecide[kind, held.chain] & ~edited & ~donors
-        return _to_make(slots, held.shard, keep, edited | donors, redecide, reason).at(outdated)
+        made = _to_make(slots, shard=held.shard, keep=keep, refresh=edited | donors, redecide=redecide, reason=reason)
+        return made.at(outdated)
 
     def _gone(self, slots: Slots, held: Entries, found: Indices) -> ToDrop:
         gone = np.ones(len(held), np.bool_)
@@ -155,19 +155,12 @@ class Comparison:
         return ToDrop(held.slot, held.shard, reason.astype(np.int32))
 
 
-def _to_make(slots: Slots, *rest: NDArray[Any]) -> ToMake:
-    shard, keep, refresh, redecide, reason = rest
-    return ToMake(
-        slots.first.astype(np.int32),
-        slots.second.astype(np.int32),
-        slots.sample,
-        slots.slot,
-        shard.astype(np.int32),
-        keep.astype(np.int8),
-        refresh.astype(np.bool_),
-        redecide.astype(np.bool_),
-        reason.astype(np.int32),
-    )
+def _to_make(slots: Slots, **told: NDArray[Any] | int | bool) -> ToMake:
+    kinds = {"shard": np.int32, "keep": np.int8, "refresh": np.bool_, "redecide": np.bool_, "reason": np.int32}
+    arrays: dict[str, Any] = {
+        name: np.broadcast_to(np.asarray(told[name], kind), len(slots)) for name, kind in kinds.items()
+    }
+    return ToMake(slots.first.astype(np.int32), slots.second.astype(np.int32), slots.sample, slots.slot, **arrays)
 
 
 def _places(among: Keys, keys: Keys) -> Indices:

@@ -1,10 +1,10 @@
-"""The ledger: what is committed, row by row, in 48 bytes each.
+"""The ledger: what is committed, row by row, in 44 bytes each.
 
 For each committed row it holds the keys of its seeds' ids, its sample, the keys of what went into it, the recipes it
 was made by and the shard it stands in; so a plan compares millions of rows without opening a shard. It is a cache
 beside the corpus, in `_ledger/`: whatever it lacks is read from the shards, and it can be deleted at any time. It is
 kept as a few files sorted by the first seed's key, each over some shards, which are mapped into memory. Gives up: a
-corpus whose ledger is lost is read once, at some ten thousand rows a second.
+corpus whose ledger is lost is read once, those columns of every shard.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +27,8 @@ from factory.fingerprint import Keys
 from factory.seed_store import fact_key, seed_key
 from factory.wanted import donor_keys, input_keys, slot_keys
 
-LEDGER = "_ledger"
+LEDGER = "_ledger/1"
+"""Numbered by how keys are made: one that is made otherwise must not be compared with those of before."""
 
 _ROWS_AT_ONCE = 1 << 20
 _RANGE = 1 << 16
@@ -122,7 +124,8 @@ class Ledger:
         self._files = []
         lacking = {shard.path: place for place, shard in enumerate(self.shards)}
         for path in self.corpus.storage.list(LEDGER):
-            self._open(path, lacking)
+            with suppress(FileNotFoundError):  # another run has just made one file of all
+                self._open(path, lacking)
         read = 0
         while lacking:
             batch: list[Entries] = []

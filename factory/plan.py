@@ -1,7 +1,7 @@
 """The difference between the corpus that the job wants and the one that is committed.
 
 Wanted and committed rows are compared as keys (`factory.compare`); seeds and shards are opened only where something is
-to be done. Gives up: each wanted slot is hashed on each plan, some hundred nanoseconds.
+to be done. Gives up: each wanted slot is hashed on each plan.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from factory.ledger import SLOT_COLUMNS, Ledger, slots_by_id, slots_of
 from factory.letters import Letters
 from factory.records import Row, rows_from_table
 from factory.seed_store import Seeds, TooManyBadSeeds
-from factory.seeds import BadSeed
 from factory.shard import ShardSpec, leg_of, passed
 from factory.stages.select import Select
 from factory.wanted import PlanError, Slots, Wanted
@@ -183,23 +182,24 @@ class Plan:
 
     def _leave_what_is_decided_alike(self, report: Callable[[str, int], None]) -> None:
         """Rows that only have to be decided again are decided here, and left alone if the decision stays."""
-        kinds = self.wanted.imported[self._make.first].astype(np.int8)
-        only = self._make.redecide
-        if self.job.stages.select is None or not only.any():
+        if self.job.stages.select is None or not self._make.redecide.any():
             return
+        outdated = self._make.at(self._make.redecide)
+        outdated = outdated.at(np.argsort(outdated.shard, kind="stable"))
         select, alike, seen = Select(self.job.stages.select), [], 0
-        for number in np.unique(self._make.shard[only]):
-            part = set(self._make.slot[only & (self._make.shard == number)].tolist())
+        for number in np.unique(outdated.shard):
+            part = _of_shard(outdated, number).slot.tolist()
             table = self.corpus.table.read(self.ledger.shards[number])
             ids = slots_by_id(table)
             rows = {row.row_id: row for row in rows_from_table(table)}
             alike += [slot for slot in part if _decided_alike(select, rows[ids[slot]])]
             seen += len(part)
             report("rows decided", seen)
-        left = np.isin(self._make.slot, np.array(alike, np.uint64)) & only
-        chains = [self.ledger.chain(tuple(recipe.id for recipe in self.wanted.chains[kind])) for kind in KINDS]
+        left = np.isin(self._make.slot, np.array(alike, np.uint64))
         if left.any():
-            self.ledger.rename(self._make.slot[left], np.array(chains, np.int32)[kinds[left]])
+            chains = [self.ledger.chain(tuple(recipe.id for recipe in self.wanted.chains[kind])) for kind in KINDS]
+            kinds = self.wanted.imported[self._make.first[left]].astype(np.int8)
+            self.ledger.rename(self._make.slot[left], np.array(chains, np.int32)[kinds])
             self._make = self._make.at(~left)
 
     def _find_staged(self) -> None:
@@ -281,7 +281,7 @@ def _read(job: Job, corpus: Corpus, report: Callable[[str, int], None]) -> Seeds
     try:
         return Seeds(job.seeds, job.base, corpus.storage, limit, report)
     except TooManyBadSeeds as error:
-        first: BadSeed = error.first
+        first = error.first
         raise PlanError(
             f"more than {limit} unreadable seeds (run.max_bad_seeds); the first: "
             f"{first.source}, line {first.line}: {first.reason}: {first.detail}"

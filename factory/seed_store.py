@@ -32,6 +32,8 @@ _VERSION = 1
 """Raised when a file would be read differently."""
 
 _BATCH = 4096
+_PARTS = (".content.arrow", ".bad.json", ".keys.arrow")
+"""The files of a seed file, the keys last: where they are, all is."""
 
 _KEYS = pa.schema(
     [
@@ -88,7 +90,7 @@ class Seeds:
         self._storage = storage
         self._max_bad = max_bad
         self._report = report
-        self.read = 0
+        self._read = 0
         self.bad: list[BadSeed] = []
         self.kept: set[str] = set()
         """Files in `_seeds/` that these seeds are read from."""
@@ -158,21 +160,21 @@ class Seeds:
     def _open(self, source: SeedSource, file: SeedFile) -> tuple[pa.Table, pa.Table]:
         """Keys and contents of a file's seeds, mapped into memory; parsed if that has not been done."""
         changed = stamp(file)
-        name = uuid.uuid4().hex
-        if changed is not None:
+        if changed is None:
+            name = uuid.uuid4().hex
+            self._parse(source, file, name)
+            content, bad, keys = (self._here(f"{name}{part}") for part in _PARTS)
+        else:
             options = source.model_dump_json(include={"format", "fields"})
             name = blake("seed file", str(_VERSION), file.uri, file.name, file.format, options, changed)
-            paths = [f"{SEEDS}/{name}.{part}" for part in ("content.arrow", "bad.json", "keys.arrow")]
-            if not self._storage.exists(paths[-1]):
+            if not self._storage.exists(f"{SEEDS}/{name}{_PARTS[-1]}"):
                 self._parse(source, file, name)
-                for path in paths:  # the keys last: where they are, all is
-                    self._storage.upload(self._here(path.rpartition("/")[2]), path)
-                    self._here(path.rpartition("/")[2]).unlink()
+                for part in _PARTS:
+                    self._storage.upload(self._here(f"{name}{part}"), f"{SEEDS}/{name}{part}")
+                    self._here(f"{name}{part}").unlink()
+            paths = [f"{SEEDS}/{name}{part}" for part in _PARTS]
             self.kept.update(paths)
             content, bad, keys = (self._storage.local(path, Path(self._folder.name)) for path in paths)
-        else:
-            self._parse(source, file, name)
-            content, bad, keys = (self._here(f"{name}.{part}") for part in ("content.arrow", "bad.json", "keys.arrow"))
         for seed in json.loads(bad.read_text(encoding="utf-8")):
             self._add_bad(BadSeed(**seed))
         return tuple(pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in (keys, content))
@@ -196,9 +198,9 @@ class Seeds:
 
     def _readable(self, source: SeedSource, file: SeedFile, bad: list[BadSeed]) -> Iterator[Seed]:
         for seed in read_file(file, source.fields):
-            self.read += 1
-            if self.read % _BATCH == 0:
-                self._report("seeds read", self.read)
+            self._read += 1
+            if self._read % _BATCH == 0:
+                self._report("seeds read", self._read)
             if isinstance(seed, Seed):
                 yield seed
             else:

@@ -1,7 +1,7 @@
 """The rows that a job wants: every slot of its seeds, pairing and samples, as arrays.
 
 What planning compares is computed for millions of slots at once, a range of seeds at a time; rows are built only for
-those that have something to be done. Gives up: keys, digests and sizes of all seeds are held in memory, about 50 bytes
+those that have something to be done. Gives up: keys, digests and sizes of all seeds are held in memory, about 70 bytes
 each (and 8 for each fact, where distractors are drawn).
 """
 
