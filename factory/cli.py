@@ -6,15 +6,18 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+import polars as pl
 import typer
 from pydantic_core import to_jsonable_python
 
-from factory import display
+from factory import display, history
 from factory.calibrate import CalibrationError, draw
 from factory.calibrate import calibrate as calibrate_model
 from factory.corpus import Corpus, CorpusError
+from factory.diff import diff as corpus_diff
 from factory.explain import explain as explain_row
 from factory.explain import find_row
+from factory.garbage import gc as collect_garbage
 from factory.jobfile import load_job
 from factory.labelled import PairFile, read_pairs
 from factory.nli import NliModel, ScorerStartError
@@ -43,6 +46,8 @@ _Set = Annotated[
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Retry = Annotated[bool, typer.Option("--retry-failed", help="Try rows again that failed before.")]
+_Version = Annotated[int, typer.Argument(min=0, metavar="VERSION", help="A version's number, from: factory log.")]
+_Rows = Annotated[bool, typer.Option("--rows", help="A line for each row: id, what, why, decisions before and after.")]
 _INTERRUPTED = 130
 
 
@@ -132,6 +137,52 @@ def explain(
         _print_json(explanation)
     else:
         display.show_explanation(explanation, found)
+
+
+@app.command()
+def log(corpus: _Corpus, as_json: _Json = False) -> None:
+    """List a corpus's versions, newest first."""
+    versions = history.log(Corpus(corpus))
+    if as_json:
+        _print_json({"versions": to_jsonable_python(versions)})
+    else:
+        display.show_log(versions)
+
+
+@app.command()
+def diff(corpus: _Corpus, before: _Version, after: _Version, rows: _Rows = False, as_json: _Json = False) -> None:
+    """Say which rows differ between two versions, and why: added, removed, redone, decided anew."""
+    found = corpus_diff(Corpus(corpus), before, after)
+    if rows:
+        for row in found.iter_rows(named=True):
+            typer.echo(json.dumps(row, ensure_ascii=False) if as_json else "\t".join(map(str, row.values())))
+    elif as_json:
+        counted = found.group_by(pl.exclude("row_id"), maintain_order=True).len("rows")
+        _print_json({"rows": len(found), "changes": counted.to_dicts()})
+    else:
+        display.show_diff(found)
+
+
+@app.command()
+def restore(corpus: _Corpus, version: _Version) -> None:
+    """Make an earlier version of a corpus the newest again; its rows come back as they were."""
+    restored = history.restore(Corpus(corpus), version)
+    display.out.print(f"version {version} stands again as version {restored.version}: {restored.rows:,} rows")
+
+
+@app.command()
+def gc(
+    corpus: _Corpus,
+    keep_days: Annotated[int, typer.Option(min=0, help="Keep versions that were current in the last days.")] = 7,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete what is listed; without it nothing is.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """List files that only old versions hold, and what dead runs left behind; with --delete, delete them."""
+    garbage = collect_garbage(Corpus(corpus), keep_days, delete=delete)
+    if as_json:
+        _print_json(to_jsonable_python(garbage) | {"bytes": garbage.bytes, "deleted": delete})
+    else:
+        display.show_garbage(garbage, delete)
 
 
 _Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="What to train, on what, and how: a short YAML.")]

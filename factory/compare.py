@@ -21,7 +21,7 @@ from factory.pairing import Indices
 from factory.wanted import Slots, Wanted, slot_keys
 
 ADDED, REMOVED, PAIRED, MORE, FEWER, EDITED, DONORS = range(7)
-_REASONS = (
+REASONS = (
     "seed added",
     "seed removed",
     "paired anew",
@@ -85,7 +85,7 @@ class Comparison:
     def __init__(self, wanted: Wanted, ledger: Ledger, report: Callable[[str, int], None] = lambda *_: None) -> None:
         self.wanted = wanted
         self.ledger = ledger
-        self.reasons: list[str] = list(_REASONS)
+        self.reasons: list[str] = list(REASONS)
         self._chains()
         make, drop, seen = [], [], 0
         for low, high in ranges(max(len(wanted), len(ledger))):

@@ -12,8 +12,9 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -65,17 +66,52 @@ class Table:
         self.schema = schema
         self.storage = Storage(root)
         self._snapshot: DeltaTable | None = None
+        self._rows = 0
 
-    def shards(self, version: int | None = None) -> list[Shard]:
-        """The committed shards, now or at a version. What `commit` later writes is checked against this moment."""
-        try:
-            self._snapshot = DeltaTable(self.root, version=version)
-        except TableNotFoundError:
-            self._snapshot = None
+    def shards(self) -> list[Shard]:
+        """The committed shards, now. What `commit` later writes is checked against this moment."""
+        self._snapshot = self._open()
+        shards = [] if self._snapshot is None else self._shards(self._snapshot)
+        self._rows = sum(shard.rows for shard in shards)
+        return shards
+
+    def shards_at(self, version: int) -> list[Shard]:
+        """The shards of a version. Raises CorpusError if there is none such."""
+        newest = self._open()
+        if newest is None or not 0 <= version <= newest.version():
+            there = "no corpus" if newest is None else f"no version {version}; the newest is {newest.version()}"
+            raise CorpusError(f"{self.root}: there is {there}; see: factory log {self.root}")
+        snapshot = self._open(version)
+        assert snapshot is not None
+        return self._shards(snapshot)
+
+    def history(self) -> list[dict[str, Any]]:
+        """What is known of each version, newest first: its number, time in milliseconds and what `commit` noted."""
+        snapshot = self._open()
+        return [] if snapshot is None else snapshot.history()
+
+    def unneeded(self, hours: int, *, orphans: bool) -> list[str]:
+        """Paths of shards that only versions hold which were replaced more than `hours` ago; with `orphans` also of
+        those that no version holds and that are as old. None of them stands in the newest version."""
+        snapshot = self._open()
+        if snapshot is None:
             return []
+        try:
+            found = snapshot.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=orphans)
+        except (DeltaError, OSError) as error:
+            raise CorpusError(f"{self.root}: cannot list old files: {error}") from error
+        return [path for path in found if path.startswith("shards/")]
+
+    def _open(self, version: int | None = None) -> DeltaTable | None:
+        try:
+            return DeltaTable(self.root, version=version)
+        except TableNotFoundError:
+            return None
         except (DeltaError, OSError) as error:
             raise CorpusError(f"{self.root}: cannot read the table: {error}") from error
-        actions = pl.DataFrame(self._snapshot.get_add_actions())
+
+    def _shards(self, snapshot: DeltaTable) -> list[Shard]:
+        actions = pl.DataFrame(snapshot.get_add_actions())
         found = {path: Shard.parse(path, size) for path, size in actions.select("path", "size_bytes").iter_rows()}
         shards = [shard for shard in found.values() if shard is not None]
         if len(shards) < len(found):
@@ -97,15 +133,21 @@ class Table:
         """The rows of a shard."""
         return self.storage.read_parquet(shard.path, columns)
 
-    def commit(self, add: Iterable[Shard], remove: Iterable[Shard], message: str) -> None:
+    def uri(self, shard: Shard) -> str:
+        """The shard's address, for readers that know no Delta."""
+        return f"{self.root.rstrip('/')}/{shard.path}"
+
+    def commit(self, add: Sequence[Shard], remove: Sequence[Shard], message: str, **notes: object) -> None:
         """Add and remove shards in one transaction. Raises ConflictError if another run has committed since `shards`.
 
-        Every commit carries a Delta application transaction, which is what makes two appends conflict.
+        Every commit carries a Delta application transaction, which is what makes two appends conflict. The version's
+        rows, the message and the notes go into the log.
         """
         now = int(time.time() * 1000)
+        rows = self._rows + sum(shard.rows for shard in add) - sum(shard.rows for shard in remove)
         version = self.version()
         properties = CommitProperties(
-            custom_metadata={"message": message},
+            custom_metadata={"message": message, "rows": str(rows)} | {key: str(note) for key, note in notes.items()},
             app_transactions=[Transaction("persona-factory", 0 if version is None else version + 1)],
         )
         adds = [AddAction(s.path, s.size, {}, now, True, json.dumps({"numRecords": s.rows})) for s in add]
@@ -121,6 +163,7 @@ class Table:
                     [*adds, *removes], "append", self._snapshot.schema(), commit_properties=properties
                 )
                 self._snapshot.update_incremental()
+            self._rows = rows
         except (DeltaError, OSError) as error:
             begun_elsewhere = self._snapshot is None and DeltaTable.is_deltatable(self.root)
             if begun_elsewhere or isinstance(error, CommitFailedError):
@@ -147,7 +190,7 @@ class Corpus:
     ) -> Iterator[Row]:
         """The committed rows whose id begins so, shard by shard. `version` is the newest without it; `order` shuffles
         the shards, and the rows of each."""
-        shards = self.table.shards(version)
+        shards = self.table.shards() if version is None else self.table.shards_at(version)
         if order is not None:
             order.shuffle(shards)
         for shard in shards:
@@ -177,7 +220,7 @@ class Corpus:
 
     def files(self) -> list[str]:
         """The Parquet files of the committed rows, for readers that know no Delta."""
-        return [f"{self.root.rstrip('/')}/{shard.path}" for shard in self.table.shards()]
+        return [self.table.uri(shard) for shard in self.table.shards()]
 
     def save_recipe(self, recipe_id: str, content: dict[str, object]) -> None:
         """Keep what a fingerprint stands for, for `explain`; written once."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import polars as pl
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -17,6 +18,8 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from factory.calibrate import Calibration
+from factory.garbage import Garbage
+from factory.history import Version
 from factory.plan import Summary
 from factory.records import Row
 from factory.run import Progress, Result
@@ -200,6 +203,46 @@ def show_status(status: dict[str, Any]) -> None:
 
 def _line(title: str, text: str) -> None:
     out.print(f"[bold]{title:<18}[/]{escape(text)}")
+
+
+def show_log(versions: Sequence[Version]) -> None:
+    """Print the versions of a corpus."""
+    table = Table("version", "time (UTC)", "rows", "what", box=None, pad_edge=False, header_style="bold")
+    for one in versions:
+        rows = "" if one.rows is None else f"{one.rows:,}"
+        table.add_row(str(one.version), f"{one.time:%Y-%m-%d %H:%M:%S}", rows, escape(one.message))
+    out.print(table)
+
+
+def show_diff(rows: pl.DataFrame) -> None:
+    """Print how many rows differ, by what became of them and why, and how decisions moved."""
+    if rows.is_empty():
+        out.print("No row differs.")
+        return
+    table = Table("rows", "what", "why", box=None, pad_edge=False, header_style="bold")
+    for what, why, count in rows.group_by("what", "why").len().sort("len", descending=True).iter_rows():
+        table.add_row(f"{count:,}", what, escape(why))
+    out.print(table)
+    moved = rows.drop_nulls().filter(pl.col("before") != pl.col("after")).group_by("before", "after").len()
+    for before, after, count in moved.sort("len", descending=True).iter_rows():
+        out.print(f"{count:,} went from {before} to {after}")
+
+
+def show_garbage(garbage: Garbage, deleted: bool) -> None:
+    """Print which files can go, or went."""
+    for files, what in (
+        (garbage.old, "of old versions"),
+        (garbage.orphans, "that no version holds"),
+        (garbage.staged, "staged by runs that never went on"),
+    ):
+        if files:
+            out.print(f"{len(files):,} files {what}, {sum(file.size for file in files):,} bytes")
+    if not garbage.bytes:
+        out.print("Nothing to delete.")
+    elif deleted:
+        out.print(f"deleted: {garbage.bytes:,} bytes")
+    else:
+        out.print(f"{garbage.bytes:,} bytes can go; to delete them: --delete")
 
 
 def show_row(row: Row) -> None:

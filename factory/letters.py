@@ -63,6 +63,11 @@ class Letters:
             self._new[letter.id] = letter
         self._gone.update(self._held.keys() & {*tried, *self._new})
 
+    @property
+    def version(self) -> int | None:
+        """The newest version of the dead letters; none while there are none."""
+        return self._table.version()
+
     def commit(self) -> None:
         """Commit what was settled. Raises ConflictError."""
         if not (self._gone or self._new):

@@ -15,9 +15,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from importlib.metadata import distributions
+from importlib.metadata import PackageNotFoundError, version
 from types import FrameType
 
 import ray
@@ -127,9 +127,10 @@ class _Driver:
 
     def prepare(self) -> None:
         """Commit what needs no worker: recipes, unreadable seeds, letters that nobody waits for any more."""
+        made_with = _versions()
         for chain in self._plan.wanted.chains.values():
             for recipe in chain:
-                content = recipe.model_dump(mode="json") | {"made_with": _versions()}
+                content = recipe.model_dump(mode="json") | {"made_with": made_with}
                 self._plan.corpus.save_recipe(recipe.id, content)
         self._letters.settle_seeds(self._plan.bad_seeds)
         self._letters.settle(self._plan.stale_letters, ())
@@ -225,7 +226,12 @@ class _Driver:
         add = [merged.shard for _, merged in ready if merged.shard is not None]
         remove = [opened.work.spec.base for opened, _ in ready if opened.work.spec.base is not None]
         if add or remove:
-            self._plan.corpus.table.commit(add, remove, f"{sum(shard.rows for shard in add)} rows in {len(add)} shards")
+            made, dropped = (
+                sum(merged.finished for _, merged in ready),
+                sum(len(one.work.spec.drop) for one, _ in ready),
+            )
+            message = f"{made} rows made" + (f", {dropped} dropped" if dropped else "")
+            self._plan.corpus.table.commit(add, remove, message, letters=self._letters.version)
         for opened, merged in ready:
             spec = opened.work.spec
             del self._open[spec.id]
@@ -270,8 +276,11 @@ class _Driver:
 
 
 def _versions() -> dict[str, str]:
-    installed = {package.name.lower(): package.version for package in distributions()}
-    return {name: installed[name] for name in _PACKAGES if name in installed}
+    found: dict[str, str] = {}
+    for name in _PACKAGES:
+        with suppress(PackageNotFoundError):  # the CPU and the GPU build of vLLM exclude each other
+            found[name] = version(name)
+    return found
 
 
 @contextmanager

@@ -7,8 +7,10 @@ renamed. Gives up: renames are atomic only within one file system, so the root m
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,20 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 _COPIED_AT_ONCE = 8 * 1024 * 1024
+_UNFINISHED = ".partial"
 
 
 class StorageError(Exception):
     """A root that cannot be used: which, and why."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class File:
+    """A file: its path from the root, its size in bytes, and the seconds since it was last written."""
+
+    path: str
+    size: int
+    age_s: float
 
 
 def absolute(root: str) -> str:
@@ -45,7 +57,7 @@ class Storage:
     def _writing(self, path: str) -> Iterator[Any]:
         """A stream whose bytes appear under the path once it is closed without an error. Raises StorageError."""
         target = self._path(path)
-        written = f"{target}.partial" if self._local else target
+        written = f"{target}{_UNFINISHED}" if self._local else target
         try:
             if self._local:
                 self._files.create_dir(target.rpartition("/")[0], recursive=True)
@@ -99,13 +111,16 @@ class Storage:
 
     def list(self, folder: str) -> list[str]:
         """The whole files below a folder, oldest name first; none if there is no such folder."""
+        return [file.path for file in self.files(folder) if not file.path.endswith(_UNFINISHED)]
+
+    def files(self, folder: str) -> Sequence[File]:
+        """All files below a folder, those among them that a dead process left unfinished, by name."""
         selector = pafs.FileSelector(self._path(folder), allow_not_found=True, recursive=True)
-        start = len(self._root.rstrip("/")) + 1
-        infos = self._files.get_file_info(selector)
+        start, now = len(self._root.rstrip("/")) + 1, time.time()
         return sorted(
-            info.path[start:]
-            for info in infos
-            if info.type == pafs.FileType.File and not info.path.endswith(".partial")
+            File(info.path[start:], info.size, now - info.mtime_ns / 1e9)
+            for info in self._files.get_file_info(selector)
+            if info.type == pafs.FileType.File
         )
 
     def delete(self, path: str) -> None:

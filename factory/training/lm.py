@@ -84,9 +84,9 @@ def _pinned(source: ChatSource, work: Path) -> ChatSource:
     if source.version is None and kept.exists():
         return source.model_copy(update={"version": int(kept.read_text())})
     corpus = Corpus(source.corpus)
-    if not corpus.table.shards(source.version):
+    if not corpus.table.shards():
         raise TrainingError(f"{source.corpus}: there is no corpus here; make one with: factory run JOB")
-    version = corpus.table.version()
+    version = corpus.table.version() if source.version is None else source.version
     kept.write_text(str(version))
     return source.model_copy(update={"version": version})
 

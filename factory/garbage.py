@@ -1,0 +1,54 @@
+"""What a corpus no longer needs: files of old versions, and what dead runs left behind.
+
+What stands in the newest version is never touched, and nothing younger than a day that no version knows, since a run
+that is under way may be about to commit it. Gives up: versions whose files are gone still stand in the log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from factory.corpus import Corpus, CorpusError
+from factory.plan import STAGING
+from factory.storage import File
+
+_ORPHAN_HOURS = 24
+_HOUR_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """Files that can go: of versions older than asked for, of no version at all, and staged by runs that died."""
+
+    old: list[File]
+    orphans: list[File]
+    staged: list[File]
+
+    @property
+    def bytes(self) -> int:
+        """Their size."""
+        return sum(file.size for files in (self.old, self.orphans, self.staged) for file in files)
+
+
+def gc(corpus: Corpus, days: int, *, delete: bool) -> Garbage:
+    """Find what versions that were replaced more than `days` ago alone hold, what none holds, and what was staged
+    before; and delete it if so asked. Raises CorpusError."""
+    if corpus.table.history() == [] == corpus.dead.history():
+        raise CorpusError(f"{corpus.root}: there is no corpus here")
+    hours, orphan_hours = 24 * days, max(24 * days, _ORPHAN_HOURS)
+    old: list[File] = []
+    orphans: list[File] = []
+    staged = [file for file in corpus.storage.files(STAGING) if file.age_s > _HOUR_S * orphan_hours]
+    for table in (corpus.table, corpus.dead):
+        replaced = set(table.unneeded(hours, orphans=False))
+        unknown = set(table.unneeded(orphan_hours, orphans=True)) - replaced
+        there = table.storage.files("shards")
+        old += [file for file in there if file.path in replaced]
+        orphans += [file for file in there if file.path in unknown]
+        for file in there:
+            if delete and file.path in replaced | unknown:
+                table.storage.delete(file.path)
+    for file in staged:
+        if delete:
+            corpus.storage.delete(file.path)
+    return Garbage(old, orphans, staged)

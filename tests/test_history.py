@@ -1,0 +1,85 @@
+"""Versions of a corpus are listed and come back, with the dead letters that belong to them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from factory.corpus import ConflictError, Corpus, CorpusError
+from factory.history import log, restore
+from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, settled, some_personas, write_seeds
+
+
+def test_the_log_says_what_each_version_was(tmp_path: Path) -> None:
+    personas = some_personas(6)
+    write_seeds(tmp_path, personas)
+    job = job_in(tmp_path, "run.rows_per_shard=100")
+    Rehearsal().run(job)
+    del personas["p2"]
+    write_seeds(tmp_path, personas)
+    Rehearsal().run(job)
+    newest, *_, first = log(Corpus(job.corpus))
+    assert (first.version, first.rows, first.message) == (0, 6, "6 rows made")
+    assert newest.rows == len(rows_of(job)) == 5
+    assert re.fullmatch(r"\d+ rows made(, \d+ dropped)?", newest.message)
+    assert first.time < newest.time
+
+
+def test_a_version_comes_back_with_its_dead_letters(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(6))
+    job, rehearsal = job_in(tmp_path), Rehearsal()
+    rehearsal.talker.mute = {"*p1*"}
+    rehearsal.run(job)
+    version = log(Corpus(job.corpus))[0].version
+    rows, letters = rows_of(job), letters_of(job)
+    assert letters
+    rehearsal.talker.mute = set()
+    longer = job_in(tmp_path, "stages.converse.turns=4")
+    rehearsal.run(longer, retry_failed=True)
+    later = rows_of(job)
+    assert not letters_of(job)
+    assert later.keys() > rows.keys()
+
+    restored = restore(Corpus(job.corpus), version)
+    assert (restored.rows, restored.message) == (len(rows), f"version {version} restored")
+    assert (rows_of(job), letters_of(job)) == (rows, letters)
+    assert settled(job)
+
+    asked = len(rehearsal.talker.requests)
+    restore(Corpus(job.corpus), restored.version - 1)
+    assert (rows_of(job), letters_of(job)) == (later, {})
+    rehearsal.run(longer)
+    assert len(rehearsal.talker.requests) == asked, "what came back is not made again"
+
+
+def test_a_run_that_is_under_way_notices(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(4))
+    job = job_in(tmp_path)
+    Rehearsal().run(job)
+    Rehearsal().run(job_in(tmp_path, "stages.converse.turns=4"))
+    corpus = Corpus(job.corpus)
+    seen = corpus.table.shards()
+    restore(Corpus(job.corpus), 0)
+    with pytest.raises(ConflictError):
+        corpus.table.commit([], seen, "too late")
+
+
+def test_what_cannot_come_back_says_why(tmp_path: Path) -> None:
+    corpus = Corpus(str(tmp_path))
+    for wrong in (lambda: log(corpus), lambda: restore(corpus, 0)):
+        with pytest.raises(CorpusError, match="there is no corpus"):
+            wrong()
+    write_seeds(tmp_path, some_personas(4))
+    job = job_in(tmp_path)
+    Rehearsal().run(job)
+    with pytest.raises(CorpusError, match=r"no version 99; the newest is \d+; see: factory log"):
+        restore(Corpus(job.corpus), 99)
+    gone = Corpus(job.corpus).table.shards_at(0)[0]
+    Rehearsal().run(job_in(tmp_path, "stages.converse.turns=4"))
+    Corpus(job.corpus).storage.delete(gone.path)
+    before = rows_of(job)
+    with pytest.raises(CorpusError, match=r"files of version 0 are gone \(factory gc\)"):
+        restore(Corpus(job.corpus), 0)
+    assert rows_of(job) == before
