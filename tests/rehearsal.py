@@ -1,13 +1,16 @@
-"""A run without Ray and models: what the driver and its workers do, one shard after another in this process."""
+"""Runs without Ray's processes and without models: the real driver, pools and workers, in this process."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Iterable, Sequence
+import os
+import random
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +19,13 @@ from factory.corpus import Corpus
 from factory.engines import LanguageModel, Message, Reply, Request
 from factory.engines.scripted import ScriptedEngine
 from factory.fingerprint import blake
-from factory.job import LEGS, Job, build_stages
+from factory.job import Job
 from factory.jobfile import load_job
 from factory.nli import Probabilities
-from factory.pipeline import run_row, trim
-from factory.plan import STAGING, Plan, Work
-from factory.records import DeadLetter, Row, rows_to_table
-from factory.shard import leg_start, merge, todo
-from factory.stages import Kit
-
-Crash = Literal["staged", "letters"]
+from factory.plan import Plan
+from factory.records import DeadLetter, Row
+from factory.run import run
+from tests.local_ray import Death, LocalRay, Steps
 
 JOB = """\
 corpus: {folder}/corpus
@@ -55,8 +55,16 @@ class Talker:
         self.requests: list[Request] = []
         self.mute: set[str] = set()
         self._engine = ScriptedEngine(LanguageModel(engine="scripted", name="scripted"))
+        self._asked = 0
+        self._told: Callable[[int], None] = lambda _: None
+
+    def listen(self, told: Callable[[int], None]) -> None:
+        """Tell of each request from now on, before it is answered: which it is, from 1."""
+        self._asked, self._told = 0, told
 
     async def generate(self, request: Request) -> Reply:
+        self._asked += 1
+        self._told(self._asked)
         self.requests.append(request)
         salt = Message(role="user", content=f"Call {len(self.requests)}.")
         reply = await self._engine.generate(replace(request, messages=(*request.messages, salt)))
@@ -71,7 +79,11 @@ class Talker:
 class HashNli:
     """Probabilities drawn by the hash of the pair."""
 
+    def __init__(self) -> None:
+        self.asked: list[Sequence[tuple[str, str]]] = []
+
     async def score(self, pairs: Sequence[tuple[str, str]]) -> list[Probabilities]:
+        self.asked.append(pairs)
         drawn = [np.random.default_rng(int(blake(*pair)[:8], 16)).dirichlet((2, 4, 1)) for pair in pairs]
         return [Probabilities(*(float(np.float32(share)) for share in shares)) for shares in drawn]
 
@@ -87,79 +99,55 @@ class HashEmbedder:
 
 @dataclass
 class Rehearsal:
-    """Runs jobs; `talker` keeps what was asked of it."""
+    """Runs jobs as `factory run` does, with Ray's actors in this process; `talker` and `nli` keep what was asked of
+    them, `steps` what the last run did."""
 
     talker: Talker = field(default_factory=Talker)
+    nli: HashNli = field(default_factory=HashNli)
+    steps: Steps = field(default_factory=Steps)
 
     def run(
         self,
         job: Job,
         *,
         retry_failed: bool = False,
-        shards: int | None = None,
-        rows: int | None = None,
-        crash: Crash | None = None,
+        stop_after: int | None = None,
+        deaths: Sequence[Death] = (),
+        order: int = 0,
     ) -> Plan:
-        """Make what the job wants, or only so many shards, or only so many rows of each; or die over the last shard,
-        when its rows are staged or its dead letters committed. The plan that was carried out."""
-        plan = Plan(job, retry_failed=retry_failed)
-        for chain in plan.wanted.chains.values():
-            for recipe in chain:
-                plan.corpus.save_recipe(recipe.id, recipe.model_dump(mode="json") | {"made_with": {"factory": "1"}})
-        plan.letters.settle_seeds(plan.bad_seeds)
-        plan.letters.settle(plan.stale_letters, ())
-        plan.letters.commit()
-        works = list(plan.work())[:shards]
-        for number, work in enumerate(works, 1):
-            died = self._shard(plan, work, rows, crash if number == len(works) else None)
-            if died:
-                return plan
-        for path in plan.corpus.storage.list(STAGING):
-            if (shards is None and rows is None) or path.endswith(".skeletons.parquet"):
-                plan.corpus.storage.delete(path)
-        return plan
+        """Make what the job wants, unless interrupted after so many requests, or killed. The plan that was carried
+        out; Killed passes if the driver died."""
+        self.steps = Steps(list(deaths))
+        local = LocalRay(self.steps, random.Random(order))
+        planned: list[Plan] = []
 
-    def _shard(self, plan: Plan, work: Work, rows: int | None, crash: Crash | None) -> bool:
-        spec, corpus, chains = work.spec, plan.corpus, plan.wanted.chains
-        if work.skeletons:
-            spec.skeletons = f"{STAGING}/{spec.id}.skeletons.parquet"
-            corpus.storage.write_parquet(spec.skeletons, rows_to_table(work.skeletons))
-        letters: list[DeadLetter] = []
-        for leg in range(spec.leg, len(LEGS)):
-            done, failed = asyncio.run(self._leg(plan, todo(corpus, spec, leg, chains)[:rows], leg))
-            letters += failed
-            spec.failed = [letter.id for letter in letters]
-            if done:
-                staged = f"{STAGING}/{spec.id}-{leg}.rows.parquet"
-                corpus.storage.write_parquet(staged, rows_to_table(done))
-                spec.staged.append(staged)
-        if crash == "staged":
-            return True
-        shard = merge(corpus, spec, chains).shard
-        plan.letters.settle(spec.redo, letters)
-        plan.letters.commit()
-        if crash == "letters":
-            return True
-        if shard or spec.base:
-            corpus.table.commit([shard] if shard else [], [spec.base] if spec.base else [], "rehearsed")
-        return False
+        def planning(*args: object, **options: object) -> Plan:
+            planned.append(Plan(*args, **options))  # type: ignore[arg-type]
+            return planned[0]
 
-    async def _leg(
-        self, plan: Plan, work: Iterable[tuple[Row, list[str], int]], leg: int
-    ) -> tuple[list[Row], list[DeadLetter]]:
-        stages = build_stages(plan.job)
-        kit = Kit(self.talker, HashNli(), HashEmbedder())
-        done: list[Row] = []
-        letters: list[DeadLetter] = []
-        for row, wanted, count in work:
-            trim(row, count)
-            chain = plan.wanted.chains[row.kind]
-            letter = await run_row(row, chain[: leg_start(chain, leg + 1)], wanted, stages, lambda _: kit)
-            if letter is None:
-                done.append(row)
-            else:
-                letters.append(letter)
-        return done, letters
+        def asked(count: int) -> None:
+            self.steps.reach("request")
+            if count == stop_after:
+                os.kill(os.getpid(), signal.SIGINT)
+                for actor in local.actors:
+                    actor.instance._winding_down = True
+
+        self.talker.listen(asked)
+        replaced = {
+            "factory.run.ray": local,
+            "factory.pool.ray": local,
+            "factory.run.Plan": planning,
+            "factory.workers.open_engine": lambda _: self.talker,
+            "factory.workers.Nli": lambda _: self.nli,
+            "factory.workers.Embeddings": lambda _: HashEmbedder(),
+        }
+        with ExitStack() as stack:
+            for name, stand_in in replaced.items():
+                stack.enter_context(patch(name, stand_in))
+            stack.enter_context(self.steps.in_storage())
+            stack.callback(local.close)
+            run(job, retry_failed=retry_failed)
+        return planned[0]
 
 
 def write_seeds(folder: Path, personas: dict[str, Sequence[str]], file: str = "a.jsonl") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, settings
@@ -13,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from factory.job import Job, row_fingerprints
 from factory.plan import plan
 from factory.stages.select import Select
+from tests.local_ray import Death, Killed
 from tests.rehearsal import (
-    Crash,
     Rehearsal,
     job_in,
     letters_of,
@@ -102,17 +103,18 @@ class Life(RuleBasedStateMachine):
     def make_a_seed_fail_or_heal(self, name: str) -> None:
         self.rehearsal.talker.mute ^= {f"*{name}*"}
 
-    @rule(shards=st.integers(0, 2), retry=st.booleans())
-    def run_some_shards(self, shards: int, retry: bool) -> None:
-        self.rehearsal.run(self.job, shards=shards, retry_failed=retry)
+    @rule(requests=st.integers(1, 20), order=st.integers(0, 9), retry=st.booleans())
+    def interrupt(self, requests: int, order: int, retry: bool) -> None:
+        self.rehearsal.run(self.job, stop_after=requests, order=order, retry_failed=retry)
 
-    @rule(rows=st.integers(0, 2), retry=st.booleans())
-    def run_some_rows_of_each_shard(self, rows: int, retry: bool) -> None:
-        self.rehearsal.run(self.job, rows=rows, retry_failed=retry)
-
-    @rule(crash=st.sampled_from(["staged", "letters"]), shards=st.integers(1, 3), retry=st.booleans())
-    def crash(self, crash: Crash, shards: int, retry: bool) -> None:
-        self.rehearsal.run(self.job, shards=shards, retry_failed=retry, crash=crash)
+    @rule(
+        deaths=st.lists(st.builds(Death, st.integers(0, 150), st.booleans()), min_size=1, max_size=4),
+        order=st.integers(0, 9),
+        retry=st.booleans(),
+    )
+    def kill(self, deaths: list[Death], order: int, retry: bool) -> None:
+        with suppress(Killed):
+            self.rehearsal.run(self.job, deaths=deaths, order=order, retry_failed=retry)
 
     @rule(retry=st.booleans())
     def run_to_the_end(self, retry: bool) -> None:

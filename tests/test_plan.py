@@ -13,6 +13,7 @@ import pytest
 from factory.plan import Plan, plan
 from factory.records import Row
 from factory.wanted import PlanError
+from tests.local_ray import Death, Killed
 from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, settled, some_personas, wanted_of, write_seeds
 
 PERSONAS = 12
@@ -272,7 +273,8 @@ def test_a_row_that_is_retried_behind_a_crash_leaves_no_letter(tmp_path: Path) -
     rehearsal.run(job_in(tmp_path, "run.rows_per_shard=9"))
     rehearsal.talker.mute = {"*p1*"}
     job = job_in(tmp_path, other, "run.rows_per_shard=9")
-    rehearsal.run(job, crash="letters")
+    with pytest.raises(Killed):
+        rehearsal.run(job, deaths=[Death("before commit rows")])
     assert rows_of(job).keys() & letters_of(job).keys()
     rehearsal.talker.mute = set()
     rehearsal.run(job, retry_failed=True)
@@ -283,7 +285,8 @@ def test_a_row_that_is_retried_behind_a_crash_leaves_no_letter(tmp_path: Path) -
 def test_staged_rows_of_a_dead_run_are_not_made_again(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(6))
     job, rehearsal = job_in(tmp_path, "run.rows_per_shard=100"), Rehearsal()
-    rehearsal.run(job, crash="staged")
+    with pytest.raises(Killed):
+        rehearsal.run(job, deaths=[Death("before merge")])
     asked = len(rehearsal.talker.requests)
     assert (plan(job).summary.make, plan(job).summary.model_calls) == (6, 0)
     assert not rows_of(job)
@@ -295,7 +298,8 @@ def test_staged_rows_are_brought_up_to_seeds_that_changed_since(tmp_path: Path) 
     personas = some_personas(8)
     write_seeds(tmp_path, personas)
     job, rehearsal = job_in(tmp_path, "run.rows_per_shard=100"), Rehearsal()
-    rehearsal.run(job, crash="staged")
+    with pytest.raises(Killed):
+        rehearsal.run(job, deaths=[Death("before merge")])
     change(personas, "add")
     change(personas, "edit")
     write_seeds(tmp_path, personas)

@@ -36,8 +36,8 @@ def test_rows_that_were_not_reached_keep_the_committed_version(tmp_path: Path) -
     write_seeds(tmp_path, some_personas(8))
     Rehearsal().run(job_in(tmp_path))
     before = rows_of(job_in(tmp_path))
-    job = job_in(tmp_path, "stages.converse.turns=4")
-    Rehearsal().run(job, rows=1)
+    job = job_in(tmp_path, "stages.converse.turns=4", "run.dialogues_in_flight=1")
+    Rehearsal().run(job, stop_after=1)
     after = rows_of(job)
     assert after.keys() == before.keys()
     remade = {key for key in after if after[key] != before[key]}

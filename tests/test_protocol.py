@@ -1,0 +1,107 @@
+"""The promise, step by step: whatever dies, and wherever, the next run leaves what an undisturbed one would have."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from factory.job import Job
+from tests.local_ray import Death, Killed
+from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, some_personas, write_seeds
+
+JOB = """\
+corpus: {folder}/corpus
+seeds: [{{path: seeds/*.jsonl}}]
+models:
+  dialogue: {{engine: vllm, name: org/talker}}
+  nli: {{name: org/nli}}
+  embedding: {{name: org/vectors}}
+stages:
+  converse: {{turns: 2, min_turns: 2, attempts: 1}}
+  extract: {{}}
+  verify: {{relevance: -1}}
+  select: {{}}
+run: {{rows_per_shard: 2, shards_per_worker: 2}}
+"""
+MOST_AGAIN = 2 * 2 * 4
+"""Requests that one death may cost: shards in flight, rows of a shard, calls of a row."""
+
+
+@dataclass
+class Scene:
+    """A folder with a corpus whose seeds have changed since; and what an undisturbed run makes of it."""
+
+    folder: Path
+    steps: list[str]
+    requests: int
+    rows: dict[str, list[str]]
+    letters: dict[str, tuple[str, str]]
+
+    def copy(self, to: Path) -> Job:
+        """The same before that run, to be disturbed."""
+        shutil.rmtree(to, ignore_errors=True)
+        shutil.copytree(self.folder, to)
+        return job_in(to, text=JOB)
+
+
+def mutes() -> Rehearsal:
+    """A run in which the rows of a seed fail."""
+    rehearsal = Rehearsal()
+    rehearsal.talker.mute = {"*p3*"}
+    return rehearsal
+
+
+def made(job: Job) -> dict[str, list[str]]:
+    """What tells how each row was made."""
+    return {key: [record.fingerprint for record in row.stages] for key, row in rows_of(job).items()}
+
+
+def failed(job: Job) -> dict[str, tuple[str, str]]:
+    return {key: (letter.stage, letter.reason) for key, letter in letters_of(job).items()}
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """Seeds are added, removed and edited, and one that could be made fails."""
+    folder, personas = tmp_path_factory.mktemp("scene") / "before", some_personas(7)
+    folder.mkdir()
+    late = {name: personas.pop(name) for name in ("p5", "p6")}
+    write_seeds(folder, personas)
+    Rehearsal().run(job_in(folder, text=JOB))
+    del personas["p1"]
+    personas |= late | {"p2": ["I keep no pets."], "p3": ["I keep *p3* cats."]}
+    write_seeds(folder, personas)
+    os.utime(folder / "seeds" / "a.jsonl", (1e9, 1e9))  # a file that has just been written is not kept as parsed
+    (folder / "job.yaml").unlink()
+    found = Scene(folder, [], 0, {}, {})
+    job, rehearsal = found.copy(folder.parent / "undisturbed"), mutes()
+    rehearsal.run(job)
+    found.steps, found.requests = rehearsal.steps.seen, len(rehearsal.talker.requests)
+    found.rows, found.letters = made(job), failed(job)
+    assert found.letters
+    assert len(found.rows) > 3
+    return found
+
+
+@pytest.mark.parametrize("whose", ["all", "worker"])
+def test_a_death_at_any_step_loses_nothing_and_doubles_nothing(scene: Scene, tmp_path: Path, whose: str) -> None:
+    before = made(scene.copy(tmp_path / "copy"))
+    for step, name in enumerate(scene.steps):
+        if whose == "worker" and not name.startswith("worker"):
+            continue
+        job, rehearsal = scene.copy(tmp_path / "copy"), mutes()
+        with suppress(Killed):
+            rehearsal.run(job, deaths=[Death(step, all=whose == "all")])
+        assert rehearsal.steps.died == [name]
+        for key, prints in made(job).items():
+            assert prints in (before.get(key), scene.rows.get(key)), f"half a row after {name}"
+        if whose == "all":
+            rehearsal.run(job)
+        assert made(job) == scene.rows, name
+        assert failed(job) == scene.letters, name
+        assert scene.requests <= len(rehearsal.talker.requests) <= scene.requests + MOST_AGAIN
