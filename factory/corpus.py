@@ -35,6 +35,9 @@ from factory.storage import Storage
 _NAME = re.compile(r"shards/n(\d+)-[0-9a-f]{32}\.parquet")
 
 
+CONFLICT = "another run is writing here; let it finish, then run again"
+
+
 class CorpusError(Exception):
     """The corpus cannot be read or written: where, why and what to do."""
 
@@ -122,6 +125,11 @@ class Table:
         """The version that `shards` or `commit` last saw; none while there is no table."""
         return None if self._snapshot is None else self._snapshot.version()
 
+    def moved(self) -> bool:
+        """Whether another run has committed since `shards` or `commit` last looked."""
+        newest = self._open()
+        return newest is not None and newest.version() != self.version()
+
     def write(self, rows: pa.Table) -> Shard:
         """Write a shard file, uncommitted. Raises CorpusError if the rows are not in the table's schema."""
         if rows.schema != self.schema:
@@ -167,8 +175,7 @@ class Table:
         except (DeltaError, OSError) as error:
             begun_elsewhere = self._snapshot is None and DeltaTable.is_deltatable(self.root)
             if begun_elsewhere or isinstance(error, CommitFailedError):
-                message = f"{self.root}: another run is writing here; let it finish, then run again"
-                raise ConflictError(message) from error
+                raise ConflictError(f"{self.root}: {CONFLICT}") from error
             raise CorpusError(f"{self.root}: cannot commit: {error}") from error
 
 

@@ -84,11 +84,17 @@ def _note(progress: Progress) -> str:
         parts.append(f"{progress.tokens / progress.seconds:,.0f} tokens/s")
     if progress.failed:
         parts.append(f"{progress.failed} failed")
+    if progress.lost:
+        parts.append(_lost(progress))
     workers = f"{progress.workers} worker{'s' * (progress.workers > 1)}"
     parts.append(workers if progress.workers else "starting workers")
     if progress.stopping:
         parts.append("stopping: finishing what is under way (Ctrl-C again stops at once)")
     return ", ".join(parts)
+
+
+def _lost(told: Progress | Result) -> str:
+    return f"{told.lost} worker{'s' * (told.lost > 1)} lost and replaced, {told.again} dialogues begun again"
 
 
 def _left(progress: Progress) -> str:
@@ -171,6 +177,8 @@ def show_result(corpus: str, result: Result) -> None:
         + (f", {result.failed} failed" if result.failed else "")
         + (f", {result.tokens:,} tokens generated" if result.tokens else "")
     )
+    if result.lost:
+        out.print(_lost(result))
     if result.bad_seeds:
         _show_failures(0, result.bad_seeds)
     if result.remaining:

@@ -2,7 +2,8 @@
 
 A shard that was in a worker's hands when it died is handed out again, alone, so that it cannot take others with it. If
 it kills a second worker it is split, down to the one row that does it, and that row is condemned: it becomes a dead
-letter. Gives up: neighbours of a bad shard are run alone too, until they have shown that it was not them.
+letter. A worker that dies before its models are open is no row's fault: another is started, but not for ever. Gives up:
+neighbours of a bad shard are run alone too, until they have shown that it was not them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError
+from ray.exceptions import GetTimeoutError, NodeDiedError, OutOfMemoryError, RayActorError
 
 from factory.engines import EngineDeadError, EngineStartError
 from factory.job import LEGS, Job, Workers
@@ -26,9 +27,14 @@ _ATTEMPTS = 2
 """Deaths or faults after which a shard is split."""
 
 _RESTARTS = 5
-"""Workers of a pool that may fail to start, one after another, before the job stops."""
+"""Workers of a pool that may fail to start, or to write a shard, one after another, before the job stops."""
+
+_LOST = (RayActorError, OutOfMemoryError, NodeDiedError)
+"""What Ray says of a worker whose process or node is gone."""
 
 _CONCURRENT_CALLS = 1000
+
+_LOGS = "the logs of Ray say more (on this machine: /tmp/ray/session_latest/logs)"
 
 
 class RunError(Exception):
@@ -46,6 +52,7 @@ class Outcome:
 @dataclass(slots=True)
 class _Handle:
     actor: Any
+    opened: Any
     asked: Any
     asked_at: float
     ready: bool = False
@@ -58,13 +65,16 @@ class _Handle:
 
 
 class Pool:
-    """The workers of one leg. `outstanding` counts, by shard, the pieces that are queued or in a worker's hands."""
+    """The workers of one leg. `outstanding` counts, by shard, the pieces that are queued or in a worker's hands;
+    `lost` the workers that died or hung, and `again` the rows that were handed out again for it."""
 
     def __init__(self, job: Job, leg: int, knobs: Workers, chains: Chains) -> None:
         self.leg = leg
         self.knobs = knobs
         self.queue: deque[Piece] = deque()
         self.outstanding: Counter[str] = Counter()
+        self.lost = 0
+        self.again = 0
         self._job = job
         self._chains = chains
         self._handles: list[_Handle] = []
@@ -131,7 +141,7 @@ class Pool:
                 .options(num_cpus=self.knobs.cpus, num_gpus=self.knobs.gpus, max_concurrency=_CONCURRENT_CALLS)
                 .remote(self._job, self.leg, self._chains)
             )
-            self._handles.append(_Handle(actor, actor.pulse.remote(), time.monotonic()))
+            self._handles.append(_Handle(actor, actor.opened.remote(), actor.pulse.remote(), time.monotonic()))
 
     def _hand_out(self) -> None:
         for handle in sorted(self._handles, key=lambda handle: len(handle.tasks)):
@@ -154,7 +164,7 @@ class Pool:
             piece = handle.tasks[ref]
             try:
                 result = ray.get(ref)
-            except (RayActorError, EngineDeadError):
+            except (*_LOST, EngineDeadError):
                 self._bury(handle)
                 return
             except (EngineStartError, ScorerStartError) as error:
@@ -176,29 +186,43 @@ class Pool:
             handle.pulse = ray.get(handle.asked, timeout=0)
         except GetTimeoutError:
             if handle.ready and time.monotonic() - handle.asked_at > limit:
-                self._bury(handle)
+                self._bury(handle, hung=True)
             return
-        except RayActorError:
+        except _LOST:
             self._bury(handle)
             return
         if not handle.ready and self._winding_down:
             handle.actor.wind_down.remote()
         handle.ready = True
         if handle.tasks and handle.pulse.idle_s > limit:
-            self._bury(handle)
+            self._bury(handle, hung=True)
         elif time.monotonic() - handle.asked_at > 1:
             handle.asked, handle.asked_at = handle.actor.pulse.remote(), time.monotonic()
 
-    def _bury(self, handle: _Handle) -> None:
+    def _bury(self, handle: _Handle, *, hung: bool = False) -> None:
+        """A worker is lost. What it had in hand is handed out again, and under suspicion if its models were open."""
+        opened = self._opened(handle)
         self._drop(handle)
-        if not handle.ready:
-            self._failed_starts += 1
-            if self._failed_starts > _RESTARTS:
-                raise RunError("workers die while they start; see the logs of Ray")
+        self.lost += 1
         if self._winding_down:
             return
+        if not opened:
+            self._failed_starts += 1
+            if hung and not self._proven:
+                limit = self._job.run.stall_timeout_s
+                raise RunError(f"no worker opens its models within run.stall_timeout_s ({limit:g} s); {_LOGS}")
+            if self._failed_starts > _RESTARTS:
+                raise RunError(f"{_RESTARTS + 1} workers died or hung, one after another, while they started; {_LOGS}")
         for piece in handle.tasks.values():
-            self._again(piece)
+            self._again(piece, suspect=opened)
+
+    @staticmethod
+    def _opened(handle: _Handle) -> bool:
+        try:
+            ray.get(handle.opened, timeout=0)
+        except (GetTimeoutError, *_LOST):
+            return False
+        return True
 
     def _start_failed(self, handle: _Handle, error: Exception) -> None:
         self._failed_starts += 1
@@ -219,11 +243,18 @@ class Pool:
             setattr(self._past, name, getattr(self._past, name) + getattr(handle.pulse, name))
         ray.kill(handle.actor)
 
-    def _again(self, piece: Piece) -> None:
-        attempts = piece.attempts + 1
+    def _again(self, piece: Piece, *, suspect: bool) -> None:
+        if piece.leg == len(LEGS):
+            if piece.attempts == _RESTARTS:
+                raise RunError(f"{_RESTARTS + 1} workers died while they wrote one shard; {_LOGS}")
+            self.queue.append(replace(piece, attempts=piece.attempts + 1))
+            return
         last = len(piece.spec.redo) if piece.last is None else piece.last
-        if attempts < _ATTEMPTS or piece.leg == len(LEGS):
-            self.queue.append(replace(piece, attempts=attempts))
+        self.again += last - piece.first
+        if not suspect:
+            self.queue.appendleft(piece)
+        elif piece.attempts + 1 < _ATTEMPTS:
+            self.queue.append(replace(piece, attempts=piece.attempts + 1))
         elif last - piece.first <= 1:
             self.queue.append(replace(piece, condemned=True))
         else:

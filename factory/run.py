@@ -23,6 +23,7 @@ from types import FrameType
 import ray
 from ray._private import ray_constants
 
+from factory.corpus import CONFLICT, ConflictError
 from factory.job import Job
 from factory.plan import STAGING, Plan, Work
 from factory.pool import Outcome, Pool, RunError
@@ -42,7 +43,8 @@ _OBJECT_STORE_BYTES = 100 * 1024 * 1024
 
 @dataclass(slots=True)
 class Progress:
-    """How a run stands: rows in the plan, through each leg and committed; the newest decisions; the workers."""
+    """How a run stands: rows in the plan, through each leg and committed; the newest decisions; the workers, those that
+    were lost, and the rows that were begun again for it."""
 
     planned: int
     generated: int = 0
@@ -52,13 +54,16 @@ class Progress:
     decisions: Counter[str] = field(default_factory=Counter)
     tokens: int = 0
     workers: int = 0
+    lost: int = 0
+    again: int = 0
     seconds: float = 0.0
     stopping: bool = False
 
 
 @dataclass(slots=True)
 class Result:
-    """What a run came to. `remaining` rows are for the next run; `version` is the corpus's Delta version."""
+    """What a run came to. `remaining` rows are for the next run; `lost` workers died or hung, for which `again` rows
+    were begun again; `version` is the corpus's Delta version."""
 
     rows: int
     committed: int
@@ -68,6 +73,8 @@ class Result:
     remaining: int
     decisions: dict[str, int]
     tokens: int
+    lost: int
+    again: int
     seconds: float
     version: int | None
     interrupted: bool
@@ -159,6 +166,10 @@ class _Driver:
                 refs = [ref for pool in self._pools for ref in pool.refs()]
                 if refs:
                     ray.wait(refs, timeout=0.5)
+        except RunError as error:
+            if self._plan.corpus.table.moved():  # and the other run has deleted what this one had staged
+                raise ConflictError(f"{self._plan.job.corpus}: {CONFLICT}") from error
+            raise
         finally:
             for pool in self._pools:
                 pool.release()
@@ -176,6 +187,8 @@ class _Driver:
             remaining=progress.planned - progress.committed - progress.failed,
             decisions=dict(progress.decisions),
             tokens=progress.tokens,
+            lost=progress.lost,
+            again=progress.again,
             seconds=time.monotonic() - self._started,
             version=self._plan.corpus.table.version(),
             interrupted=self._interrupted,
@@ -260,6 +273,8 @@ class _Driver:
         progress.verified = verify.rows
         progress.tokens = generate.tokens
         progress.workers = sum(pool.alive() for pool in self._pools)
+        progress.lost = sum(pool.lost for pool in self._pools)
+        progress.again = sum(pool.again for pool in self._pools)
         progress.seconds = time.monotonic() - self._started
         progress.stopping = self._interrupted
         self._report(progress)

@@ -27,6 +27,9 @@ from factory.stages import Kit, Role
 _SCORING_IN_FLIGHT = 64
 """Dialogues that a worker without a language model scores at once: enough to fill the batches of a cross-encoder."""
 
+_HEARD_S = 0.1
+"""Time for the pool to hear that the models are open, before a row can take the process down."""
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -89,6 +92,7 @@ class Worker:
         self._stages = build_stages(job)
         self._chains = chains
         self._opening = asyncio.Lock()
+        self._opened = asyncio.Event()
         self._engine: Engine | None = None
         self._nli: dict[NliModel, Nli] = {}
         self._embedder: Embeddings | None = None
@@ -106,6 +110,10 @@ class Worker:
         """The counters, now."""
         self._pulse.idle_s = time.monotonic() - self._last_beat
         return self._pulse
+
+    async def opened(self) -> None:
+        """Return once the models of the first rows are open."""
+        await self._opened.wait()
 
     async def wind_down(self) -> None:
         """Start no more dialogues; those that run are finished."""
@@ -167,6 +175,8 @@ class Worker:
             if self._slots is None:
                 room = self._engine.capacity if self._engine is not None else _SCORING_IN_FLIGHT
                 self._slots = asyncio.Semaphore(self._job.run.dialogues_in_flight or room)
+                self._opened.set()
+                await asyncio.sleep(_HEARD_S)
             self.beat()
 
     async def _open_model(self, role: Role, stage: str) -> None:

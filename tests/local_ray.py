@@ -157,7 +157,7 @@ class LocalRay:
         actor.refs.append(ref)
         if actor not in self.actors:
             ref.done, ref.error = True, RayActorError()
-        elif method not in ("run", "merge"):
+        elif method not in ("run", "merge", "opened"):
             self._answer(ref)
         return ref
 
@@ -168,6 +168,8 @@ class LocalRay:
         return [ref for ref in refs if ref.done], [ref for ref in refs if not ref.done]
 
     def get(self, ref: _Ref, *, timeout: float | None = None) -> Any:
+        if ref.method == "opened" and ref.actor.instance._opened.is_set():
+            return None
         if not ref.done:
             raise GetTimeoutError
         if ref.error is not None:
