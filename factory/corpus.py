@@ -13,6 +13,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,9 +31,19 @@ from deltalake.transaction import (
 )
 
 from factory.records import DEAD_LETTER_SCHEMA, ROW_SCHEMA, DeadLetter, Row, dead_letters_from_table, rows_from_table
-from factory.storage import Storage
+from factory.storage import Storage, StorageError
 
 _NAME = re.compile(r"shards/n(\d+)-[0-9a-f]{32}\.parquet")
+
+_CLIENT = {"connect_timeout": "5s", "timeout": "10s", "max_retries": "10", "retry_timeout": "60s"}
+"""Of the Delta log's client in an object store, whose own time-outs add up to three minutes a request."""
+
+_ATTEMPTS = 5
+_PATIENCE_S = 60.0
+"""How often the log in an object store is read or written until it works, and seconds after which no attempt begins:
+the client itself does not try again where an answer breaks off."""
+
+_DENIED = re.compile(r"necessary privileges|authentication credentials|\b40[13] ")
 
 
 CONFLICT = "another run is writing here; let it finish, then run again"
@@ -91,7 +102,8 @@ class Table:
     def history(self) -> list[dict[str, Any]]:
         """What is known of each version, newest first: its number, time in milliseconds and what `commit` noted."""
         snapshot = self._open()
-        return [] if snapshot is None else snapshot.history()
+        with self._reading():
+            return [] if snapshot is None else snapshot.history()
 
     def unneeded(self, hours: int, *, orphans: bool) -> list[str]:
         """Paths of shards that only versions hold which were replaced more than `hours` ago; with `orphans` also of
@@ -99,22 +111,42 @@ class Table:
         snapshot = self._open()
         if snapshot is None:
             return []
-        try:
+        with self._reading():
             found = snapshot.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=orphans)
-        except (DeltaError, OSError) as error:
-            raise CorpusError(f"{self.root}: cannot list old files: {error}") from error
         return [path for path in found if path.startswith("shards/")]
 
     def _open(self, version: int | None = None) -> DeltaTable | None:
+        failure: Exception | None = None
+        for _ in self._attempts():
+            try:
+                return DeltaTable(self.root, version=version, storage_options=_CLIENT)
+            except TableNotFoundError:
+                return None
+            except (DeltaError, OSError) as error:
+                failure = error
+                if _DENIED.search(str(error)):
+                    break
+        raise CorpusError(f"{self.root}: cannot read the table: {_cause(failure)}") from failure
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
         try:
-            return DeltaTable(self.root, version=version)
-        except TableNotFoundError:
-            return None
+            yield
         except (DeltaError, OSError) as error:
-            raise CorpusError(f"{self.root}: cannot read the table: {error}") from error
+            raise CorpusError(f"{self.root}: cannot read the table: {_cause(error)}") from error
+
+    def _attempts(self) -> Iterator[int]:
+        """Numbers of attempts, after pauses from 0.1 s to 6.4 s; one attempt on a local disk."""
+        began = time.monotonic()
+        for attempt in range(_ATTEMPTS if "://" in self.root else 1):
+            if attempt:
+                time.sleep(0.025 * 4**attempt)
+            if time.monotonic() - began < _PATIENCE_S:
+                yield attempt
 
     def _shards(self, snapshot: DeltaTable) -> list[Shard]:
-        actions = pl.DataFrame(snapshot.get_add_actions())
+        with self._reading():
+            actions = pl.DataFrame(snapshot.get_add_actions())
         found = {path: Shard.parse(path, size) for path, size in actions.select("path", "size_bytes").iter_rows()}
         shards = [shard for shard in found.values() if shard is not None]
         if len(shards) < len(found):
@@ -153,30 +185,63 @@ class Table:
         """
         now = int(time.time() * 1000)
         rows = self._rows + sum(shard.rows for shard in add) - sum(shard.rows for shard in remove)
-        version = self.version()
-        properties = CommitProperties(
-            custom_metadata={"message": message, "rows": str(rows)} | {key: str(note) for key, note in notes.items()},
-            app_transactions=[Transaction("persona-factory", 0 if version is None else version + 1)],
-        )
+        version = 0 if self._snapshot is None else self._snapshot.version() + 1
+        mark = uuid.uuid4().hex
+        noted = {"message": message, "rows": str(rows), "commit": mark} | {
+            key: str(note) for key, note in notes.items()
+        }
+        properties = CommitProperties(custom_metadata=noted, app_transactions=[Transaction("persona-factory", version)])
         adds = [AddAction(s.path, s.size, {}, now, True, json.dumps({"numRecords": s.rows})) for s in add]
         removes = [RemoveAction(s.path, True, now, s.size, {}) for s in remove]
-        try:
-            if self._snapshot is None:
-                create_table_with_add_actions(
-                    self.root, Schema.from_arrow(self.schema), adds, mode="error", commit_properties=properties
-                )
-                self._snapshot = DeltaTable(self.root)
-            else:
-                self._snapshot.create_write_transaction(
-                    [*adds, *removes], "append", self._snapshot.schema(), commit_properties=properties
-                )
-                self._snapshot.update_incremental()
+        failure: Exception | None = None
+        for _ in self._attempts():
+            try:
+                self._write_log(adds, removes, properties)
+            except (DeltaError, OSError) as error:
+                failure = error
+                # The error may be of the answer alone, or of what follows a commit: the log knows.
+                ours = self._stands(version, mark, failure)
+                if ours is False or (ours is None and isinstance(error, CommitFailedError)):
+                    raise ConflictError(f"{self.root}: {CONFLICT}") from error
+                if ours is None:
+                    if _DENIED.search(str(error)):
+                        break
+                    continue
+                self._snapshot = self._open(version)
             self._rows = rows
-        except (DeltaError, OSError) as error:
-            begun_elsewhere = self._snapshot is None and DeltaTable.is_deltatable(self.root)
-            if begun_elsewhere or isinstance(error, CommitFailedError):
-                raise ConflictError(f"{self.root}: {CONFLICT}") from error
-            raise CorpusError(f"{self.root}: cannot commit: {error}") from error
+            return
+        raise CorpusError(f"{self.root}: cannot commit: {_cause(failure)}") from failure
+
+    def _write_log(self, adds: list[AddAction], removes: list[RemoveAction], properties: CommitProperties) -> None:
+        if self._snapshot is None:
+            schema = Schema.from_arrow(self.schema)
+            create_table_with_add_actions(
+                self.root, schema, adds, mode="error", commit_properties=properties, storage_options=_CLIENT
+            )
+            self._snapshot = DeltaTable(self.root, storage_options=_CLIENT)
+        else:
+            self._snapshot.create_write_transaction(
+                [*adds, *removes], "append", self._snapshot.schema(), commit_properties=properties
+            )
+            self._snapshot.update_incremental()
+
+    def _stands(self, version: int, mark: str, failure: Exception) -> bool | None:
+        """Whether a version of the log is the one with this mark; none if there is no such version."""
+        try:
+            return mark.encode() in self.storage.read_bytes(f"_delta_log/{version:020}.json")
+        except FileNotFoundError:
+            return None
+        except StorageError as error:
+            raise CorpusError(f"{self.root}: cannot commit: {_cause(failure)}") from error
+
+
+def _cause(error: Exception | None) -> str:
+    """What the Delta log's client says, on one line, and what to do."""
+    text = re.sub(r"\s*\x1b\[\d+m↳\x1b\[0m\s*", ": ", str(error))
+    cause = " ".join(re.sub(r"<\?xml.*", "", text, flags=re.DOTALL).split()).rstrip(" :")
+    if _DENIED.search(cause):
+        return f"{cause}; check the credentials, and that they allow to list, read, write and delete there"
+    return f"{cause}; what was committed stays; check that the place can be reached, then run again"
 
 
 class Corpus:

@@ -171,7 +171,8 @@ class Pool:
                 self._start_failed(handle, error)
                 return
             except Exception as error:
-                self._fault(handle, ref, error)
+                # Ray's own error is the worker's traceback; what the worker raised is beneath it.
+                self._fault(handle, ref, getattr(error, "cause", error))
                 continue
             del handle.tasks[ref]
             self._failed_starts = 0

@@ -92,7 +92,7 @@ def run(
 
     `report` is called about twice a second, `report_plan` while seeds and rows are counted before. The first SIGINT or
     SIGTERM finishes and commits the dialogues that are under way, the second raises KeyboardInterrupt. Raises
-    PlanError, RunError, CorpusError or ConflictError.
+    PlanError, RunError, StorageError, CorpusError or ConflictError.
     """
     plan = Plan(job, retry_failed=retry_failed, report=report_plan)
     driver = _Driver(plan, report)

@@ -1,18 +1,21 @@
 """Files below one root, on a local disk or in an object store, through Arrow's filesystems.
 
-A file appears whole or not at all: object stores do that by themselves, a local file is written beside its name and
-renamed. Gives up: renames are atomic only within one file system, so the root must not straddle two.
+A file appears whole or not at all: a local one is written beside its name and renamed, an object is sent in one piece
+that nothing can break off. Object stores are asked again for some time when they are overloaded, break off or do not
+answer. Gives up: renames are atomic only within one file system, so the root must not straddle two; what is sent to an
+object store is held in memory.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -21,9 +24,24 @@ import pyarrow.parquet as pq
 _COPIED_AT_ONCE = 8 * 1024 * 1024
 _UNFINISHED = ".partial"
 
+_CONNECT_S = 5.0
+_ANSWER_S = 10.0
+"""Seconds without a byte after which an S3 server is asked again."""
+_RETRIES = 10
+"""Times an S3 server is asked again, after pauses that double from 50 ms: 25 s of them in all. One that is silent is
+given up after two to four minutes."""
+
+_DENIED = re.compile(r"ACCESS_DENIED|FORBIDDEN|HTTP status 40[13]|CREDENTIALS|ACCESS_KEY|SIGNATURE|TOKEN|EXPIRED")
+_ASKED_FOR = re.compile(r"^When .* in bucket '[^']*': ")
+"""How Arrow begins: what it did with which key."""
+
 
 class StorageError(Exception):
-    """A root that cannot be used: which, and why."""
+    """A root or a file below it that cannot be used: which, why, and what to do."""
+
+
+class MissingFileError(StorageError, FileNotFoundError):
+    """There is no such file."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,55 +59,96 @@ def absolute(root: str) -> str:
 
 
 class Storage:
-    """The files below `root`, a local path or an s3://, gs:// or abfs:// URI; paths are relative to it."""
+    """The files below `root`, a local path or an s3://, gs:// or abfs:// URI; paths are relative to it.
+
+    Everything but `list` of a folder that is not there and `delete` of a file that is gone raises StorageError when it
+    fails, MissingFileError where it reads a file that is not there.
+    """
 
     def __init__(self, root: str) -> None:
+        self._place = absolute(root).rstrip("/")
         try:
-            self._files, self._root = pafs.FileSystem.from_uri(absolute(root))
+            files, self._root = pafs.FileSystem.from_uri(absolute(root))
         except (pa.ArrowInvalid, OSError) as error:
             raise StorageError(f"{root}: {error}; use a path or an s3://, gs:// or abfs:// URI") from error
+        self._files = _patient(files) if isinstance(files, pafs.S3FileSystem) else files
         self._local = isinstance(self._files, pafs.LocalFileSystem)
 
     def _path(self, path: str) -> str:
         return f"{self._root.rstrip('/')}/{path}"
 
     @contextmanager
-    def _writing(self, path: str) -> Iterator[Any]:
-        """A stream whose bytes appear under the path once it is closed without an error. Raises StorageError."""
-        target = self._path(path)
-        written = f"{target}{_UNFINISHED}" if self._local else target
+    def _named(self, path: str, done: str) -> Iterator[None]:
+        """Errors of the body as StorageErrors that say what cannot be done to which file."""
         try:
-            if self._local:
-                self._files.create_dir(target.rpartition("/")[0], recursive=True)
-            with self._files.open_output_stream(written) as stream:
-                yield stream
-            if self._local:
-                self._files.move(written, target)
-        except OSError as error:
-            raise StorageError(f"{target}: cannot be written: {error}") from error
+            yield
+        except FileNotFoundError as error:
+            kind = StorageError if done == "written" else MissingFileError
+            raise kind(f"{self._place}/{path}: cannot be {done}: there is no such file; run again") from error
+        except (OSError, pa.ArrowException) as error:
+            cause = " ".join(_ASKED_FOR.sub("", str(error)).split())
+            raise StorageError(f"{self._place}/{path}: cannot be {done}: {cause}; {self._hint(cause)}") from error
 
-    def write_bytes(self, path: str, content: bytes) -> None:
+    def _hint(self, cause: str) -> str:
+        if self._local:
+            return "check the path, its permissions and the room on the disk, then run again"
+        if _DENIED.search(cause):
+            return "check the credentials, and that they allow to list, read, write and delete there, then run again"
+        return "check the address and whether the object store is well, then run again"
+
+    @contextmanager
+    def _renamed(self, path: str) -> Iterator[Path]:
+        """Where a local file is to be written; it has its name once the body is through."""
+        target = self._path(path)
+        self._files.create_dir(target.rpartition("/")[0], recursive=True)
+        yield Path(f"{target}{_UNFINISHED}")
+        self._files.move(f"{target}{_UNFINISHED}", target)
+
+    def _send(self, path: str, content: pa.Buffer) -> None:
+        """Write an object. What a stream has been given appears as the object when it is closed, whatever the reason;
+        so it is given all at once, in a thread, where no signal raises between opening and closing."""
+
+        def send() -> None:
+            with self._files.open_output_stream(self._path(path)) as stream:
+                stream.write(content)
+
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(send).result()
+
+    def write_bytes(self, path: str, content: bytes | pa.Buffer) -> None:
         """Write a whole file."""
-        with self._writing(path) as stream:
-            stream.write(content)
+        with self._named(path, "written"):
+            if self._local:
+                with self._renamed(path) as partial:
+                    partial.write_bytes(content)
+            else:
+                self._send(path, pa.py_buffer(content))
 
     def upload(self, source: Path, path: str) -> None:
         """Write a whole file from one on the local disk, of any size."""
-        with source.open("rb") as file, self._writing(path) as stream:
-            shutil.copyfileobj(file, stream, _COPIED_AT_ONCE)
+        with self._named(path, "written"):
+            if self._local:
+                with self._renamed(path) as partial:
+                    shutil.copyfile(source, partial)
+            else:
+                self._send(path, pa.memory_map(str(source)).read_buffer())
 
     def local(self, path: str, folder: Path) -> Path:
         """The file on the local disk, to be mapped into memory: itself, or a copy of it in `folder`."""
         if self._local:
             return Path(self._path(path))
         copy = folder / path.rpartition("/")[2]
-        with self._files.open_input_stream(self._path(path)) as stream, copy.open("wb") as file:
+        with (
+            self._named(path, "read"),
+            self._files.open_input_stream(self._path(path)) as stream,
+            copy.open("wb") as file,
+        ):
             shutil.copyfileobj(stream, file, _COPIED_AT_ONCE)
         return copy
 
     def read_bytes(self, path: str) -> bytes:
         """A whole file."""
-        with self._files.open_input_file(self._path(path)) as stream:
+        with self._named(path, "read"), self._files.open_input_file(self._path(path)) as stream:
             content: bytes = stream.read()
         return content
 
@@ -103,11 +162,14 @@ class Storage:
 
     def read_parquet(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
         """A Parquet file, or some of its columns."""
-        return pq.read_table(self._path(path), columns=list(columns) if columns else None, filesystem=self._files)
+        names = list(columns) if columns else None
+        with self._named(path, "read"):
+            return pq.read_table(self._path(path), columns=names, filesystem=self._files)
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""
-        return bool(self._files.get_file_info(self._path(path)).type == pafs.FileType.File)
+        with self._named(path, "looked up"):
+            return bool(self._files.get_file_info(self._path(path)).type == pafs.FileType.File)
 
     def list(self, folder: str) -> list[str]:
         """The whole files below a folder, oldest name first; none if there is no such folder."""
@@ -117,12 +179,23 @@ class Storage:
         """All files below a folder, those among them that a dead process left unfinished, by name."""
         selector = pafs.FileSelector(self._path(folder), allow_not_found=True, recursive=True)
         start, now = len(self._root.rstrip("/")) + 1, time.time()
+        with self._named(folder, "listed"):
+            infos = self._files.get_file_info(selector)
         return sorted(
             File(info.path[start:], info.size, now - info.mtime_ns / 1e9)
-            for info in self._files.get_file_info(selector)
+            for info in infos
             if info.type == pafs.FileType.File
         )
 
     def delete(self, path: str) -> None:
-        """Delete a file."""
-        self._files.delete_file(self._path(path))
+        """Delete a file; one that is gone has been deleted by another, or by a request whose answer was lost."""
+        with self._named(path, "deleted"), suppress(FileNotFoundError):
+            self._files.delete_file(self._path(path))
+
+
+def _patient(files: pafs.S3FileSystem) -> pafs.S3FileSystem:
+    """The same with time-outs and retries, for which a URI has no words. Arrow's own give up on an overloaded server
+    after 6 s; those of its "standard" strategy run out when a client has seen enough of them."""
+    _, (options,) = files.__reduce__()
+    times = {"connect_timeout": _CONNECT_S, "request_timeout": _ANSWER_S}
+    return pafs.S3FileSystem(**options | times, retry_strategy=pafs.AwsDefaultS3RetryStrategy(max_attempts=_RETRIES))

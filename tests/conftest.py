@@ -1,4 +1,4 @@
-"""The real NLI and embedding models, and a real vLLM server, started once."""
+"""The real NLI and embedding models, a real vLLM server and an S3 server, started once."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 
 from factory.embed import EmbeddingModel, Embeddings
 from factory.models import resolve
 from factory.nli import Nli, NliModel
+from tests.faulty_s3 import environment, process
 
 KEY = "sk-very-secret-key"
 
@@ -29,6 +31,27 @@ def nli() -> Nli:
 @pytest.fixture(scope="session")
 def embedder() -> Embeddings:
     return Embeddings(EmbeddingModel(name="minilm"))
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Address of an S3 server on loopback with the bucket `corpora`. It is a process of its own: a client that waits
+    for it inside native code may hold the interpreter's lock."""
+    with process("moto.server", "-H", "127.0.0.1", "-p") as address, pytest.MonkeyPatch.context() as variables:
+        for name, value in environment(address).items():
+            variables.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket="corpora")
+        variables.undo()
+        yield address
+
+
+@pytest.fixture(scope="module")
+def bucket(s3_server: str) -> Iterator[str]:
+    """An S3 bucket, and the environment that leads to it."""
+    with pytest.MonkeyPatch.context() as variables:
+        for name, value in environment(s3_server).items():
+            variables.setenv(name, value)
+        yield "s3://corpora"
 
 
 @pytest.fixture(scope="session")

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import datasets
 import duckdb
 import polars as pl
 import pyarrow as pa
 import pytest
-from botocore.config import Config
 from deltalake import write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,31 +37,6 @@ def shard_of(corpus: Corpus, *numbers: int) -> Shard:
 
 def lines_of(corpus: Corpus) -> list[int]:
     return sorted(row.seeds[0].line for row in corpus.rows())
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    """An S3 bucket on a server on loopback, and the environment that leads to it. The server is a process of its own:
-    a client that waits for it inside native code may hold the interpreter's lock."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": "us-east-1",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ALLOW_HTTP": "true",
-        }.items():
-            environment.setenv(name, value)
-        patient = Config(retries={"total_max_attempts": 100, "mode": "standard"})
-        boto3.client("s3", config=patient).create_bucket(Bucket="corpora")
-        yield "s3://corpora"
-    server.terminate()
-    server.wait()
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -83,3 +83,18 @@ def test_a_file_of_any_size_goes_up_and_comes_back(tmp_path: Path) -> None:
     storage.upload(tmp_path / "big", "folder/copy")
     assert storage.local("folder/copy", tmp_path).read_bytes() == (tmp_path / "big").read_bytes()
     assert storage.list("folder") == ["folder/copy"]
+
+
+def test_a_missing_file_is_told_from_one_that_cannot_be_read(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    for read in (storage.read_bytes, storage.read_parquet):
+        with pytest.raises(FileNotFoundError, match=f"{tmp_path}/f/a: cannot be read: there is no such file") as caught:
+            read("f/a")
+        assert isinstance(caught.value, StorageError)
+    storage.delete("f/a")
+    storage.write_bytes("f/a", b"no Parquet")
+    with pytest.raises(
+        StorageError, match=f"{tmp_path}/f/a: cannot be read: .*magic bytes.*; check the path"
+    ) as caught:
+        storage.read_parquet("f/a")
+    assert not isinstance(caught.value, FileNotFoundError)

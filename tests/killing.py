@@ -1,0 +1,101 @@
+"""Deaths by order, for real: a process that comes to a named event kills itself with SIGKILL.
+
+An order is a file, named after its event, that says how often a process may pass it. Whoever takes the order deletes it
+before it dies, so that a death comes once. `python -m tests.killing run JOB` is `factory run JOB` under such orders;
+`in_worker` is for Ray to call in each worker. The orders lie in the folder that the environment names.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from factory import workers
+from factory.cli import main
+from factory.corpus import Table
+from factory.nli import Nli
+from factory.run import _Driver
+from factory.storage import Storage
+
+FOLDER = "TEST_DEATHS"
+RUNTIME = {"worker_process_setup_hook": "tests.killing.in_worker"}
+_passed: Counter[str] = Counter()
+
+
+def order(folder: Path, event: str, after: int = 0) -> None:
+    """Order a death at the event, once it has been passed so often."""
+    folder.mkdir(exist_ok=True)
+    (folder / event).write_text(str(after))
+
+
+def reach(event: str) -> None:
+    """Come to an event."""
+    path = Path(os.environ[FOLDER]) / event
+    try:
+        if _passed[event] < int(path.read_text()):
+            _passed[event] += 1
+            return
+        path.unlink()
+    except FileNotFoundError:  # nobody ordered it, or somebody else has just died of it
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def in_worker() -> None:
+    """Make what a worker does events: `generate` and `score` before each call of a model, `staged` and `merged` after
+    each file."""
+    _before(workers._Counted, "generate", lambda _: "generate")
+    _before(Nli, "score", lambda _: "score")
+    _after(Storage, "write_parquet", lambda args: "staged" if args[1].startswith("_staging") else "merged")
+
+
+def in_driver() -> None:
+    """Make what a driver does events: `generating` once rows come out, `receipt`, `commit_letters`, `commit_rows`,
+    `committed`, `swept`."""
+    _before(_Driver, "_advance", lambda _: "receipt")
+    _before(Table, "commit", lambda args: "commit_letters" if args[0].root.endswith("_dead_letters") else "commit_rows")
+    _after(Table, "commit", lambda args: "committed")
+    _after(_Driver, "_sweep", lambda _: "swept")
+    _after(_Driver, "_show", lambda args: "generating" if args[0]._progress.generated else "waiting")
+
+
+def _before(owner: type, name: str, event: Callable[[Any], str]) -> None:
+    method = getattr(owner, name)
+
+    def dying(*args: Any, **options: Any) -> Any:
+        reach(event(args))
+        return method(*args, **options)
+
+    setattr(owner, name, dying)
+
+
+def _after(owner: type, name: str, event: Callable[[Any], str]) -> None:
+    method = getattr(owner, name)
+
+    def dying(*args: Any, **options: Any) -> Any:
+        result = method(*args, **options)
+        reach(event(args))
+        return result
+
+    setattr(owner, name, dying)
+
+
+def _workers_too() -> None:
+    """Have the workers of a cluster that the driver joins obey the orders too."""
+    environment = {FOLDER: os.environ[FOLDER], "PYTHONPATH": str(Path(__file__).parents[1])}
+    ray.init = partial(ray.init, runtime_env=RUNTIME | {"env_vars": environment})
+
+
+if __name__ == "__main__":
+    in_driver()
+    _workers_too()
+    sys.argv[0] = "factory"
+    main()

@@ -1,0 +1,169 @@
+"""Real processes and SIGKILL, one after another: workers, nodes and drivers, with the scripted engine and with vLLM."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from factory.jobfile import load_job
+from factory.run import Progress, run
+from tests.jobs import write_job, write_personas
+from tests.killing import FOLDER, RUNTIME, order
+from tests.test_run import assert_settled, rows_of
+
+ROOT = Path(__file__).parents[1]
+ROWS, SHARD, IN_FLIGHT = 24, 4, 2
+STORE = 80 * 2**20
+STAGES: dict[str, Any] = {"converse": {"turns": 4}, "verify": {}, "select": {}}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A Ray cluster on this machine: a head without workers, and one node for them."""
+    started = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False}
+    )
+    started.add_node(num_cpus=2, object_store_memory=STORE)
+    yield started
+    started.shutdown()
+
+
+@pytest.fixture
+def deaths(tmp_path: Path) -> Path:
+    return tmp_path / "deaths"
+
+
+@pytest.fixture
+def joined(cluster: Cluster, deaths: Path) -> Iterator[Cluster]:
+    """The cluster, joined by this process; its workers obey the orders in `deaths`."""
+    environment = {FOLDER: str(deaths), "PYTHONPATH": str(ROOT)}
+    ray.init(address=cluster.address, runtime_env=RUNTIME | {"env_vars": environment}, log_to_driver=False)
+    yield cluster
+    ray.shutdown()
+
+
+def written(folder: Path, model: dict[str, Any], **changes: Any) -> Path:
+    """A job file for ROWS rows that are generated and verified."""
+    write_personas(folder, ROWS)
+    knobs = {"rows_per_shard": SHARD, "shards_per_worker": IN_FLIGHT}
+    return write_job(folder, models={"dialogue": model}, stages=STAGES, run=knobs, **changes)
+
+
+def scripted(latency_ms: int) -> dict[str, Any]:
+    return {"engine": "scripted", "name": f"scripted?latency_ms={latency_ms}"}
+
+
+class NodeLoss:
+    """Takes a cluster's node away, and gives it another, once rows have been committed."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.struck = False
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.committed and progress.committed < ROWS and not self.struck:
+            self.struck = True
+            self.cluster.remove_node(self.cluster.list_all_nodes()[-1], allow_graceful=False)
+            self.cluster.add_node(num_cpus=2, object_store_memory=STORE)
+
+
+def test_workers_that_are_killed_cost_what_they_had_in_hand(tmp_path: Path, joined: Cluster, deaths: Path) -> None:
+    job = load_job(written(tmp_path, scripted(20)))
+    events = ("generate", "staged", "score", "merged")
+    for event in events:
+        order(deaths, event, after=2)
+    result = run(job)
+    assert not list(deaths.iterdir())
+    assert (result.committed, result.failed, result.lost) == (ROWS, 0, len(events))
+    assert 0 < result.again <= len(events) * IN_FLIGHT * SHARD
+    assert_settled(job)
+
+
+def test_a_node_that_is_lost_costs_what_its_workers_had_in_hand(tmp_path: Path, joined: Cluster) -> None:
+    job, loss = load_job(written(tmp_path, scripted(300))), NodeLoss(joined)
+    result = run(job, report=loss)
+    assert loss.struck
+    assert (result.committed, result.failed) == (ROWS, 0)
+    assert result.lost >= 1
+    assert_settled(job)
+
+
+def test_a_driver_that_is_killed_leaves_nothing_half_done_and_no_process(
+    tmp_path: Path, deaths: Path, request: pytest.FixtureRequest
+) -> None:
+    """Killed in the middle of generation, over the first receipt, over the second commit; then let finish."""
+    path = written(tmp_path, scripted(100))
+    children: dict[psutil.Process, str] = {}
+    before: dict[str, list[str]] = {}
+    for event, after in (("generating", 0), ("receipt", 0), ("commit_rows", 1)):
+        order(deaths, event, after)
+        own = killed_driver(path, deaths)
+        assert "raylet" in own.values()
+        until_gone([child for child, name in own.items() if name.startswith("ray::Worker")], 10)
+        children |= own
+        seen = rows_of(load_job(path))
+        assert {key: seen[key] for key in before} == before
+        before = seen
+    assert 0 < len(before) < ROWS
+    request.getfixturevalue("joined")
+    result = run(load_job(path))
+    assert len(before) + result.committed == ROWS
+    after_all = rows_of(load_job(path))
+    assert {key: after_all[key] for key in before} == before
+    assert_settled(load_job(path))
+    until_gone(children, 120)  # Ray's own agents wait a minute for the rest of it
+
+
+def killed_driver(job_file: Path, deaths: Path, **environment: str) -> dict[psutil.Process, str]:
+    """Run a job until the driver kills itself; the processes that it started, by name."""
+    command = [sys.executable, "-m", "tests.killing", "run", str(job_file)]
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {FOLDER: str(deaths)} | environment)
+    children: dict[psutil.Process, str] = {}
+    while process.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children |= {child: child.name() for child in psutil.Process(process.pid).children(recursive=True)}
+        time.sleep(0.2)
+    assert process.returncode == -signal.SIGKILL
+    return children
+
+
+def until_gone(processes: Iterable[psutil.Process], seconds: float) -> None:
+    """Wait until the processes are no more."""
+    _, alive = psutil.wait_procs(list(processes), timeout=seconds)
+    assert not [process.cmdline() for process in alive]
+
+
+def test_with_vllm_everything_dies_once_and_nothing_is_lost(
+    tmp_path: Path, cluster: Cluster, deaths: Path, request: pytest.FixtureRequest
+) -> None:
+    """A worker in the middle of generation, the driver over a commit, a scorer, a node: each under real vLLM."""
+    path = written(tmp_path, {"name": "persona-lm", "max_model_len": 512, "max_num_seqs": 8})
+    order(deaths, "generate", after=10)
+    order(deaths, "commit_rows", after=1)
+    killed_driver(path, deaths, RAY_ADDRESS=cluster.address)
+    assert not list(deaths.iterdir())
+    before = rows_of(load_job(path))
+    assert 0 < len(before) < ROWS
+
+    order(deaths, "score", after=2)
+    loss = NodeLoss(request.getfixturevalue("joined"))
+    result = run(load_job(path), report=loss)
+    assert not list(deaths.iterdir())
+    assert loss.struck
+    assert result.lost >= 2
+    assert result.again <= result.lost * IN_FLIGHT * SHARD
+    after = rows_of(load_job(path))
+    assert {key: after[key] for key in before} == before
+    assert_settled(load_job(path))
