@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, NodeDiedError, OutOfMemoryError, RayActorError
+from ray.exceptions import GetTimeoutError, NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError
 
 from factory.engines import EngineDeadError, EngineStartError
 from factory.job import LEGS, Job, Workers
@@ -168,11 +168,10 @@ class Pool:
                 self._bury(handle)
                 return
             except (EngineStartError, ScorerStartError) as error:
-                self._start_failed(handle, error)
+                self._start_failed(handle, _beneath(error))
                 return
             except Exception as error:
-                # Ray's own error is the worker's traceback; what the worker raised is beneath it.
-                self._fault(handle, ref, getattr(error, "cause", error))
+                self._fault(handle, ref, _beneath(error))
                 continue
             del handle.tasks[ref]
             self._failed_starts = 0
@@ -207,7 +206,7 @@ class Pool:
         self.lost += 1
         if self._winding_down:
             return
-        if not opened:
+        if not opened and not any(piece.leg == len(LEGS) for piece in handle.tasks.values()):
             self._failed_starts += 1
             if hung and not self._proven:
                 limit = self._job.run.stall_timeout_s
@@ -263,3 +262,8 @@ class Pool:
             self.outstanding[piece.spec.id] += 1
             self.queue.append(replace(piece, last=middle, attempts=_ATTEMPTS - 1))
             self.queue.append(replace(piece, first=middle, attempts=_ATTEMPTS - 1))
+
+
+def _beneath(error: Exception) -> Exception:
+    """What the worker raised: Ray's own error is its traceback."""
+    return error.cause if isinstance(error, RayTaskError) else error

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
@@ -54,13 +55,12 @@ def bucket(s3_server: str) -> Iterator[str]:
         yield "s3://corpora"
 
 
-@pytest.fixture(scope="session")
-def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of an OpenAI-compatible server of persona-lm, which wants KEY."""
+@contextmanager
+def vllm_serving(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """An OpenAI-compatible server of persona-lm, which wants KEY: its address and its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = Path(tmp_path_factory.mktemp("vllm")) / "log"
     options = (
         f"--model {resolve('persona-lm')} --served-model-name persona-lm --host 127.0.0.1 --port {port} "
         f"--block-size 32 --api-key {KEY} --enforce-eager --max-model-len 512 --max-num-seqs 16 "
@@ -68,6 +68,7 @@ def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         '--structured-outputs-config {"backend":"guidance","disable_any_whitespace":true}'
     )
     env = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "1", "HF_HUB_OFFLINE": "1"}
+    log = folder / "log"
     with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *options.split()],
@@ -81,7 +82,14 @@ def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 break
             time.sleep(0.2)
         assert process.poll() is None, log.read_text()[-3000:]
-        yield f"http://127.0.0.1:{port}/v1"
+        yield f"http://127.0.0.1:{port}/v1", process
     finally:
         process.terminate()
         process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of such a server."""
+    with vllm_serving(tmp_path_factory.mktemp("vllm")) as (address, _):
+        yield address

@@ -21,11 +21,12 @@ import ray
 from factory import workers
 from factory.cli import main
 from factory.corpus import Table
+from factory.engines import Request
 from factory.nli import Nli
 from factory.run import _Driver
 from factory.storage import Storage
 
-FOLDER = "TEST_DEATHS"
+FOLDER, POISON = "TEST_DEATHS", "TEST_POISON"
 RUNTIME = {"worker_process_setup_hook": "tests.killing.in_worker"}
 _passed: Counter[str] = Counter()
 
@@ -55,6 +56,30 @@ def in_worker() -> None:
     _before(workers._Counted, "generate", lambda _: "generate")
     _before(Nli, "score", lambda _: "score")
     _after(Storage, "write_parquet", lambda args: "staged" if args[1].startswith("_staging") else "merged")
+    if POISON in os.environ:
+        _make_poisonous(os.environ[POISON])
+
+
+def _make_poisonous(word: str) -> None:
+    """Have vLLM's CPU engine die of requests with this word: it does of a request with a seed of its own that is
+    prefilled in two chunks, and so the factory lets neither happen."""
+    os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
+    import vllm
+
+    from factory.engines import vllm as engine
+
+    params, arguments = engine._sampling_params, vllm.EngineArgs
+
+    def seeded(request: Request) -> Any:
+        found = params(request)
+        if any(word in message["content"] for message in request.messages):
+            found.seed = 1
+        return found
+
+    def chunked(**options: Any) -> Any:
+        return arguments(**options | {"enable_chunked_prefill": True, "max_num_batched_tokens": 32})
+
+    engine._sampling_params, vllm.EngineArgs = seeded, chunked
 
 
 def in_driver() -> None:

@@ -40,6 +40,7 @@ class Steps:
     """The steps of a run so far, by name (`worker: before write _staging`), and the deaths that wait for it."""
 
     deaths: list[Death] = field(default_factory=list)
+    at_step: Callable[[int, str], None] = lambda *_: None
     seen: list[str] = field(default_factory=list)
     died: list[str] = field(default_factory=list)
     all_die: bool = False
@@ -49,6 +50,7 @@ class Steps:
         """Take a step, or die over it."""
         number, name = len(self.seen), f"{self.whose}: {name}"
         self.seen.append(name)
+        self.at_step(number, name)
         for death in self.deaths:
             if death.step == number or (isinstance(death.step, str) and name.endswith(death.step)):
                 self.deaths.remove(death)

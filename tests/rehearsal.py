@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from factory.corpus import Corpus
-from factory.engines import LanguageModel, Message, Reply, Request
+from factory.engines import EngineDeadError, LanguageModel, Message, Reply, Request
 from factory.engines.scripted import ScriptedEngine
 from factory.fingerprint import blake
 from factory.job import Job
@@ -47,12 +47,14 @@ run: {{rows_per_shard: 3}}
 
 
 class Talker:
-    """A scripted engine that never says the same twice, and says nothing where a prompt holds a word of `mute`."""
+    """A scripted engine that never says the same twice, says nothing where a prompt holds a word of `mute`, and dies of
+    one of `deadly`."""
 
     capacity = 8
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        self.deadly: set[str] = set()
         self.mute: set[str] = set()
         self._engine = ScriptedEngine(LanguageModel(engine="scripted", name="scripted"))
         self._asked = 0
@@ -66,6 +68,8 @@ class Talker:
         self._asked += 1
         self._told(self._asked)
         self.requests.append(request)
+        if any(word in message["content"] for message in request.messages for word in self.deadly):
+            raise EngineDeadError("killed by a word")
         salt = Message(role="user", content=f"Call {len(self.requests)}.")
         reply = await self._engine.generate(replace(request, messages=(*request.messages, salt)))
         if any(word in message["content"] for message in request.messages for word in self.mute):
@@ -113,11 +117,12 @@ class Rehearsal:
         retry_failed: bool = False,
         stop_after: int | None = None,
         deaths: Sequence[Death] = (),
+        at_step: Callable[[int, str], None] = lambda *_: None,
         order: int = 0,
     ) -> Plan:
         """Make what the job wants, unless interrupted after so many requests, or killed. The plan that was carried
         out; Killed passes if the driver died."""
-        self.steps = Steps(list(deaths))
+        self.steps = Steps(list(deaths), at_step)
         local = LocalRay(self.steps, random.Random(order))
         planned: list[Plan] = []
 

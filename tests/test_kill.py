@@ -16,12 +16,16 @@ import psutil
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+from typer.testing import CliRunner
 
+from factory.cli import app
 from factory.jobfile import load_job
+from factory.pool import RunError
 from factory.run import Progress, run
+from tests.conftest import KEY, vllm_serving
 from tests.jobs import write_job, write_personas
-from tests.killing import FOLDER, RUNTIME, order
-from tests.test_run import assert_settled, rows_of
+from tests.killing import FOLDER, POISON, RUNTIME, order
+from tests.test_run import assert_settled, letters_of, poisoned, rows_of
 
 ROOT = Path(__file__).parents[1]
 ROWS, SHARD, IN_FLIGHT = 24, 4, 2
@@ -47,18 +51,18 @@ def deaths(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def joined(cluster: Cluster, deaths: Path) -> Iterator[Cluster]:
-    """The cluster, joined by this process; its workers obey the orders in `deaths`."""
-    environment = {FOLDER: str(deaths), "PYTHONPATH": str(ROOT)}
+    """The cluster, joined by this process; its workers obey the orders in `deaths`, and die of the word poison."""
+    environment = {FOLDER: str(deaths), POISON: "poison", "OPENAI_API_KEY": KEY, "PYTHONPATH": str(ROOT)}
     ray.init(address=cluster.address, runtime_env=RUNTIME | {"env_vars": environment}, log_to_driver=False)
     yield cluster
     ray.shutdown()
 
 
-def written(folder: Path, model: dict[str, Any], **changes: Any) -> Path:
-    """A job file for ROWS rows that are generated and verified."""
+def written(folder: Path, model: dict[str, Any], stages: dict[str, Any] = STAGES) -> Path:
+    """A job file for ROWS rows, that are generated and verified."""
     write_personas(folder, ROWS)
     knobs = {"rows_per_shard": SHARD, "shards_per_worker": IN_FLIGHT}
-    return write_job(folder, models={"dialogue": model}, stages=STAGES, run=knobs, **changes)
+    return write_job(folder, models={"dialogue": model}, stages=stages, run=knobs)
 
 
 def scripted(latency_ms: int) -> dict[str, Any]:
@@ -167,3 +171,38 @@ def test_with_vllm_everything_dies_once_and_nothing_is_lost(
     after = rows_of(load_job(path))
     assert {key: after[key] for key in before} == before
     assert_settled(load_job(path))
+
+
+def test_a_request_that_kills_vllm_costs_its_row_alone(tmp_path: Path, joined: Cluster) -> None:
+    write_personas(tmp_path, 4, marked={3: "I keep poison."})
+    model = {"name": "persona-lm", "max_model_len": 512, "max_num_seqs": 8}
+    path = write_job(tmp_path, models={"dialogue": model}, run={"rows_per_shard": 1})
+    job = load_job(path)
+    bad = poisoned(job)
+    done = CliRunner().invoke(app, ["run", str(path)])
+    assert done.exit_code == 0, done.output
+    assert f"{len(bad)} failed" in done.output
+    assert letters_of(job) == dict.fromkeys(bad, "worker_died")
+    assert_settled(job)
+
+
+def test_the_engine_process_of_a_server_that_is_killed_ends_the_run_and_spares_the_corpus(
+    tmp_path: Path, joined: Cluster
+) -> None:
+    def kill(progress: Progress) -> None:
+        if progress.generated:
+            for child in psutil.Process(server.pid).children(recursive=True):
+                child.kill()
+
+    stages = {"converse": {"turns": 6}, "select": {}}
+    with vllm_serving(tmp_path) as (address, server):
+        served = {"name": "persona-lm", "engine": "openai", "base_url": address, "max_retries": 1, "max_num_seqs": 1}
+        with pytest.raises(RunError, match=f"^model persona-lm: {address} (cannot be reached|answers 5)"):
+            run(load_job(written(tmp_path, served, stages)), report=kill)
+    before = rows_of(load_job(written(tmp_path, served, stages)))
+    assert len(before) < ROWS
+    job = load_job(written(tmp_path, {"name": "persona-lm", "max_model_len": 512, "max_num_seqs": 8}, stages))
+    run(job)
+    after = rows_of(job)
+    assert {key: after[key] for key in before} == before
+    assert_settled(job)

@@ -63,14 +63,14 @@ def test_rows_that_a_threshold_does_not_move_are_left_alone_and_not_looked_at_ag
     write_seeds(tmp_path, some_personas(12))
     Rehearsal().run(job_in(tmp_path))
     before = rows_of(job_in(tmp_path))
-    moved = job_in(tmp_path, "stages.select.reject_contradiction=0.55")
+    moved = job_in(tmp_path, "stages.select.flag_contradiction=0.3")
     summary = Rehearsal().run(moved).summary
     after = rows_of(moved)
     told = {key: (row.decision, row.reasons) for key, row in before.items()}
     changed = {key for key, row in after.items() if (row.decision, row.reasons) != told[key]}
     assert 0 < len(changed) < 12
     assert summary.remake == {"select": len(changed)}
-    assert summary.reasons["select"] == {"stages.select.reject_contradiction": len(changed)}
+    assert summary.reasons["select"] == {"stages.select.flag_contradiction": len(changed)}
     assert {key for key in after if after[key] != before[key]} == changed
     assert settled(moved), "what was rewritten beside a row that moved is decided once more"
     monkeypatch.setattr(import_module("factory.plan"), "_decided_alike", lambda *_: pytest.fail("decided again"))

@@ -1,0 +1,106 @@
+"""What the world does to a run: a full disk, seeds that vanish, another run; each ends well or with one clear error."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from factory.corpus import ConflictError, CorpusError
+from factory.engines import Reply, Request
+from factory.job import Job
+from factory.jobfile import load_job
+from factory.pool import RunError
+from factory.seed_files import SourceError
+from factory.storage import StorageError
+from tests.jobs import write_job, write_personas
+from tests.rehearsal import Rehearsal, Talker, job_in, letters_of, rows_of, settled, some_personas, write_seeds
+from tests.test_run import assert_settled
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, of 400 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk of its own needs the right to mount one")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_ends_the_run_and_spares_what_is_committed(tmp_path: Path, small_disk: Path) -> None:
+    write_seeds(tmp_path, some_personas(40))
+    job = job_in(tmp_path, f"corpus={small_disk}/corpus", "run.rows_per_shard=2")
+    with pytest.raises((RunError, StorageError, CorpusError), match="No space left on device|os error 28"):
+        Rehearsal().run(job)
+    before = rows_of(job)
+    assert len(before) < 40
+    subprocess.run(["mount", "-o", "remount,size=40m", small_disk], check=True)
+    Rehearsal().run(job)
+    after = rows_of(job)
+    assert len(after) == 40
+    assert before.items() <= after.items()
+
+
+def test_seeds_that_vanish_under_a_run_are_still_made_into_rows(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(8))
+
+    class Vanishing(Talker):
+        async def generate(self, request: Request) -> Reply:
+            (tmp_path / "seeds" / "a.jsonl").unlink(missing_ok=True)
+            return await super().generate(request)
+
+    job = job_in(tmp_path, "run.rows_per_shard=2")
+    Rehearsal(talker=Vanishing()).run(job)
+    assert (len(rows_of(job)), letters_of(job)) == (8, {})
+    with pytest.raises(SourceError, match=r"seeds/\*.jsonl"):
+        Rehearsal().run(job)
+    assert len(rows_of(job)) == 8, "seeds that cannot be found are not taken for seeds that were removed"
+
+
+def test_another_run_at_any_moment_stops_the_one_that_commits_later(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(5))
+    steps = rehearsed(tmp_path / "alone", tmp_path, None)[1]
+    outcomes = set()
+    for step in range(0, len(steps), 4):
+        stopped, _, job = rehearsed(tmp_path / str(step), tmp_path, step)
+        outcomes.add(stopped)
+        assert len(rows_of(job)) == 5
+        Rehearsal().run(job)
+        assert settled(job)
+    assert outcomes == {True, False}
+
+
+def rehearsed(corpus: Path, folder: Path, step: int | None) -> tuple[bool, list[str], Job]:
+    """A run, into which another one comes at a step of its driver; whether it was stopped, its steps, and the job."""
+    job, rehearsal = job_in(folder, f"corpus={corpus}", "run.rows_per_shard=2"), Rehearsal()
+
+    def other(number: int, name: str) -> None:
+        if number == step and name.startswith("driver"):
+            Rehearsal().run(job)
+
+    stopped = False
+    try:
+        rehearsal.run(job, at_step=other)
+    except ConflictError:
+        stopped = True
+    return stopped, rehearsal.steps.seen, job
+
+
+def test_two_runs_at_once_leave_the_corpus_of_one(tmp_path: Path) -> None:
+    write_personas(tmp_path, 12)
+    path = write_job(tmp_path, "scripted?latency_ms=100", run={"rows_per_shard": 2})
+    command = [sys.executable, "-m", "factory", "run", str(path)]
+    runs = [subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    said = [run.communicate(timeout=240) for run in runs]
+    codes = sorted(run.returncode for run in runs)
+    assert codes in ([0, 0], [0, 1]), said
+    for run, (_, error) in zip(runs, said, strict=True):
+        assert run.returncode == 0 or "error: " in error and "another run is writing here; let it finish" in error
+        assert "Traceback" not in error
+    assert_settled(load_job(path))

@@ -1,0 +1,54 @@
+"""What a pool makes of workers that die: which rows are blamed, which are not, and when it gives up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from factory.job import Job
+from factory.pool import RunError
+from tests.local_ray import Death
+from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, some_personas, write_seeds
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    write_seeds(tmp_path, some_personas(6))
+    return job_in(tmp_path, "run.rows_per_shard=2")
+
+
+def test_a_worker_that_dies_before_its_models_are_open_blames_no_row(job: Job) -> None:
+    Rehearsal().run(job, deaths=[Death("before run", all=False)] * 5)
+    assert (len(rows_of(job)), letters_of(job)) == (6, {})
+
+
+def test_workers_that_die_one_after_another_at_the_start_end_the_run(job: Job) -> None:
+    with pytest.raises(RunError, match="^6 workers died or hung, one after another, while they started; the logs of"):
+        Rehearsal().run(job, deaths=[Death("before run", all=False)] * 6)
+    assert not rows_of(job)
+    Rehearsal().run(job)
+    assert (len(rows_of(job)), letters_of(job)) == (6, {})
+
+
+@pytest.mark.parametrize("step", ["before merge", "within write rows"])
+def test_a_shard_that_no_worker_lives_to_write_ends_the_run_and_loses_nothing(job: Job, step: str) -> None:
+    rehearsal = Rehearsal()
+    with pytest.raises(RunError, match="^6 workers died while they wrote one shard; the logs of Ray say more"):
+        rehearsal.run(job, deaths=[Death(step, all=False)] * 30)
+    asked = len(rehearsal.talker.requests)
+    rehearsal.run(job)
+    assert (len(rows_of(job)), letters_of(job)) == (6, {})
+    assert len(rehearsal.talker.requests) - asked < asked, "what was staged is not made again"
+
+
+def test_a_row_that_kills_each_worker_is_the_only_one_to_fail(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(9))
+    job, rehearsal = job_in(tmp_path, "run.rows_per_shard=8"), Rehearsal()
+    rehearsal.talker.deadly = {"*p4*"}
+    rehearsal.run(job)
+    bad = {key for key, letter in letters_of(job).items() if letter.reason == "worker_died"}
+    assert bad == letters_of(job).keys()
+    assert len(rows_of(job)) + len(bad) == 9
+    assert not any("p4" in {seed.id for seed in row.seeds} for row in rows_of(job).values())
+    assert all("p4" in letter.seed_ids for letter in letters_of(job).values())
