@@ -1,12 +1,13 @@
 """The wanted rows against the committed ones, as arrays: what differs, and why.
 
-A range of seeds at a time, so that memory holds what differs and little else. Gives up: a row for which several things
-changed is told by the one that sends it back furthest.
+A range of seeds at a time, two ranges at once, so that memory holds what differs and little else. Gives up: a row for
+which several things changed is told by the one that sends it back furthest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -31,6 +32,9 @@ REASONS = (
     "other donors of distractors",
 )
 KINDS = ("generated", "imported")
+
+_THREADS = 2
+"""Ranges that are compared at once; more would mostly wait for each other between the steps on arrays."""
 
 
 @dataclass(slots=True)
@@ -88,14 +92,24 @@ class Comparison:
         self.reasons: list[str] = list(REASONS)
         self._chains()
         make, drop, seen = [], [], 0
-        for low, high in ranges(max(len(wanted), len(ledger))):
-            slots, held = wanted.slots(low, high), ledger.between(low, high)
-            found = _places(held.slot, slots.slot)
-            make += [self._new(slots, held, found < 0), self._outdated(slots, held, found)]
-            drop.append(self._gone(slots, held, found))
-            seen += len(slots)
-            report("rows compared", seen)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for new, outdated, gone, count in pool.map(self._compare, ranges(max(len(wanted), len(ledger)))):
+                make += [new, outdated]
+                drop.append(gone)
+                seen += count
+                report("rows compared", seen)
         self.make, self.drop = ToMake.joined(make), ToDrop.joined(drop)
+
+    def _compare(self, between: tuple[int, int]) -> tuple[ToMake, ToMake, ToDrop, int]:
+        """What is new, outdated and gone in a range, and how many rows are wanted there."""
+        slots, held = self.wanted.slots(*between), self.ledger.between(*between)
+        found = _places(held.slot, slots.slot)
+        return (
+            self._new(slots, held, found < 0),
+            self._outdated(slots, held, found),
+            self._gone(slots, held, found),
+            len(slots),
+        )
 
     def _chains(self) -> None:
         """For each kind of row and each chain that rows were made by: how many stages stay, whether that is all, and
@@ -125,10 +139,10 @@ class Comparison:
 
     def _new(self, slots: Slots, held: Entries, new: NDArray[np.bool_]) -> ToMake:
         slots = slots.at(new)
-        keys = self.wanted.seeds.keys
+        keys = self.wanted.seeds.sorted.key
         first, second = keys[slots.first], keys[slots.second]
-        sampled = np.isin(slot_keys(first, second, np.zeros_like(slots.sample)), held.slot)
-        reason = np.where(np.isin(first, held.first), np.where(sampled, MORE, PAIRED), ADDED)
+        sampled = _among(slot_keys(first, second, np.zeros_like(slots.sample)), held.slot)
+        reason = np.where(_among(first, held.first), np.where(sampled, MORE, PAIRED), ADDED)
         return _to_make(slots, shard=-1, keep=0, refresh=True, redecide=False, reason=reason)
 
     def _outdated(self, slots: Slots, held: Entries, found: Indices) -> ToMake:
@@ -150,7 +164,7 @@ class Comparison:
         gone[found[found >= 0]] = False
         held = held.at(gone)
         known = self.wanted.has(held.first) & self.wanted.has(held.second)
-        sampled = np.isin(slot_keys(held.first, held.second, np.zeros_like(held.sample)), slots.slot)
+        sampled = _among(slot_keys(held.first, held.second, np.zeros_like(held.sample)), slots.slot)
         reason = np.where(known, np.where(sampled, FEWER, PAIRED), REMOVED)
         return ToDrop(held.slot, held.shard, reason.astype(np.int32))
 
@@ -167,9 +181,15 @@ def _places(among: Keys, keys: Keys) -> Indices:
     """Where each key stands among others, -1 where it does not."""
     if not len(among):
         return np.full(len(keys), -1)
-    order = np.argsort(among, kind="stable")
-    place = order[np.minimum(np.searchsorted(among, keys, sorter=order), len(among) - 1)]
+    order, sought = np.argsort(among), np.argsort(keys)  # sorted keys are found several times faster
+    place = np.empty(len(keys), np.int64)
+    place[sought] = order[np.minimum(np.searchsorted(among[order], keys[sought]), len(among) - 1)]
     return np.where(among[place] == keys, place, -1)
+
+
+def _among(keys: Keys, others: Keys) -> NDArray[np.bool_]:
+    """Whether each key is one of the others, which are not looked at for none."""
+    return np.isin(keys, others) if len(keys) else np.zeros(0, np.bool_)
 
 
 def difference(corpus: Corpus, held: tuple[str, ...], recipes: list[Recipe]) -> str:

@@ -3,15 +3,18 @@
 For each committed row it holds the keys of its seeds' ids, its sample, the keys of what went into it, the recipes it
 was made by and the shard it stands in; so a plan compares millions of rows without opening a shard. It is a cache
 beside the corpus, in `_ledger/`: whatever it lacks is read from the shards, and it can be deleted at any time. It is
-kept as a few files sorted by the first seed's key, each over some shards, which are mapped into memory. Gives up: a
-corpus whose ledger is lost is read once, those columns of every shard.
+kept as a few files sorted by the first seed's point on the ring, each over some shards, which are mapped into memory
+and let go of again, a range at a time. Gives up: a corpus whose ledger is lost is read once, those columns of every
+shard.
 """
 
 from __future__ import annotations
 
 import json
+import mmap
 import tempfile
 import uuid
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -24,10 +27,11 @@ from numpy.typing import NDArray
 
 from factory.corpus import Corpus, Shard
 from factory.fingerprint import Keys
-from factory.seed_store import fact_key, seed_key
+from factory.pairing import ring_points
+from factory.seed_store import arrow, fact_key, mapped, said_keys, seed_key
 from factory.wanted import donor_keys, input_keys, slot_keys
 
-LEDGER = "_ledger/1"
+LEDGER = "_ledger/2"
 """Numbered by how keys are made: one that is made otherwise must not be compared with those of before."""
 
 _ROWS_AT_ONCE = 1 << 20
@@ -86,7 +90,7 @@ def join(parts: Sequence[Entries]) -> Entries:
 
 
 def ranges(rows: int) -> Iterator[tuple[int, int]]:
-    """Ranges of keys, first and last, that hold about as many of so many rows each."""
+    """Ranges of points on the ring, first and last, that hold about as many of so many rows each."""
     parts = 1 << max(0, (rows - 1) // _RANGE).bit_length()
     width = (1 << 64) // parts
     for part in range(parts):
@@ -95,11 +99,13 @@ def ranges(rows: int) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """Entries sorted by the first seed's key, mapped into memory; what their `chain` and `shard` are in this ledger,
-    the shard -1 where it is gone or told by another file."""
+    """Entries sorted by the first seed's point, mapped into `memory` part by part, and the point that each part begins
+    with; what their `chain` and `shard` are in this ledger, the shard -1 where it is gone or told by another file."""
 
     path: str
-    entries: Entries
+    memory: mmap.mmap
+    parts: list[Entries]
+    begins: list[int]
     chains: NDArray[np.int32]
     shards: NDArray[np.int32]
 
@@ -135,22 +141,25 @@ class Ledger:
                 batch.append(self._entries(told[-1]))
                 read += len(batch[-1])
                 report("rows indexed", read)
-            entries = join(batch)
-            self._write([entries.at(np.argsort(entries.first, kind="stable"))], told)
+            self._write([join(batch)], told)
         if len(self._files) > _MOST_FILES:
             self.compact()
 
     def between(self, low: int, high: int) -> Entries:
-        """The entries whose first seed's key is between `low` and `high`, both included."""
-        parts = []
+        """The entries whose first seed's point is between `low` and `high`, both included."""
+        found = []
         for file in self._files:
-            start = np.searchsorted(file.entries.first, np.uint64(low))
-            stop = np.searchsorted(file.entries.first, np.uint64(high), side="right")
-            part = file.entries.at(slice(start, stop))
-            shard = file.shards[part.shard]
-            part = replace(part, shard=shard, chain=file.chains[part.chain]).at(shard >= 0)
-            parts.append(replace(part, chain=self._present_chain(part)))
-        return join(parts)
+            # Entries of one point may lie in two parts, so the one that ends where `low` begins counts.
+            for part in file.parts[max(0, bisect_left(file.begins, low) - 1) : bisect_right(file.begins, high)]:
+                points = ring_points(part.first)
+                start = np.searchsorted(points, np.uint64(low))
+                some = part.at(slice(start, np.searchsorted(points, np.uint64(high), side="right")))
+                shard = file.shards[some.shard]
+                some = replace(some, shard=shard, chain=file.chains[some.chain]).at(shard >= 0)
+                found.append(replace(some, chain=self._present_chain(some)))
+            # What was copied need not stay in memory; the pages are read again where another range shares them.
+            file.memory.madvise(mmap.MADV_DONTNEED)
+        return join(found)
 
     def chain(self, recipes: tuple[str, ...]) -> int:
         """The index of a chain of recipes."""
@@ -174,8 +183,8 @@ class Ledger:
     def compact(self) -> None:
         """Make one file of all, with what was renamed."""
         old = [file.path for file in self._files]
-        by_key = (self.between(*part) for part in ranges(len(self)))
-        self._write((part.at(np.argsort(part.first, kind="stable")) for part in by_key), range(len(self.shards)))
+        by_point = (self.between(*part) for part in ranges(len(self)))
+        self._write(by_point, range(len(self.shards)))
         self._files = self._files[-1:]
         self._renamed = self._renamed[0][:0], self._renamed[1][:0]
         for path in old:
@@ -184,20 +193,26 @@ class Ledger:
     def _open(self, path: str, lacking: dict[str, int]) -> None:
         """Open a file, and take the shards that it tells of off `lacking`."""
         local = self.corpus.storage.local(path, Path(self._folder.name))
-        table = pa.ipc.open_file(pa.memory_map(str(local))).read_all()
-        told = json.loads(table.schema.metadata[b"shards"])
-        chains = json.loads(table.schema.metadata[b"chains"])
+        with local.open("rb") as file:
+            memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        reader = pa.ipc.open_file(pa.py_buffer(memory))
+        told = json.loads(reader.schema.metadata[b"shards"])
+        chains = json.loads(reader.schema.metadata[b"chains"])
+        batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
+        parts = [Entries(*(mapped(column) for column in batch.columns)) for batch in batches]
         self._files.append(
             _File(
                 path,
-                Entries(*(table[name].to_numpy() for name in _SCHEMA.names)),
+                memory,
+                parts,
+                [int(ring_points(part.first[:1])[0]) for part in parts],
                 np.array([self.chain(tuple(recipes)) for recipes in chains], np.int32),
                 np.array([lacking.pop(shard, -1) for shard in told], np.int32),
             )
         )
 
     def _write(self, parts: Iterable[Entries], told: Sequence[int]) -> None:
-        """Write the entries of these shards, sorted already, as a file of their own, and open it."""
+        """Write the entries of these shards, in parts that follow one another, as a file of their own, and open it."""
         place = np.full(len(self.shards), -1, np.int32)
         place[told] = np.arange(len(told), dtype=np.int32)
         paths = [self.shards[number].path for number in told]
@@ -207,8 +222,12 @@ class Ledger:
         schema = _SCHEMA.with_metadata(metadata)
         with pa.OSFile(str(written), "wb") as file, pa.ipc.new_file(file, schema) as writer:
             for part in parts:
-                arrays = [getattr(replace(part, shard=place[part.shard]), column) for column in _SCHEMA.names]
-                writer.write_batch(pa.RecordBatch.from_arrays(list(map(pa.array, arrays)), schema=schema))
+                order = np.argsort(ring_points(part.first), kind="stable")
+                for start in range(0, len(part), _RANGE):
+                    some = part.at(order[start : start + _RANGE])
+                    some = replace(some, shard=place[some.shard])
+                    arrays = [arrow(getattr(some, column)) for column in _SCHEMA.names]
+                    writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
         self.corpus.storage.upload(written, f"{LEDGER}/{name}")
         written.unlink()
         self._open(f"{LEDGER}/{name}", {self.shards[number].path: number for number in told})
@@ -220,12 +239,12 @@ class Ledger:
         lengths = seeds.value_lengths().to_numpy(zero_copy_only=False)
         last = np.cumsum(lengths) - 1
         first = last - lengths + 1
-        keys = np.array([_seed_key(text) for text in seeds.flatten().field("id").to_pylist()], np.uint64)
-        digests = np.array([int(text[:16], 16) for text in seeds.flatten().field("digest").to_pylist()], np.uint64)
+        keys = _keys(_seed_key, seeds.flatten().field("id"))
+        digests = _keys(_digest_key, seeds.flatten().field("digest"))
         return Entries(
             first=keys[first],
             second=keys[last],
-            sample=table["sample"].to_numpy(),
+            sample=table["sample"].combine_chunks().to_numpy(),
             inputs=input_keys(digests[first], digests[last]),
             donors=_donors(table["donors"].combine_chunks()),
             chain=self._chains_of(table["stages"].combine_chunks()),
@@ -233,12 +252,20 @@ class Ledger:
         )
 
     def _chains_of(self, stages: pa.ListArray) -> NDArray[np.int32]:
-        recipes = stages.flatten().field("recipe").to_pylist()
+        recipes = stages.flatten().field("recipe").to_numpy(zero_copy_only=False).tolist()
         stops = np.cumsum(stages.value_lengths().to_numpy(zero_copy_only=False)).tolist()
         starts = [0, *stops]
         return np.array(
             [self.chain(tuple(recipes[start:stop])) for start, stop in zip(starts, stops, strict=False)], np.int32
         )
+
+
+def _keys(key_of: Callable[[str], int], texts: pa.StringArray) -> Keys:
+    return np.fromiter(map(key_of, texts.to_numpy(zero_copy_only=False)), np.uint64, len(texts))
+
+
+def _digest_key(digest: str) -> int:
+    return int(digest[:16], 16)
 
 
 _seed_key, _fact_key = lru_cache(1 << 16)(seed_key), lru_cache(1 << 16)(fact_key)
@@ -275,8 +302,7 @@ def _donors(donors: pa.ListArray) -> Keys:
     keys = donor_keys(
         np.repeat(side, of_side).astype(np.uint64),
         _within(of_side).astype(np.uint64),
-        np.array([_seed_key(text) for text in facts.field("source_id").to_pylist()], np.uint64),
-        np.array([_fact_key(text) for text in facts.field("text").to_pylist()], np.uint64),
+        said_keys(_keys(_seed_key, facts.field("source_id")), _keys(_fact_key, facts.field("text"))),
     )
     np.add.at(found, np.repeat(row, of_side), keys)
     return found

@@ -107,7 +107,7 @@ class Plan:
         """The shards to make: first those that take the place of others, then new ones in the order of the seeds."""
         yield from self._replacing()
         fresh = self._make.at(self._make.shard < 0)
-        fresh = fresh.at(np.argsort(fresh.first, kind="stable"))
+        fresh = fresh.at(np.argsort(self.wanted.seeds.sorted.seed[fresh.first], kind="stable"))
         size = self.job.run.rows_per_shard
         for start in range(0, len(fresh), size):
             part = fresh.at(np.arange(start, min(start + size, len(fresh))))
@@ -249,7 +249,7 @@ class Plan:
     def _estimate(self, rows: ToMake, kind: str, keep: int, summary: Summary) -> None:
         """Calls of the stages that rows have yet to pass, and tokens at four characters each, half of the longest
         completion."""
-        converse, seeds = self.job.stages.converse, self.wanted.seeds
+        converse, seeds = self.job.stages.converse, self.wanted.seeds.sorted
         script = converse is not None and converse.mode == "script"
         turns = seeds.turns[rows.first] if kind == "imported" else np.full(len(rows), converse.turns if converse else 0)
         speakers = 2

@@ -1,8 +1,10 @@
-"""The seeds of a job as arrays: what planning compares in memory, the rest in files that are mapped into it.
+"""The seeds of a job as arrays, in files that are mapped into memory.
 
 A file of seeds is parsed once and kept beside the corpus, in `_seeds/`, under a name that changes with the file; so a
-plan over millions of seeds reads only the files that changed. Gives up: one row more in a large file parses all of it
-again (add seeds as a file of their own); files behind gs:// and https:// are parsed each time.
+plan over millions of seeds reads only the files that changed. What planning compares of all of them is kept there too,
+sorted once, under a name that changes with any of the files. Gives up: a new file sorts all seeds again, in memory; one
+row more in a large file parses all of it again (add seeds as a file of their own); files behind gs:// and https:// are
+parsed, and sorted with all others, each time.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import json
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from factory.fingerprint import Keys, blake, key
-from factory.pairing import Indices
+from factory.fingerprint import Keys, blake, key, mix
+from factory.pairing import Indices, ring_points
 from factory.records import Seed
 from factory.seed_files import SeedFile, find_files, stamp
 from factory.seeds import BadSeed, SeedSource, read_file
@@ -30,8 +32,11 @@ from factory.storage import Storage
 SEEDS = "_seeds"
 _VERSION = 1
 """Raised when a file would be read differently."""
+_SORTED_VERSION = 1
+"""Raised when seeds would be sorted or keyed differently."""
 
 _BATCH = 4096
+_SORTED_AT_ONCE = 1 << 16
 _PARTS = (".content.arrow", ".bad.json", ".keys.arrow")
 """The files of a seed file, the keys last: where they are, all is."""
 
@@ -53,6 +58,52 @@ _CONTENT = pa.schema(
         ("turns", pa.list_(pa.struct([("speaker", pa.int32()), ("text", pa.string())]))),
     ]
 )
+_SORTED = pa.schema(
+    [
+        ("point", pa.uint64()),
+        ("key", pa.uint64()),
+        ("digest", pa.uint64()),
+        ("seed", pa.int32()),
+        ("characters", pa.int32()),
+        ("turns", pa.int32()),
+        ("facts", pa.large_list(pa.uint64())),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Seeds in the order of their points on the ring, as arrays mapped into memory: points, keys of ids, digests of
+    contents, their indices in the order of the sources, characters of all facts, turns (0 for a persona), where their
+    facts begin (and, after the last, end) in `facts`, and there the keys of facts as facts of that seed."""
+
+    point: Keys
+    key: Keys
+    digest: Keys
+    seed: NDArray[np.int32]
+    characters: NDArray[np.int32]
+    turns: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    facts: Keys
+
+    def __len__(self) -> int:
+        return len(self.point)
+
+
+def said_keys(seed: Keys, fact: Keys) -> Keys:
+    """Keys of facts as facts of seeds."""
+    return mix(seed, fact)
+
+
+def mapped(column: pa.Array) -> Any:
+    """An Arrow array without nulls as one of numpy's; nothing is copied. Arrow's own `to_numpy` would import pandas,
+    which takes a second."""
+    return np.from_dlpack(column)
+
+
+def arrow(array: NDArray[Any]) -> pa.Array:
+    """The way back, for the same reason."""
+    return pa.Array.from_buffers(pa.from_numpy_dtype(array.dtype), len(array), [None, pa.py_buffer(array)])
 
 
 def seed_key(seed_id: str) -> int:
@@ -74,8 +125,8 @@ class TooManyBadSeeds(Exception):  # noqa: N818 - a condition of the input
 
 
 class Seeds:
-    """The readable seeds of a job in the order of its sources. Arrays of one value a seed: `keys` of ids, `digests` of
-    contents, `facts` (how many), `characters` (of all facts), `turns` (0 for a persona). `bad` are the unreadable."""
+    """The readable seeds of a job in the order of its sources, and `sorted`, as planning compares them. What is asked
+    of them in their own order is copied together each time. `bad` are the unreadable."""
 
     def __init__(
         self,
@@ -97,26 +148,44 @@ class Seeds:
         files = [(source, file) for source in sources for file in find_files(source.path, source.format, base)]
         self._names = [file.name for _, file in files]
         parts = [self._open(source, file) for source, file in files]
-        self._content = [content for _, content in parts]
-        self._keys = pa.concat_tables([keys for keys, _ in parts])
+        self._content = [content for _, content, _ in parts]
+        self._keys = pa.concat_tables([keys for keys, _, _ in parts])
         self._starts = np.cumsum([0, *(content.num_rows for content in self._content)])
-        self._places: Indices = np.arange(self._starts[-1])
-        self.keys: Keys = self._column("key")
-        self._drop_duplicates()
-        self.digests: Keys = self._column("digest")
-        self.characters: NDArray[np.int32] = self._column("characters")
-        self.turns: NDArray[np.int32] = self._column("turns")
-        self.facts: NDArray[np.int32] = (
-            self._keys["facts"].combine_chunks().value_lengths().to_numpy(False)[self._places]
-        )
+        self._again: Indices = np.empty(0, np.int64)
+        self.sorted = self._in_order([name for _, _, name in parts])
 
     def __len__(self) -> int:
-        return len(self._places)
+        return int(self._starts[-1]) - len(self._again)
+
+    @property
+    def keys(self) -> Keys:
+        """Keys of their ids."""
+        return np.asarray(self._column("key"))
+
+    @property
+    def digests(self) -> Keys:
+        """Keys of what they say."""
+        return np.asarray(self._column("digest"))
+
+    @property
+    def characters(self) -> NDArray[np.int32]:
+        """Characters of all facts."""
+        return np.asarray(self._column("characters"))
+
+    @property
+    def turns(self) -> NDArray[np.int32]:
+        """How many turns; 0 for a persona."""
+        return np.asarray(self._column("turns"))
+
+    @property
+    def facts(self) -> NDArray[np.int32]:
+        """How many facts."""
+        return np.delete(np.diff(mapped(self._facts().offsets)).astype(np.int32), self._again)
 
     def take(self, indices: Indices) -> list[Seed]:
         """The seeds at these indices."""
         found: list[Seed] = [None] * len(indices)  # type: ignore[list-item]
-        places = self._places[indices]
+        places = indices + np.searchsorted(self._again - np.arange(len(self._again)), indices, side="right")
         numbers = np.searchsorted(self._starts, places, side="right") - 1
         for number in np.unique(numbers):
             chosen = np.flatnonzero(numbers == number)
@@ -134,39 +203,99 @@ class Seeds:
 
     def fact_keys(self) -> tuple[Indices, Keys]:
         """Where each seed's facts begin in the second array, which holds the keys of all facts."""
-        facts = self._keys["facts"].combine_chunks()
-        return facts.offsets.to_numpy()[self._places].astype(np.int64), facts.values.to_numpy()
+        facts = self._facts()
+        return np.delete(mapped(facts.offsets)[:-1], self._again), mapped(facts.values)
+
+    def _facts(self) -> pa.LargeListArray:
+        return self._keys["facts"].cast(_SORTED.field("facts").type).combine_chunks()
 
     def _column(self, name: str) -> Any:
-        return self._keys[name].to_numpy()[self._places]
+        column = mapped(self._keys[name].combine_chunks())
+        return np.delete(column, self._again) if len(self._again) else column
 
-    def _drop_duplicates(self) -> None:
+    def _in_order(self, names: Sequence[str | None]) -> Sorted:
+        """The seeds of files kept under these names, sorted; that is kept too, unless one of them is not (`None`)."""
+        path = f"{SEEDS}/{blake('sorted seeds', str(_SORTED_VERSION), *map(str, names))}.sorted.arrow"
+        if None not in names:
+            self.kept.add(path)
+        if path in self.kept and self._storage.exists(path):
+            here = self._storage.local(path, Path(self._folder.name))
+        else:
+            here = self._here("sorted.arrow")
+            self._sort(here)
+            if path in self.kept:
+                self._storage.upload(here, path)
+        with pa.ipc.open_file(pa.memory_map(str(here))) as reader:
+            batch = reader.get_batch(0)
+            self._drop_duplicates(*json.loads(reader.schema.metadata[b"duplicates"]))
+        arrays = {name: mapped(batch[name]) for name in _SORTED.names[:-1]}
+        facts = batch["facts"]
+        return Sorted(**arrays, starts=mapped(facts.offsets), facts=mapped(facts.values))
+
+    def _sort(self, here: Path) -> None:
+        """Sort the seeds into a file."""
+        keys = self.keys
+        points = ring_points(keys)
+        order = np.argsort(points, kind="stable")
+        points = points[order]
+        twice = np.flatnonzero(points[1:] == points[:-1]) + 1
+        again, firsts = order[twice], order[np.searchsorted(points, points[twice])]
+        if len(again) > self._max_bad:
+            self._drop_duplicates(again.tolist(), firsts.tolist())
+        if len(twice):
+            order, points = np.delete(order, twice), np.delete(points, twice)
+        keys = keys[order]
+        columns = {
+            "point": arrow(points),
+            "key": arrow(keys),
+            "digest": arrow(self.digests[order]),
+            "seed": arrow((order - np.searchsorted(np.sort(again), order)).astype(np.int32)),
+            "characters": arrow(self.characters[order]),
+            "turns": arrow(self.turns[order]),
+            "facts": self._said(keys, order),
+        }
+        duplicates = json.dumps([again.tolist(), firsts.tolist()])
+        schema = _SORTED.with_metadata({"duplicates": duplicates})
+        batch = pa.RecordBatch.from_arrays([columns[name] for name in _SORTED.names], schema=schema)
+        with pa.OSFile(str(here), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+            writer.write_batch(batch)
+
+    def _said(self, keys: Keys, order: Indices) -> pa.LargeListArray:
+        """Keys of the facts of seeds, in this order."""
+        facts = self._facts()
+        said, starts = np.empty(len(facts.values), np.uint64), np.zeros(len(order) + 1, np.int64)
+        for start in range(0, len(order), _SORTED_AT_ONCE):
+            some = slice(start, start + _SORTED_AT_ONCE)
+            taken = facts.take(arrow(order[some]))
+            ends = starts[start] + mapped(taken.offsets)
+            starts[start : start + len(ends)] = ends
+            said[ends[0] : ends[-1]] = said_keys(np.repeat(keys[some], np.diff(ends)), mapped(taken.values))
+        return pa.LargeListArray.from_arrays(arrow(starts), arrow(said[: starts[-1]]))
+
+    def _drop_duplicates(self, again: list[int], firsts: list[int]) -> None:
         """An id given twice, or the same content twice without an id, is bad the second time."""
-        _, firsts, which = np.unique(self.keys, return_index=True, return_inverse=True)
-        again = np.flatnonzero(firsts[which] != np.arange(len(self.keys)))
-        if not len(again):
-            return
-        for seed, first in zip(self.take(again), self.take(firsts[which[again]]), strict=True):
+        pairs = np.array(sorted(zip(again, firsts, strict=True)), np.int64).reshape(-1, 2)
+        for seed, first in zip(self.take(pairs[:, 0]), self.take(pairs[:, 1]), strict=True):
             detail = f"the same seed as {first.source}, line {first.line}"
             self._add_bad(BadSeed(seed.source, seed.line, "duplicate_id", detail))
-        self._places = np.delete(self._places, again)
-        self.keys = np.delete(self.keys, again)
+        self._again = pairs[:, 0]
 
     def _add_bad(self, bad: BadSeed) -> None:
         self.bad.append(bad)
         if len(self.bad) > self._max_bad:
             raise TooManyBadSeeds(self.bad[0])
 
-    def _open(self, source: SeedSource, file: SeedFile) -> tuple[pa.Table, pa.Table]:
-        """Keys and contents of a file's seeds, mapped into memory; parsed if that has not been done."""
-        changed = stamp(file)
+    def _open(self, source: SeedSource, file: SeedFile) -> tuple[pa.Table, pa.Table, str | None]:
+        """Keys and contents of a file's seeds, mapped into memory, and the name they are kept under; parsed if that has
+        not been done."""
+        changed, kept = stamp(file), None
         if changed is None:
             name = uuid.uuid4().hex
             self._parse(source, file, name)
             content, bad, keys = (self._here(f"{name}{part}") for part in _PARTS)
         else:
             options = source.model_dump_json(include={"format", "fields"})
-            name = blake("seed file", str(_VERSION), file.uri, file.name, file.format, options, changed)
+            name = kept = blake("seed file", str(_VERSION), file.uri, file.name, file.format, options, changed)
             if not self._storage.exists(f"{SEEDS}/{name}{_PARTS[-1]}"):
                 self._parse(source, file, name)
                 for part in _PARTS:
@@ -177,7 +306,8 @@ class Seeds:
             content, bad, keys = (self._storage.local(path, Path(self._folder.name)) for path in paths)
         for seed in json.loads(bad.read_text(encoding="utf-8")):
             self._add_bad(BadSeed(**seed))
-        return tuple(pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in (keys, content))
+        mapped = (pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in (keys, content))
+        return *mapped, kept
 
     def _here(self, name: str) -> Path:
         return Path(self._folder.name) / name

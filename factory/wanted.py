@@ -1,8 +1,8 @@
 """The rows that a job wants: every slot of its seeds, pairing and samples, as arrays.
 
 What planning compares is computed for millions of slots at once, a range of seeds at a time; rows are built only for
-those that have something to be done. Gives up: keys, digests and sizes of all seeds are held in memory, about 70 bytes
-each (and 8 for each fact, where distractors are drawn).
+those that have something to be done. Seeds are told by their places on the ring, in the order they are sorted in, so
+that what is read of them for a range lies together. Gives up: two bytes of memory for each seed; the rest is mapped.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 
 from factory.fingerprint import Keys, key, mix
 from factory.job import Job, recipes
-from factory.pairing import Indices, Ring
+from factory.pairing import Indices, Ring, ring_points
 from factory.records import Fact, Row, Seed, SeedRef, Speaker, Turn, row_id
 from factory.seed_store import Seeds
 from factory.shard import Chains
 
 _DONORS_PER_DISTRACTOR = 3
 """Donors drawn for each distractor that `augment` may place, since some will contradict."""
+
+_DRAWN_AT_ONCE = 1 << 13
+"""Slots whose donors are drawn at once: what that takes fits a processor's cache."""
 
 _SLOT, _DONOR, _FACT = key("slot"), key("donor"), key("donor fact")
 
@@ -43,14 +46,14 @@ def input_keys(first: Keys, second: Keys) -> Keys:
     return mix(first, second)
 
 
-def donor_keys(side: Keys | int, place: Keys, seed: Keys, fact: Keys) -> Keys:
-    """Keys of donors' facts at their places; those of a row are added up."""
-    return mix(side, place, seed, fact)
+def donor_keys(side: Keys | int, place: Keys, said: Keys) -> Keys:
+    """Keys of donors' facts (`said_keys`) at their places; those of a row are added up."""
+    return mix(mix(side, place) ^ said)
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Slots as arrays: indices of their seeds (the same twice for an imported dialogue), sample, and keys: the slot's
+    """Slots as arrays: places of their seeds (the same twice for an imported dialogue), sample, and keys: the slot's
     own, of what its seeds say, and of its donors' facts (0 where none are drawn)."""
 
     first: Indices
@@ -75,19 +78,22 @@ class Wanted:
         self.job = job
         self.seeds = seeds
         self.chains: Chains = {"generated": recipes(job, "generated"), "imported": recipes(job, "imported")}
-        self.imported: NDArray[np.bool_] = seeds.turns > 0
+        self.imported: NDArray[np.bool_] = seeds.sorted.turns > 0
+        """Whether the seed at each place is a dialogue."""
+        self._giving: NDArray[np.bool_] = seeds.sorted.starts[1:] > seeds.sorted.starts[:-1]
         self._check()
-        self._personas = Ring(seeds.keys, np.flatnonzero(~self.imported))
+        self._personas = self._ring(~self.imported)
         self._partners = max(0, min(job.pairing.partners, len(self._personas) - 1))
-        self._by_key = np.argsort(seeds.keys, kind="stable")
-        self._sorted: Keys = seeds.keys[self._by_key]
         if job.stages.augment is not None:
-            self._donors = Ring(seeds.keys, np.flatnonzero(seeds.facts > 0))
-            self._fact_starts, self._fact_keys = seeds.fact_keys()
+            self._donors = self._ring(self._giving)
 
     def __len__(self) -> int:
         dialogues = int(self.imported.sum())
         return dialogues + (len(self.seeds) - dialogues) * self._partners * self.job.pairing.samples
+
+    def _ring(self, which: NDArray[np.bool_]) -> Ring:
+        members = None if which.all() else np.flatnonzero(which)
+        return Ring(self.seeds.sorted.key, members, self.seeds.sorted.point)
 
     def _check(self) -> None:
         dialogues = int(self.imported.sum())
@@ -100,19 +106,20 @@ class Wanted:
             )
         if dialogues and not self.chains["imported"]:
             raise PlanError("the seeds are dialogues, but no stage from extract to select is given to run on them")
-        if self.job.stages.augment and not self.seeds.facts.any():
+        if self.job.stages.augment and not self._giving.any():
             raise PlanError("stages.augment needs facts of other speakers, but the seeds hold no persona; leave it out")
 
     def has(self, keys: Keys) -> NDArray[np.bool_]:
         """Whether there is a seed with each of these keys."""
-        place = np.minimum(np.searchsorted(self._sorted, keys), len(self._sorted) - 1)
-        return np.asarray(self._sorted[place] == keys)
+        points, sought = self.seeds.sorted.point, ring_points(keys)
+        place = np.minimum(np.searchsorted(points, sought), len(points) - 1)
+        return np.asarray(points[place] == sought)
 
     def slots(self, low: int, high: int) -> Slots:
-        """The slots whose first seed's key is between `low` and `high`, both included."""
-        start = np.searchsorted(self._sorted, np.uint64(low))
-        stop = np.searchsorted(self._sorted, np.uint64(high), side="right")
-        seeds = self._by_key[start:stop]
+        """The slots whose first seed's point on the ring is between `low` and `high`, both included."""
+        points = self.seeds.sorted.point
+        start, stop = np.searchsorted(points, np.uint64(low)), np.searchsorted(points, np.uint64(high), side="right")
+        seeds = np.arange(start, stop)
         dialogues, personas = seeds[self.imported[seeds]], seeds[~self.imported[seeds]]
         samples = self.job.pairing.samples
         numbers = np.arange(samples, dtype=np.int32)
@@ -124,29 +131,33 @@ class Wanted:
         )
 
     def _slots(self, first: Indices, second: Indices, sample: NDArray[np.int32]) -> Slots:
-        keys, digests = self.seeds.keys, self.seeds.digests
+        keys, digests = self.seeds.sorted.key, self.seeds.sorted.digest
         slot = slot_keys(keys[first], keys[second], sample)
         donors = np.zeros(len(slot), np.uint64)
-        if self.job.stages.augment is not None:
-            for side in (0, 1):
-                given, facts = self._drawn(first, second, slot, side)
-                drawn = donor_keys(
-                    side,
-                    np.arange(given.shape[1], dtype=np.uint64),
-                    keys[given],
-                    self._fact_keys[self._fact_starts[given] + facts],
-                )
-                donors += np.where(given >= 0, drawn, np.uint64(0)).sum(axis=1, dtype=np.uint64)
+        for side in (0, 1) if self.job.stages.augment is not None else ():
+            # In the order of the draws, so that what is read of the ring lies together.
+            order = np.argsort(mix(_DONOR, slot, side))
+            for start in range(0, len(slot), _DRAWN_AT_ONCE):
+                some = order[start : start + _DRAWN_AT_ONCE]
+                given, facts = self._drawn(first[some], second[some], slot[some], side)
+                places = np.arange(len(given), dtype=np.uint64)[:, None]
+                drawn = donor_keys(side, places, self.seeds.sorted.facts[facts])
+                drawn[given < 0] = 0
+                donors[some] += drawn.sum(axis=0, dtype=np.uint64)
         return Slots(first, second, sample, slot, input_keys(digests[first], digests[second]), donors)
 
     def _drawn(self, first: Indices, second: Indices, slot: Keys, side: int) -> tuple[Indices, Indices]:
-        """The donors of one side, -1 where there are no more, and which of their facts is drawn: shape (slots,
-        donors)."""
+        """The donors of one side, -1 where there are no more, and the places of the drawn facts among all: shape
+        (donors, slots)."""
         assert self.job.stages.augment is not None
         count = self.job.stages.augment.count * _DONORS_PER_DISTRACTOR
-        given = self._donors.donors(mix(_DONOR, slot, side), np.stack([first, second], axis=1), count)
-        chance = mix(_FACT, slot[:, None], side, np.arange(count, dtype=np.uint64))
-        return given, (chance % np.maximum(self.seeds.facts[given], 1).astype(np.uint64)).astype(np.int64)
+        given = self._donors.donors(mix(_DONOR, slot, side), np.stack([first, second], axis=1), count).T
+        # As mix(_FACT, slot, side, number) would be, but what is the same for all numbers is mixed once.
+        chance = mix(mix(_FACT, slot, side) ^ np.arange(count, dtype=np.uint64)[:, None])
+        seeds = np.maximum(given, 0)
+        starts = self.seeds.sorted.starts[seeds]
+        facts = np.maximum(self.seeds.sorted.starts[seeds + 1] - starts, 1)
+        return given, starts + (chance % facts.astype(np.uint64)).astype(np.int64)
 
     def rows(self, slots: Slots) -> Iterator[Row]:
         """The skeletons of slots: seeds, speakers and donors, nothing made yet."""
@@ -155,14 +166,14 @@ class Wanted:
             drawn = [self._drawn(slots.first, slots.second, slots.slot, side) for side in (0, 1)]
         needed = np.unique(np.concatenate([slots.first, slots.second, *(given.ravel() for given, _ in drawn)]))
         needed = needed[needed >= 0]
-        seeds = dict(zip(needed.tolist(), self.seeds.take(needed), strict=True))
+        seeds = dict(zip(needed.tolist(), self.seeds.take(self.seeds.sorted.seed[needed]), strict=True))
         for number in range(len(slots)):
             first, second = int(slots.first[number]), int(slots.second[number])
             row = _skeleton([seeds[index] for index in dict.fromkeys((first, second))], int(slots.sample[number]))
             row.donors = [
                 [
-                    _donated(seeds[seed], fact)
-                    for seed, fact in zip(given[number].tolist(), facts[number].tolist(), strict=True)
+                    _donated(seeds[seed], fact - int(self.seeds.sorted.starts[seed]))
+                    for seed, fact in zip(given[:, number].tolist(), facts[:, number].tolist(), strict=True)
                     if seed >= 0
                 ]
                 for given, facts in drawn
