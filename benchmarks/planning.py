@@ -32,13 +32,13 @@ BEGAN = time.perf_counter(), time.process_time()
 import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
 
-from factory.corpus import Shard  # noqa: E402
 from factory.fingerprint import fingerprint  # noqa: E402
 from factory.jobfile import load_job  # noqa: E402
 from factory.ledger import LEDGER, ranges  # noqa: E402
 from factory.plan import Plan  # noqa: E402
 from factory.records import ROW_SCHEMA, row_id  # noqa: E402
 from factory.seed_store import SEEDS  # noqa: E402
+from factory.table import Shard  # noqa: E402
 from factory.wanted import Slots  # noqa: E402
 
 JOB = """\

@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 from factory import display, history
 from factory.calibrate import CalibrationError, draw
 from factory.calibrate import calibrate as calibrate_model
-from factory.corpus import Corpus, CorpusError
+from factory.corpus import Corpus
 from factory.diff import diff as corpus_diff
 from factory.explain import explain as explain_row
 from factory.explain import find_row
@@ -27,6 +27,7 @@ from factory.run import run as run_job
 from factory.seed_files import SourceError
 from factory.status import status as corpus_status
 from factory.storage import StorageError
+from factory.table import CorpusError
 from factory.training import TrainingError
 from factory.wanted import PlanError
 from factory.yamlfile import YamlError, load_yaml

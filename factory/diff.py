@@ -13,9 +13,10 @@ from typing import Any
 import polars as pl
 
 from factory.compare import ADDED, DONORS, EDITED, FEWER, MORE, PAIRED, REASONS, REMOVED, difference
-from factory.corpus import Corpus, Shard
+from factory.corpus import Corpus
 from factory.history import letters_at, without
 from factory.job import Recipe
+from factory.table import Shard
 
 _SCHEMA: dict[str, Any] = {
     "row_id": pl.String,

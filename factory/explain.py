@@ -12,13 +12,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from factory.corpus import Corpus, CorpusError
+from factory.corpus import Corpus
 from factory.engines import Message
 from factory.job import STAGE_CLASSES, Recipe, Stages
 from factory.records import ROWS, Row
 from factory.stages.converse import Converse
 from factory.stages.expand import Expand
 from factory.stages.extract import Extract
+from factory.table import CorpusError
 
 
 def find_row(corpus: Corpus, prefix: str) -> Row:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from factory.corpus import Corpus, CorpusError
+from factory.corpus import Corpus
 from factory.plan import STAGING
 from factory.storage import File
+from factory.table import CorpusError
 
 _ORPHAN_HOURS = 24
 _HOUR_S = 3600

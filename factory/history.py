@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from factory.corpus import Corpus, CorpusError, Shard, Table
+from factory.corpus import Corpus
+from factory.table import CorpusError, Shard, Table
 
 
 @dataclass(frozen=True, slots=True)

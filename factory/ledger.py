@@ -25,10 +25,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from factory.corpus import Corpus, Shard
+from factory.corpus import Corpus
 from factory.fingerprint import Keys
 from factory.pairing import ring_points
 from factory.seed_store import arrow, fact_key, mapped, said_keys, seed_key
+from factory.table import Shard
 from factory.wanted import donor_keys, input_keys, slot_keys
 
 LEDGER = "_ledger/2"

@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from factory.corpus import Corpus, Shard
+from factory.corpus import Corpus
 from factory.fingerprint import blake
 from factory.records import DeadLetter, dead_letters_to_table
 from factory.seeds import BadSeed
+from factory.table import Shard
 
 _COLUMNS = ("id", "row_id", "seed_ids", "sample", "fingerprint", "attempts")
 

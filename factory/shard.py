@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from factory.corpus import Corpus, Shard
+from factory.corpus import Corpus
 from factory.job import LEGS, Recipe, row_fingerprints
 from factory.pipeline import trim
 from factory.records import Row, rows_from_table, rows_to_table
+from factory.table import Shard
 
 Chains = Mapping[str, list[Recipe]]
 """The recipes a row passes, by its kind."""

@@ -20,11 +20,11 @@ import ray
 
 from factory import workers
 from factory.cli import main
-from factory.corpus import Table
 from factory.engines import Request
 from factory.nli import Nli
 from factory.run import _Driver
 from factory.storage import Storage
+from factory.table import Table
 
 FOLDER, POISON = "TEST_DEATHS", "TEST_POISON"
 RUNTIME = {"worker_process_setup_hook": "tests.killing.in_worker"}

@@ -18,8 +18,8 @@ from unittest.mock import patch
 
 from ray.exceptions import GetTimeoutError, RayActorError
 
-from factory.corpus import Table
 from factory.storage import Storage
+from factory.table import Table
 
 
 class Killed(BaseException):

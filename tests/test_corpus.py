@@ -14,9 +14,10 @@ from deltalake import write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.corpus import ConflictError, Corpus, CorpusError, Shard
+from factory.corpus import Corpus
 from factory.fingerprint import blake
 from factory.records import DEAD_LETTER_SCHEMA, ROW_SCHEMA, Row, SeedRef, Speaker, Turn, rows_to_table
+from factory.table import ConflictError, CorpusError, Shard
 from tests.rehearsal import Rehearsal, job_in, rows_of, settled, some_personas, write_seeds
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from factory.corpus import Corpus, CorpusError
+from factory.corpus import Corpus
 from factory.diff import diff
 from factory.history import log, restore
 from factory.job import Job
+from factory.table import CorpusError
 from tests.rehearsal import Rehearsal, job_in, rows_of, some_personas, write_seeds
 
 Personas = dict[str, list[str]]

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from factory.corpus import Corpus, CorpusError
+from factory.corpus import Corpus
 from factory.explain import explain, find_row
+from factory.table import CorpusError
 from tests.rehearsal import Rehearsal, job_in, rows_of, some_personas, write_seeds
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from factory.corpus import ConflictError, CorpusError
 from factory.engines import Reply, Request
 from factory.job import Job
 from factory.jobfile import load_job
 from factory.pool import RunError
 from factory.seed_files import SourceError
 from factory.storage import StorageError
+from factory.table import ConflictError, CorpusError
 from tests.jobs import write_job, write_personas
 from tests.rehearsal import Rehearsal, Talker, job_in, letters_of, rows_of, settled, some_personas, write_seeds
 from tests.test_run import assert_settled

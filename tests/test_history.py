@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from factory.corpus import ConflictError, Corpus, CorpusError
+from factory.corpus import Corpus
 from factory.history import log, restore
+from factory.table import ConflictError, CorpusError
 from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, settled, some_personas, write_seeds
 
 

@@ -17,13 +17,14 @@ import pyarrow as pa
 import pytest
 import ray
 
-from factory import corpus as corpus_module
 from factory import storage as storage_module
-from factory.corpus import ConflictError, Corpus, CorpusError
+from factory import table as table_module
+from factory.corpus import Corpus
 from factory.job import Job
 from factory.pool import RunError
 from factory.run import run
 from factory.storage import Storage, StorageError
+from factory.table import ConflictError, CorpusError
 from tests.faulty_s3 import Faults, Kind, Order, environment, process
 from tests.jobs import scripted_job, write_personas
 from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, settled, some_personas, write_seeds
@@ -71,9 +72,9 @@ def hurry(faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
     faults.order()
     monkeypatch.setattr(storage_module, "_ANSWER_S", 1.0)
     monkeypatch.setattr(storage_module, "_RETRIES", 2)
-    monkeypatch.setattr(corpus_module, "_ATTEMPTS", 3)
+    monkeypatch.setattr(table_module, "_ATTEMPTS", 3)
     for name, value in {"timeout": "1s", "max_retries": "2", "retry_timeout": "2s"}.items():
-        monkeypatch.setitem(corpus_module._CLIENT, name, value)
+        monkeypatch.setitem(table_module._CLIENT, name, value)
 
 
 def a_job(folder: Path, corpus: str) -> Job:

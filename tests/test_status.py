@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from factory.corpus import Corpus, CorpusError
+from factory.corpus import Corpus
 from factory.status import status
+from factory.table import CorpusError
 from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, some_personas, write_seeds
 
 

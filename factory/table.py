@@ -1,0 +1,240 @@
+"""A Delta Lake table of immutable Parquet shards: the corpus's rows, or its dead letters.
+
+Anyone may write a shard file; nobody sees it until the one driver commits it to the Delta log. Gives up: changing one
+row rewrites its shard; a commit whose outcome cannot be learned ends the run, and the next one sees what came of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+from deltalake import DeltaTable, Schema
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import (
+    AddAction,
+    CommitProperties,
+    RemoveAction,
+    Transaction,
+    create_table_with_add_actions,
+)
+
+from factory.storage import Storage, StorageError
+
+_NAME = re.compile(r"shards/n(\d+)-[0-9a-f]{32}\.parquet")
+
+_CLIENT = {"connect_timeout": "5s", "timeout": "10s", "max_retries": "10", "retry_timeout": "60s"}
+"""Of the Delta log's client in an object store, whose own time-outs add up to three minutes a request."""
+
+_ATTEMPTS = 5
+_PATIENCE_S = 60.0
+"""How often the log in an object store is read or written until it works, and seconds after which no attempt begins:
+the client itself does not try again where an answer breaks off."""
+
+_DENIED = re.compile(r"necessary privileges|authentication credentials|\b40[13] ")
+
+
+CONFLICT = "another run is writing here; let it finish, then run again"
+
+
+class CorpusError(Exception):
+    """The corpus cannot be read or written: where, why and what to do."""
+
+
+class ConflictError(CorpusError):
+    """Another run changed the corpus meanwhile; nothing of this commit was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One immutable file: its path from the table's root, its size in bytes, and its rows, which its name tells."""
+
+    path: str
+    size: int
+    rows: int
+
+    @classmethod
+    def parse(cls, path: str, size: int) -> Shard | None:
+        """The shard that a path names, or none if it is no shard of ours."""
+        match = _NAME.fullmatch(path)
+        return None if match is None else cls(path, size, int(match[1]))
+
+
+class Table:
+    """One Delta table of shards at `root`, a local path or a URI."""
+
+    def __init__(self, root: str, schema: pa.Schema) -> None:
+        self.root = root
+        self.schema = schema
+        self.storage = Storage(root)
+        self._snapshot: DeltaTable | None = None
+        self._rows = 0
+
+    def shards(self) -> list[Shard]:
+        """The committed shards, now. What `commit` later writes is checked against this moment."""
+        self._snapshot = self._open()
+        shards = [] if self._snapshot is None else self._shards(self._snapshot)
+        self._rows = sum(shard.rows for shard in shards)
+        return shards
+
+    def shards_at(self, version: int) -> list[Shard]:
+        """The shards of a version. Raises CorpusError if there is none such."""
+        newest = self._open()
+        if newest is None or not 0 <= version <= newest.version():
+            there = "no corpus" if newest is None else f"no version {version}; the newest is {newest.version()}"
+            raise CorpusError(f"{self.root}: there is {there}; see: factory log {self.root}")
+        snapshot = self._open(version)
+        assert snapshot is not None
+        return self._shards(snapshot)
+
+    def history(self) -> list[dict[str, Any]]:
+        """What is known of each version, newest first: its number, time in milliseconds and what `commit` noted."""
+        snapshot = self._open()
+        with self._reading():
+            return [] if snapshot is None else snapshot.history()
+
+    def unneeded(self, hours: int, *, orphans: bool) -> list[str]:
+        """Paths of shards that only versions hold which were replaced more than `hours` ago; with `orphans` also of
+        those that no version holds and that are as old. None of them stands in the newest version."""
+        snapshot = self._open()
+        if snapshot is None:
+            return []
+        with self._reading():
+            found = snapshot.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=orphans)
+        return [path for path in found if path.startswith("shards/")]
+
+    def _open(self, version: int | None = None) -> DeltaTable | None:
+        failure: Exception | None = None
+        for _ in self._attempts():
+            try:
+                return DeltaTable(self.root, version=version, storage_options=_CLIENT)
+            except TableNotFoundError:
+                return None
+            except (DeltaError, OSError) as error:
+                failure = error
+                if _DENIED.search(str(error)):
+                    break
+        raise CorpusError(f"{self.root}: cannot read the table: {_cause(failure)}") from failure
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (DeltaError, OSError) as error:
+            raise CorpusError(f"{self.root}: cannot read the table: {_cause(error)}") from error
+
+    def _attempts(self) -> Iterator[int]:
+        """Numbers of attempts, after pauses from 0.1 s to 6.4 s; one attempt on a local disk."""
+        began = time.monotonic()
+        for attempt in range(_ATTEMPTS if "://" in self.root else 1):
+            if attempt:
+                time.sleep(0.025 * 4**attempt)
+            if time.monotonic() - began < _PATIENCE_S:
+                yield attempt
+
+    def _shards(self, snapshot: DeltaTable) -> list[Shard]:
+        with self._reading():
+            actions = pl.DataFrame(snapshot.get_add_actions())
+        found = {path: Shard.parse(path, size) for path, size in actions.select("path", "size_bytes").iter_rows()}
+        shards = [shard for shard in found.values() if shard is not None]
+        if len(shards) < len(found):
+            raise CorpusError(f"{self.root}: holds files of another program; give the job a corpus of its own")
+        return shards
+
+    def version(self) -> int | None:
+        """The version that `shards` or `commit` last saw; none while there is no table."""
+        return None if self._snapshot is None else self._snapshot.version()
+
+    def moved(self) -> bool:
+        """Whether another run has committed since `shards` or `commit` last looked."""
+        newest = self._open()
+        return newest is not None and newest.version() != self.version()
+
+    def write(self, rows: pa.Table) -> Shard:
+        """Write a shard file, uncommitted. Raises CorpusError if the rows are not in the table's schema."""
+        if rows.schema != self.schema:
+            raise CorpusError(f"{self.root}: rows have the schema\n{rows.schema}\nexpected\n{self.schema}")
+        path = f"shards/n{rows.num_rows}-{uuid.uuid4().hex}.parquet"
+        return Shard(path, self.storage.write_parquet(path, rows), rows.num_rows)
+
+    def read(self, shard: Shard, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of a shard."""
+        return self.storage.read_parquet(shard.path, columns)
+
+    def uri(self, shard: Shard) -> str:
+        """The shard's address, for readers that know no Delta."""
+        return f"{self.root.rstrip('/')}/{shard.path}"
+
+    def commit(self, add: Sequence[Shard], remove: Sequence[Shard], message: str, **notes: object) -> None:
+        """Add and remove shards in one transaction. Raises ConflictError if another run has committed since `shards`.
+
+        Every commit carries a Delta application transaction, which is what makes two appends conflict. The version's
+        rows, the message and the notes go into the log.
+        """
+        now = int(time.time() * 1000)
+        rows = self._rows + sum(shard.rows for shard in add) - sum(shard.rows for shard in remove)
+        version = 0 if self._snapshot is None else self._snapshot.version() + 1
+        mark = uuid.uuid4().hex
+        noted = {"message": message, "rows": str(rows), "commit": mark} | {
+            key: str(note) for key, note in notes.items()
+        }
+        properties = CommitProperties(custom_metadata=noted, app_transactions=[Transaction("persona-factory", version)])
+        adds = [AddAction(s.path, s.size, {}, now, True, json.dumps({"numRecords": s.rows})) for s in add]
+        removes = [RemoveAction(s.path, True, now, s.size, {}) for s in remove]
+        failure: Exception | None = None
+        for _ in self._attempts():
+            try:
+                self._write_log(adds, removes, properties)
+            except (DeltaError, OSError) as error:
+                failure = error
+                # The error may be of the answer alone, or of what follows a commit: the log knows.
+                ours = self._stands(version, mark, failure)
+                if ours is False or (ours is None and isinstance(error, CommitFailedError)):
+                    raise ConflictError(f"{self.root}: {CONFLICT}") from error
+                if ours is None:
+                    if _DENIED.search(str(error)):
+                        break
+                    continue
+                self._snapshot = self._open(version)
+            self._rows = rows
+            return
+        raise CorpusError(f"{self.root}: cannot commit: {_cause(failure)}") from failure
+
+    def _write_log(self, adds: list[AddAction], removes: list[RemoveAction], properties: CommitProperties) -> None:
+        if self._snapshot is None:
+            schema = Schema.from_arrow(self.schema)
+            create_table_with_add_actions(
+                self.root, schema, adds, mode="error", commit_properties=properties, storage_options=_CLIENT
+            )
+            self._snapshot = DeltaTable(self.root, storage_options=_CLIENT)
+        else:
+            self._snapshot.create_write_transaction(
+                [*adds, *removes], "append", self._snapshot.schema(), commit_properties=properties
+            )
+            self._snapshot.update_incremental()
+
+    def _stands(self, version: int, mark: str, failure: Exception) -> bool | None:
+        """Whether a version of the log is the one with this mark; none if there is no such version."""
+        try:
+            return mark.encode() in self.storage.read_bytes(f"_delta_log/{version:020}.json")
+        except FileNotFoundError:
+            return None
+        except StorageError as error:
+            raise CorpusError(f"{self.root}: cannot commit: {_cause(failure)}") from error
+
+
+def _cause(error: Exception | None) -> str:
+    """What the Delta log's client says, on one line, and what to do."""
+    text = re.sub(r"\s*\x1b\[\d+m↳\x1b\[0m\s*", ": ", str(error))
+    cause = " ".join(re.sub(r"<\?xml.*", "", text, flags=re.DOTALL).split()).rstrip(" :")
+    if _DENIED.search(cause):
+        return f"{cause}; check the credentials, and that they allow to list, read, write and delete there"
+    return f"{cause}; what was committed stays; check that the place can be reached, then run again"
