@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from factory.engines import EngineDeadError
+
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 _Call = tuple[Sequence[Item], "asyncio.Future[list[Answer]]"]
@@ -21,7 +23,8 @@ _Call = tuple[Sequence[Item], "asyncio.Future[list[Answer]]"]
 class Batcher(Generic[Item, Answer]):
     """Answers items with `work`, which runs in a thread of its own on up to about `limit` items of several callers.
 
-    `work` answers in the order of its items; what it raises, every caller in its batch gets.
+    `work` answers in the order of its items; what it raises, every caller in its batch gets, and EngineDeadError where
+    memory ran out.
     """
 
     def __init__(self, work: Callable[[list[Item]], Sequence[Answer]], limit: int) -> None:
@@ -58,13 +61,23 @@ class Batcher(Generic[Item, Answer]):
         try:
             answers = self._work([item for items, _ in calls for item in items])
         except Exception as error:  # belongs to the callers, whatever it is; the thread lives on
+            told = EngineDeadError(f"out of memory: {error}") if out_of_memory(error) else error
             for _, future in calls:
-                settle(future, error)
+                settle(future, told)
             return
         start = 0
         for items, future in calls:
             settle(future, list(answers[start : start + len(items)]))
             start += len(items)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether the process, or its GPU, has no room left: a matter of the worker, not of what it was asked."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"  # torch's, which this file does not import
+        or "can't allocate memory" in str(error)
+    )
 
 
 def settle(future: asyncio.Future[Answer], result: Answer | Exception) -> None:

@@ -244,7 +244,8 @@ def show_garbage(garbage: Garbage, deleted: bool) -> None:
         (garbage.staged, "staged by runs that never went on"),
     ):
         if files:
-            out.print(f"{len(files):,} files {what}, {sum(file.size for file in files):,} bytes")
+            name = "file" if len(files) == 1 else "files"
+            out.print(f"{len(files):,} {name} {what}, {sum(file.size for file in files):,} bytes")
     if not garbage.bytes:
         out.print("Nothing to delete.")
     elif deleted:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from factory.corpus import Corpus
-from factory.engines import EngineDeadError, LanguageModel, Message, Reply, Request
+from factory.engines import LanguageModel, Message, Reply, Request
 from factory.engines.scripted import ScriptedEngine
 from factory.fingerprint import blake
 from factory.job import Job
@@ -47,14 +47,14 @@ run: {{rows_per_shard: 3}}
 
 
 class Talker:
-    """A scripted engine that never says the same twice, says nothing where a prompt holds a word of `mute`, and dies of
-    one of `deadly`."""
+    """A scripted engine that never says the same twice, says nothing where a prompt holds a word of `mute`, and raises
+    the error of one of `deadly`."""
 
     capacity = 8
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
-        self.deadly: set[str] = set()
+        self.deadly: dict[str, Exception] = {}
         self.mute: set[str] = set()
         self._engine = ScriptedEngine(LanguageModel(engine="scripted", name="scripted"))
         self._asked = 0
@@ -68,8 +68,9 @@ class Talker:
         self._asked += 1
         self._told(self._asked)
         self.requests.append(request)
-        if any(word in message["content"] for message in request.messages for word in self.deadly):
-            raise EngineDeadError("killed by a word")
+        for word, error in self.deadly.items():
+            if any(word in message["content"] for message in request.messages):
+                raise error
         salt = Message(role="user", content=f"Call {len(self.requests)}.")
         reply = await self._engine.generate(replace(request, messages=(*request.messages, salt)))
         if any(word in message["content"] for message in request.messages for word in self.mute):

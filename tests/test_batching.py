@@ -4,10 +4,12 @@ import asyncio
 import threading
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.batching import Batcher
+from factory.engines import EngineDeadError
 
 
 @given(st.lists(st.lists(st.integers(), max_size=6), max_size=20), st.integers(1, 10))
@@ -60,6 +62,17 @@ def test_an_error_is_its_callers_and_the_next_call_is_answered() -> None:
         return await batcher.ask([2])
 
     assert asyncio.run(ask()) == [0.5]
+    batcher.close()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_a_lack_of_memory_is_the_workers(error: Exception) -> None:
+    def work(items: list[int]) -> list[int]:
+        raise error
+
+    batcher = Batcher[int, int](work, 10)
+    with pytest.raises(EngineDeadError, match="out of memory"):
+        asyncio.run(batcher.ask([1]))
     batcher.close()
 
 

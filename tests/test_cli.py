@@ -11,6 +11,7 @@ from factory.cli import app, main
 from factory.jobfile import load_job
 from factory.run import Result, run
 from tests.jobs import scripted_job, write_job, write_personas
+from tests.rehearsal import Rehearsal, job_in, some_personas, write_seeds
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def call(*arguments: str | Path, code: int = 0) -> str:
+def call(*arguments: str | Path | int, code: int = 0) -> str:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == code, result.output
     return result.stdout
@@ -104,6 +105,33 @@ def test_calibrate_proposes_thresholds_and_draws_them(tmp_path: Path) -> None:
     assert f"reject_contradiction: {found['reject']['threshold']:.2f}" in text
 
 
+def test_versions_are_listed_told_apart_restored_and_swept(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(6))
+    for override in ("run.rows_per_shard=100", "stages.converse.turns=4"):
+        Rehearsal().run(job_in(tmp_path, override, "run.rows_per_shard=100"))
+    corpus = tmp_path / "corpus"
+    assert [one["rows"] for one in json.loads(call("log", corpus, "--json"))["versions"]] == [6, 6]
+    assert "6 rows made" in call("log", corpus)
+
+    told = {"what": "redone from converse", "why": "stages.converse.turns"}
+    changes = json.loads(call("diff", corpus, 0, 1, "--json"))["changes"]
+    assert sum(change["rows"] for change in changes) == 6
+    assert all(change.items() >= told.items() for change in changes)
+    assert "redone from converse  stages.converse.turns" in call("diff", corpus, 0, 1)
+    lines = call("diff", corpus, 0, 1, "--rows").splitlines()
+    assert len(lines) == 6
+    assert all(line.split("\t")[1:3] == list(told.values()) for line in lines)
+    rows = [json.loads(line) for line in call("diff", corpus, 0, 1, "--rows", "--json").splitlines()]
+    assert [row["row_id"] for row in rows] == [line.split("\t")[0] for line in lines]
+    assert call("diff", corpus, 1, 1) == "No row differs.\n"
+
+    assert "version 0 stands again as version 2: 6 rows" in call("restore", corpus, 0)
+    assert "file of old versions" in call("gc", corpus, "--keep-days", 0)
+    assert json.loads(call("gc", corpus, "--keep-days", 0, "--json"))["deleted"] is False
+    assert "deleted: " in call("gc", corpus, "--keep-days", 0, "--delete")
+    assert call("gc", corpus, "--keep-days", 0) == "Nothing to delete.\n"
+
+
 def _rows(folder: Path) -> list[str]:
     from factory.corpus import Corpus
 
@@ -125,6 +153,10 @@ def _rows(folder: Path) -> list[str]:
         (["train-lm", "{job}", "--to", "{empty}/m"], "unknown field corpus"),
         (["train-nli", "absent.yaml", "--to", "{empty}/m"], "absent.yaml"),
         (["explain", "{corpus}", "ffffffffffffffff"], "no row"),
+        (["log", "{empty}"], "no corpus here"),
+        (["gc", "{empty}"], "no corpus here"),
+        (["diff", "{corpus}", "0", "77"], "no version 77"),
+        (["restore", "{corpus}", "77"], "no version 77"),
     ],
 )
 def test_mistakes_are_explained_without_a_traceback(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from factory.engines import EngineDeadError
 from factory.job import Job
 from factory.pool import RunError
 from tests.local_ray import Death
@@ -42,10 +43,11 @@ def test_a_shard_that_no_worker_lives_to_write_ends_the_run_and_loses_nothing(jo
     assert len(rehearsal.talker.requests) - asked < asked, "what was staged is not made again"
 
 
-def test_a_row_that_kills_each_worker_is_the_only_one_to_fail(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [EngineDeadError("gone"), MemoryError(), RuntimeError("can't allocate memory: 9 EB")])
+def test_a_row_that_takes_each_worker_down_is_the_only_one_to_fail(tmp_path: Path, how: Exception) -> None:
     write_seeds(tmp_path, some_personas(9))
     job, rehearsal = job_in(tmp_path, "run.rows_per_shard=8"), Rehearsal()
-    rehearsal.talker.deadly = {"*p4*"}
+    rehearsal.talker.deadly = {"*p4*": how}
     rehearsal.run(job)
     bad = {key for key, letter in letters_of(job).items() if letter.reason == "worker_died"}
     assert bad == letters_of(job).keys()

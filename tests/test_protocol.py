@@ -65,10 +65,9 @@ def failed(job: Job) -> dict[str, tuple[str, str]]:
     return {key: (letter.stage, letter.reason) for key, letter in letters_of(job).items()}
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+def a_scene(folder: Path) -> Scene:
     """Seeds are added, removed and edited, and one that could be made fails."""
-    folder, personas = tmp_path_factory.mktemp("scene") / "before", some_personas(7)
+    personas = some_personas(7)
     folder.mkdir()
     late = {name: personas.pop(name) for name in ("p5", "p6")}
     write_seeds(folder, personas)
@@ -83,6 +82,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     rehearsal.run(job)
     found.steps, found.requests = rehearsal.steps.seen, len(rehearsal.talker.requests)
     found.rows, found.letters = made(job), failed(job)
+    return found
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    found = a_scene(tmp_path_factory.mktemp("scene") / "before")
     assert found.letters
     assert len(found.rows) > 3
     return found
