@@ -84,20 +84,3 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "stopped at once" in err
     assert "Traceback" not in out + err
-
-
-def test_sigkill_in_the_middle_loses_nothing_committed_and_doubles_no_row(job_file: Path) -> None:
-    process = start(job_file)
-    wait_until(lambda: committed(job_file) > 0, process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    before = rows_of(load_job(job_file))
-    assert 0 < len(before) < ROWS
-
-    process = start(job_file)
-    _, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err
-    after = rows_of(load_job(job_file))
-    assert {row_id: after[row_id] for row_id in before} == before
-    assert_settled(load_job(job_file))
-    assert not Corpus(load_job(job_file).corpus).storage.list("_staging")

@@ -67,9 +67,9 @@ def failed(job: Job) -> dict[str, tuple[str, str]]:
 
 def a_scene(folder: Path) -> Scene:
     """Seeds are added, removed and edited, and one that could be made fails."""
-    personas = some_personas(7)
+    personas = some_personas(5)
     folder.mkdir()
-    late = {name: personas.pop(name) for name in ("p5", "p6")}
+    late = {"p4": personas.pop("p4")}
     write_seeds(folder, personas)
     Rehearsal().run(job_in(folder, text=JOB))
     del personas["p1"]
@@ -89,7 +89,7 @@ def a_scene(folder: Path) -> Scene:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     found = a_scene(tmp_path_factory.mktemp("scene") / "before")
     assert found.letters
-    assert len(found.rows) > 3
+    assert found.rows
     return found
 
 

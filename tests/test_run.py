@@ -66,43 +66,6 @@ def test_makes_what_is_wanted_and_then_has_nothing_to_do(tmp_path: Path) -> None
     assert rows_of(job) == before
 
 
-@pytest.mark.parametrize(("fault", "rows_per_shard"), [("die", 4), ("dead", 1), ("hang", 1)])
-def test_a_row_that_takes_its_worker_down_is_condemned_and_costs_no_other(
-    tmp_path: Path, fault: str, rows_per_shard: int
-) -> None:
-    write_personas(tmp_path, 4, marked={3: POISON})
-    knobs = {"rows_per_shard": rows_per_shard, "stall_timeout_s": 5}
-    job = scripted_job(tmp_path, f"scripted?{fault}=poison", run=knobs)
-    bad = poisoned(job)
-
-    run(job)
-
-    assert letters_of(job) == dict.fromkeys(bad, "worker_died")
-    assert_settled(job)
-
-
-def test_failed_rows_stay_dead_letters_until_they_are_retried(tmp_path: Path) -> None:
-    write_personas(tmp_path, 6, marked={3: POISON})
-    failing = scripted_job(tmp_path, "scripted?fail=poison")
-    bad = poisoned(failing)
-    first = run(failing)
-    assert (first.failed, first.committed, first.remaining) == (len(bad), 6 - len(bad), 0)
-    assert letters_of(failing) == dict.fromkeys(bad, "request")
-    assert_settled(failing)
-    before = rows_of(failing)
-
-    assert run(failing).rows == 0
-    run(failing, retry_failed=True)
-    assert {letter.attempts for letter in Corpus(failing.corpus).dead_letters()} == {2}
-
-    mended = scripted_job(tmp_path)
-    result = run(mended, retry_failed=True)
-    assert (result.rows, result.committed) == (len(bad), len(bad))
-    assert letters_of(mended) == {}
-    assert {row_id: turns for row_id, turns in rows_of(mended).items() if row_id in before} == before
-    assert_settled(mended)
-
-
 def test_an_engine_that_cannot_start_stops_the_job_and_spares_the_corpus(tmp_path: Path) -> None:
     write_personas(tmp_path, 4)
     run(scripted_job(tmp_path))

@@ -1,0 +1,59 @@
+"""Workers under Ray whose engine fails, hangs or kills them: what it costs, and what is left to be retried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from factory.corpus import Corpus
+from factory.run import run
+from tests.jobs import scripted_job, write_personas
+from tests.test_run import POISON, assert_settled, letters_of, poisoned, rows_of
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray() -> Iterator[None]:
+    """One Ray for all; a run uses the connection that stands."""
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.parametrize(("fault", "rows_per_shard"), [("die", 4), ("dead", 1), ("hang", 1)])
+def test_a_row_that_takes_its_worker_down_is_condemned_and_costs_no_other(
+    tmp_path: Path, fault: str, rows_per_shard: int
+) -> None:
+    write_personas(tmp_path, 4, marked={3: POISON})
+    knobs = {"rows_per_shard": rows_per_shard, "stall_timeout_s": 5}
+    job = scripted_job(tmp_path, f"scripted?{fault}=poison", run=knobs)
+    bad = poisoned(job)
+
+    run(job)
+
+    assert letters_of(job) == dict.fromkeys(bad, "worker_died")
+    assert_settled(job)
+
+
+def test_failed_rows_stay_dead_letters_until_they_are_retried(tmp_path: Path) -> None:
+    write_personas(tmp_path, 6, marked={3: POISON})
+    failing = scripted_job(tmp_path, "scripted?fail=poison")
+    bad = poisoned(failing)
+    first = run(failing)
+    assert (first.failed, first.committed, first.remaining) == (len(bad), 6 - len(bad), 0)
+    assert letters_of(failing) == dict.fromkeys(bad, "request")
+    assert_settled(failing)
+    before = rows_of(failing)
+
+    assert run(failing).rows == 0
+    run(failing, retry_failed=True)
+    assert {letter.attempts for letter in Corpus(failing.corpus).dead_letters()} == {2}
+
+    mended = scripted_job(tmp_path)
+    result = run(mended, retry_failed=True)
+    assert (result.rows, result.committed) == (len(bad), len(bad))
+    assert letters_of(mended) == {}
+    assert {row_id: turns for row_id, turns in rows_of(mended).items() if row_id in before} == before
+    assert_settled(mended)
