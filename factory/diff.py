@@ -71,7 +71,7 @@ def _rows(corpus: Corpus, shards: Sequence[Shard]) -> pl.LazyFrame:
 
 
 def _scan(corpus: Corpus, shards: Sequence[Shard]) -> pl.LazyFrame:
-    return pl.scan_parquet([corpus.table.uri(shard) for shard in shards])
+    return pl.scan_parquet([corpus.table.uri(shard) for shard in shards], glob=False)
 
 
 def _come(corpus: Corpus, rows: pl.DataFrame, before: int, old: Sequence[Shard]) -> pl.DataFrame:

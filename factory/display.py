@@ -241,7 +241,7 @@ def show_garbage(garbage: Garbage, deleted: bool) -> None:
     for files, what in (
         (garbage.old, "of old versions"),
         (garbage.orphans, "that no version holds"),
-        (garbage.staged, "staged by runs that never went on"),
+        (garbage.left, "that dead runs left, never taken up again"),
     ):
         if files:
             name = "file" if len(files) == 1 else "files"

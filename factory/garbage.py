@@ -6,29 +6,33 @@ that is under way may be about to commit it. Gives up: versions whose files are 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from factory.corpus import Corpus
+from factory.ledger import LEDGER
 from factory.plan import STAGING
-from factory.storage import File
+from factory.seed_store import SEEDS
+from factory.storage import UNFINISHED, File
 from factory.table import CorpusError
 
 _ORPHAN_HOURS = 24
 _HOUR_S = 3600
+_CACHES = ("_ledger", SEEDS, "_recipes")
 
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """Files that can go: of versions older than asked for, of no version at all, and staged by runs that died."""
+    """Files that can go: of versions older than asked for, of no version at all, and left by runs that died."""
 
     old: list[File]
     orphans: list[File]
-    staged: list[File]
+    left: list[File]
 
     @property
     def bytes(self) -> int:
         """Their size."""
-        return sum(file.size for files in (self.old, self.orphans, self.staged) for file in files)
+        return sum(file.size for files in (self.old, self.orphans, self.left) for file in files)
 
 
 def gc(corpus: Corpus, days: int, *, delete: bool) -> Garbage:
@@ -39,7 +43,8 @@ def gc(corpus: Corpus, days: int, *, delete: bool) -> Garbage:
     hours, orphan_hours = 24 * days, max(24 * days, _ORPHAN_HOURS)
     old: list[File] = []
     orphans: list[File] = []
-    staged = [file for file in corpus.storage.files(STAGING) if file.age_s > _HOUR_S * orphan_hours]
+    left = [*corpus.storage.files(STAGING), *(file for folder in _CACHES for file in _stray(corpus, folder))]
+    left = [file for file in left if file.age_s > _HOUR_S * orphan_hours]
     for table in (corpus.table, corpus.dead):
         replaced = set(table.unneeded(hours, orphans=False))
         unknown = set(table.unneeded(orphan_hours, orphans=True)) - replaced
@@ -49,7 +54,14 @@ def gc(corpus: Corpus, days: int, *, delete: bool) -> Garbage:
         for file in there:
             if delete and file.path in replaced | unknown:
                 table.storage.delete(file.path)
-    for file in staged:
+    for file in left:
         if delete:
             corpus.storage.delete(file.path)
-    return Garbage(old, orphans, staged)
+    return Garbage(old, orphans, left)
+
+
+def _stray(corpus: Corpus, folder: str) -> Iterator[File]:
+    """Files that a run was writing when it died, and ledgers of other versions of the factory."""
+    for file in corpus.storage.files(folder):
+        if file.path.endswith(UNFINISHED) or (file.path.startswith("_ledger/") and not file.path.startswith(LEDGER)):
+            yield file

@@ -16,7 +16,6 @@ import tempfile
 import uuid
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +28,7 @@ from factory.corpus import Corpus
 from factory.fingerprint import Keys
 from factory.pairing import ring_points
 from factory.seed_store import arrow, fact_key, mapped, said_keys, seed_key
+from factory.storage import on_scratch
 from factory.table import Shard
 from factory.wanted import donor_keys, input_keys, slot_keys
 
@@ -131,8 +131,12 @@ class Ledger:
         self._files = []
         lacking = {shard.path: place for place, shard in enumerate(self.shards)}
         for path in self.corpus.storage.list(LEDGER):
-            with suppress(FileNotFoundError):  # another run has just made one file of all
+            try:
                 self._open(path, lacking)
+            except FileNotFoundError:  # another run has just made one file of all
+                continue
+            except (ValueError, pa.ArrowException):  # damaged; what it told is read from the shards
+                self.corpus.storage.delete(path)
         read = 0
         while lacking:
             batch: list[Entries] = []
@@ -221,7 +225,11 @@ class Ledger:
         name = f"{uuid.uuid4().hex}.arrow"
         written = Path(self._folder.name) / f"{name}.new"
         schema = _SCHEMA.with_metadata(metadata)
-        with pa.OSFile(str(written), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        with (
+            on_scratch(self._folder.name),
+            pa.OSFile(str(written), "wb") as file,
+            pa.ipc.new_file(file, schema) as writer,
+        ):
             for part in parts:
                 order = np.argsort(ring_points(part.first), kind="stable")
                 for start in range(0, len(part), _RANGE):

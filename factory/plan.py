@@ -22,7 +22,7 @@ from factory.ledger import SLOT_COLUMNS, Ledger, slots_by_id, slots_of
 from factory.letters import Letters
 from factory.records import Row, rows_from_table
 from factory.seed_store import Seeds, TooManyBadSeeds
-from factory.shard import ShardSpec, leg_of, passed
+from factory.shard import ShardSpec, leg_of, leg_start, passed
 from factory.stages.select import Select
 from factory.wanted import PlanError, Slots, Wanted
 
@@ -140,6 +140,8 @@ class Plan:
         spec.staged = sorted({path for slot in part.slot.tolist() for path in self._staged.get(slot, ())})
         kinds = self.wanted.imported[part.first]
         stops = set(zip(kinds.tolist(), part.keep.tolist(), strict=True))
+        starts = [[leg_start(self.wanted.chains[KINDS[kind]], leg + 1) for kind in (0, 1)] for leg in range(len(LEGS))]
+        spec.rows = tuple(int((part.keep < np.array(start)[kinds.astype(np.int8)]).sum()) for start in starts)
         spec.leg = min((leg_of(self.wanted.chains[KINDS[kind]], keep) for kind, keep in stops), default=len(LEGS))
 
     def _refuse_to_lose(self) -> None:

@@ -29,6 +29,9 @@ _ATTEMPTS = 2
 _RESTARTS = 5
 """Workers of a pool that may fail to start, or to write a shard, one after another, before the job stops."""
 
+_FRUITLESS = 20
+"""Workers, for each that a pool may have, that may be lost one after another while no piece of work is done."""
+
 _LOST = (RayActorError, OutOfMemoryError, NodeDiedError)
 """What Ray says of a worker whose process or node is gone."""
 
@@ -80,6 +83,7 @@ class Pool:
         self._handles: list[_Handle] = []
         self._past = Pulse()
         self._failed_starts = 0
+        self._fruitless = 0
         self._proven = False
         self._winding_down = False
 
@@ -176,6 +180,8 @@ class Pool:
             del handle.tasks[ref]
             self._failed_starts = 0
             self._proven = True
+            if not piece.condemned:  # such a piece no engine has seen
+                self._fruitless = 0
             self.outstanding[piece.spec.id] -= 1
             yield Outcome(piece, result)
 
@@ -213,6 +219,9 @@ class Pool:
                 raise RunError(f"no worker opens its models within run.stall_timeout_s ({limit:g} s); {_LOGS}")
             if self._failed_starts > _RESTARTS:
                 raise RunError(f"{_RESTARTS + 1} workers died or hung, one after another, while they started; {_LOGS}")
+        self._fruitless += 1
+        if self._fruitless > _FRUITLESS * self.knobs.max:
+            raise RunError(f"{self._fruitless} workers were lost, one after another, and no dialogue done; {_LOGS}")
         for piece in handle.tasks.values():
             self._again(piece, suspect=opened)
 
@@ -249,7 +258,7 @@ class Pool:
                 raise RunError(f"{_RESTARTS + 1} workers died while they wrote one shard; {_LOGS}")
             self.queue.append(replace(piece, attempts=piece.attempts + 1))
             return
-        last = len(piece.spec.redo) if piece.last is None else piece.last
+        last = piece.spec.rows[piece.leg] if piece.last is None else piece.last
         self.again += last - piece.first
         if not suspect:
             self.queue.appendleft(piece)

@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -23,7 +23,7 @@ from types import FrameType
 import ray
 from ray._private import ray_constants
 
-from factory.job import Job
+from factory.job import Job, Workers
 from factory.plan import STAGING, Plan, Work
 from factory.pool import Outcome, Pool, RunError
 from factory.records import DeadLetter, rows_to_table
@@ -124,6 +124,7 @@ class _Driver:
         self._open: dict[str, _Open] = {}
         self._ready: list[tuple[_Open, Merged]] = []
         self._letters = plan.letters
+        self._noted = plan.letters.version
         sent = plan.job.model_copy(update={"corpus": absolute(plan.job.corpus)})
         knobs = (sent.run.generate, sent.run.verify)
         self._pools = [Pool(sent, leg, own, plan.wanted.chains) for leg, own in enumerate(knobs)]
@@ -142,6 +143,14 @@ class _Driver:
         self._letters.settle_seeds(self._plan.bad_seeds)
         self._letters.settle(self._plan.stale_letters, ())
         self._letters.commit()
+        self._note_letters()
+
+    def _note_letters(self) -> None:
+        """Have the newest version of the corpus belong with the newest dead letters."""
+        table = self._plan.corpus.table
+        if self._noted != self._letters.version and table.version() is not None:
+            self._noted = self._letters.version
+            table.commit([], [], "dead letters changed", letters=self._noted)
 
     def interrupt(self) -> None:
         """Finish what is under way, then stop."""
@@ -233,8 +242,8 @@ class _Driver:
         if not self._ready:
             return
         ready, self._ready = self._ready, []
-        for opened, _ in ready:
-            self._letters.settle(opened.work.spec.redo, opened.letters)
+        for opened, merged in ready:
+            self._letters.settle(merged.reached, opened.letters)
         self._letters.commit()
         add = [merged.shard for _, merged in ready if merged.shard is not None]
         remove = [opened.work.spec.base for opened, _ in ready if opened.work.spec.base is not None]
@@ -245,6 +254,8 @@ class _Driver:
             )
             message = f"{made} rows made" + (f", {dropped} dropped" if dropped else "")
             self._plan.corpus.table.commit(add, remove, message, letters=self._letters.version)
+            self._noted = self._letters.version
+        self._note_letters()
         for opened, merged in ready:
             spec = opened.work.spec
             del self._open[spec.id]
@@ -286,7 +297,7 @@ class _Driver:
         for path in storage.list(STAGING):
             if not self._interrupted or path.endswith(".skeletons.parquet"):
                 storage.delete(path)
-        for path in set(storage.list(SEEDS)) - self._plan.wanted.seeds.kept:
+        for path in sorted(set(storage.list(SEEDS)) - self._plan.wanted.seeds.kept):
             storage.delete(path)
 
 
@@ -324,9 +335,20 @@ def _ray(job: Job, address: str | None) -> Iterator[None]:
         where = f"the Ray cluster at {address} cannot be joined" if address else "Ray cannot start on this machine"
         raise RunError(f"{where}: {error}") from error
     try:
+        if not address:
+            _refuse_what_never_fits(pools)
         yield
     finally:
         ray.shutdown()
+
+
+def _refuse_what_never_fits(pools: Sequence[Workers]) -> None:
+    here, wanted = ray.cluster_resources().get("GPU", 0), max(pool.gpus for pool in pools)
+    if wanted > here:
+        raise RunError(
+            f"a worker reserves {wanted:g} GPUs (run.generate.gpus, run.verify.gpus), but this machine has {here:g}; "
+            "lower it, or join a cluster that has them with --address"
+        )
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from factory.pairing import Indices, ring_points
 from factory.records import Seed
 from factory.seed_files import SeedFile, find_files, stamp
 from factory.seeds import BadSeed, SeedSource, read_file
-from factory.storage import Storage
+from factory.storage import Storage, on_scratch
 
 SEEDS = "_seeds"
 _VERSION = 1
@@ -218,19 +218,23 @@ class Seeds:
         path = f"{SEEDS}/{blake('sorted seeds', str(_SORTED_VERSION), *map(str, names))}.sorted.arrow"
         if None not in names:
             self.kept.add(path)
-        if path in self.kept and self._storage.exists(path):
-            here = self._storage.local(path, Path(self._folder.name))
-        else:
+        try:
+            batch = self._batch(self._storage.local(path, Path(self._folder.name)))
+        except (FileNotFoundError, ValueError, pa.ArrowException):  # not sorted yet, or damaged
             here = self._here("sorted.arrow")
             self._sort(here)
             if path in self.kept:
                 self._storage.upload(here, path)
-        with pa.ipc.open_file(pa.memory_map(str(here))) as reader:
-            batch = reader.get_batch(0)
-            self._drop_duplicates(*json.loads(reader.schema.metadata[b"duplicates"]))
+            batch = self._batch(here)
+        self._drop_duplicates(*json.loads(batch.schema.metadata[b"duplicates"]))
         arrays = {name: mapped(batch[name]) for name in _SORTED.names[:-1]}
         facts = batch["facts"]
         return Sorted(**arrays, starts=mapped(facts.offsets), facts=mapped(facts.values))
+
+    @staticmethod
+    def _batch(file: Path) -> pa.RecordBatch:
+        with pa.ipc.open_file(pa.memory_map(str(file))) as reader:
+            return reader.get_batch(0)
 
     def _sort(self, here: Path) -> None:
         """Sort the seeds into a file."""
@@ -257,7 +261,7 @@ class Seeds:
         duplicates = json.dumps([again.tolist(), firsts.tolist()])
         schema = _SORTED.with_metadata({"duplicates": duplicates})
         batch = pa.RecordBatch.from_arrays([columns[name] for name in _SORTED.names], schema=schema)
-        with pa.OSFile(str(here), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        with on_scratch(self._folder.name), pa.OSFile(str(here), "wb") as file, pa.ipc.new_file(file, schema) as writer:
             writer.write_batch(batch)
 
     def _said(self, keys: Keys, order: Indices) -> pa.LargeListArray:
@@ -296,18 +300,23 @@ class Seeds:
         else:
             options = source.model_dump_json(include={"format", "fields"})
             name = kept = blake("seed file", str(_VERSION), file.uri, file.name, file.format, options, changed)
-            if not self._storage.exists(f"{SEEDS}/{name}{_PARTS[-1]}"):
-                self._parse(source, file, name)
-                for part in _PARTS:
-                    self._storage.upload(self._here(f"{name}{part}"), f"{SEEDS}/{name}{part}")
-                    self._here(f"{name}{part}").unlink()
             paths = [f"{SEEDS}/{name}{part}" for part in _PARTS]
             self.kept.update(paths)
-            content, bad, keys = (self._storage.local(path, Path(self._folder.name)) for path in paths)
+            try:
+                return *self._mapped(*(self._storage.local(path, Path(self._folder.name)) for path in paths)), kept
+            except (FileNotFoundError, ValueError, pa.ArrowException):  # not parsed yet, or damaged
+                self._parse(source, file, name)
+            for path in paths:
+                self._storage.upload(self._here(path.rpartition("/")[2]), path)
+            content, bad, keys = (self._here(f"{name}{part}") for part in _PARTS)
+        return *self._mapped(content, bad, keys), kept
+
+    def _mapped(self, content: Path, bad: Path, keys: Path) -> tuple[pa.Table, pa.Table]:
+        """Keys and contents, from the files that hold them; the bad seeds are noted."""
+        tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in (keys, content)]
         for seed in json.loads(bad.read_text(encoding="utf-8")):
             self._add_bad(BadSeed(**seed))
-        mapped = (pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in (keys, content))
-        return *mapped, kept
+        return tables[0], tables[1]
 
     def _here(self, name: str) -> Path:
         return Path(self._folder.name) / name
@@ -315,6 +324,7 @@ class Seeds:
     def _parse(self, source: SeedSource, file: SeedFile, name: str) -> None:
         bad: list[BadSeed] = []
         with (
+            on_scratch(self._folder.name),
             pa.OSFile(str(self._here(f"{name}.keys.arrow")), "wb") as keys_file,
             pa.ipc.new_file(keys_file, _KEYS) as keys,
             pa.OSFile(str(self._here(f"{name}.content.arrow")), "wb") as content_file,

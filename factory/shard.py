@@ -25,7 +25,8 @@ Chains = Mapping[str, list[Recipe]]
 class ShardSpec:
     """Work on one shard. `base` is the committed shard it replaces, `skeletons` a file of rows whose seeds are new or
     changed, `staged` files of rows that have been through some stages; `redo` are the rows to work on, `drop` those
-    that are no longer wanted, `failed` those that became dead letters on the way. All others stay as they are."""
+    that are no longer wanted, `failed` those that became dead letters on the way. All others stay as they are. `rows`
+    are how many each leg works on, before any fail."""
 
     id: str
     base: Shard | None = None
@@ -35,6 +36,7 @@ class ShardSpec:
     drop: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     leg: int = 0
+    rows: tuple[int, ...] = (0,) * len(LEGS)
 
 
 def passed(row: Row, wanted: Sequence[str]) -> int:
@@ -103,10 +105,12 @@ def todo(corpus: Corpus, spec: ShardSpec, leg: int, chains: Chains) -> list[tupl
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The file that takes a shard's place (none if no row is left), and how many of its rows this run finished."""
+    """The file that takes a shard's place (none if no row is left), how many of its rows this run finished, and which
+    of those to redo came through: they stand in it as wanted, or failed."""
 
     shard: Shard | None
     finished: int
+    reached: list[str]
 
 
 def merge(corpus: Corpus, spec: ShardSpec, chains: Chains) -> Merged:
@@ -114,7 +118,7 @@ def merge(corpus: Corpus, spec: ShardSpec, chains: Chains) -> Merged:
     committed = rows_from_table(corpus.table.read(spec.base)) if spec.base else []
     base = {row.row_id: row for row in committed}
     kept: list[Row] = []
-    finished, redo = 0, set(spec.redo)
+    finished, reached, redo = 0, list(spec.failed), set(spec.redo)
     for row in load(corpus, spec, chains):
         chain = chains[row.kind]
         if row.row_id in spec.failed:
@@ -122,9 +126,10 @@ def merge(corpus: Corpus, spec: ShardSpec, chains: Chains) -> Merged:
         if row.row_id in redo and passed(row, row_fingerprints(chain, row)) == len(chain):
             trim(row, len(chain))
             kept.append(row)
+            reached.append(row.row_id)
             finished += row.row_id not in base or base[row.row_id].stages != row.stages
         elif row.row_id in base:
             kept.append(base[row.row_id])
     if not kept:
-        return Merged(None, finished)
-    return Merged(corpus.table.write(rows_to_table(kept)), finished)
+        return Merged(None, finished, reached)
+    return Merged(corpus.table.write(rows_to_table(kept)), finished, reached)

@@ -8,6 +8,7 @@ object store is held in memory.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
@@ -22,7 +23,8 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 _COPIED_AT_ONCE = 8 * 1024 * 1024
-_UNFINISHED = ".partial"
+UNFINISHED = ".partial"
+"""How the names of local files end that are being written, or were when their process died."""
 
 _CONNECT_S = 5.0
 _ANSWER_S = 10.0
@@ -99,10 +101,17 @@ class Storage:
     @contextmanager
     def _renamed(self, path: str) -> Iterator[Path]:
         """Where a local file is to be written; it has its name once the body is through."""
-        target = self._path(path)
-        self._files.create_dir(target.rpartition("/")[0], recursive=True)
-        yield Path(f"{target}{_UNFINISHED}")
-        self._files.move(f"{target}{_UNFINISHED}", target)
+        target = Path(self._path(path))
+        partial = target.with_name(f"{target.name}{UNFINISHED}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            _to_disk(partial)
+            partial.replace(target)
+            _to_disk(target.parent)
+        except Exception:
+            partial.unlink(missing_ok=True)
+            raise
 
     def _send(self, path: str, content: pa.Buffer) -> None:
         """Write an object. What a stream has been given appears as the object when it is closed, whatever the reason;
@@ -173,7 +182,7 @@ class Storage:
 
     def list(self, folder: str) -> list[str]:
         """The whole files below a folder, oldest name first; none if there is no such folder."""
-        return [file.path for file in self.files(folder) if not file.path.endswith(_UNFINISHED)]
+        return [file.path for file in self.files(folder) if not file.path.endswith(UNFINISHED)]
 
     def files(self, folder: str) -> Sequence[File]:
         """All files below a folder, those among them that a dead process left unfinished, by name."""
@@ -191,6 +200,25 @@ class Storage:
         """Delete a file; one that is gone has been deleted by another, or by a request whose answer was lost."""
         with self._named(path, "deleted"), suppress(FileNotFoundError):
             self._files.delete_file(self._path(path))
+
+
+def _to_disk(path: Path) -> None:
+    """Have what was written to a file or folder outlive a machine that loses power."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+@contextmanager
+def on_scratch(folder: str) -> Iterator[None]:
+    """Errors of writing to a folder for temporary files as StorageErrors."""
+    try:
+        yield
+    except OSError as error:
+        hint = "make room there, or name another folder in the environment variable TMPDIR"
+        raise StorageError(f"{folder}: cannot be written: {error}; {hint}") from error
 
 
 def _patient(files: pafs.S3FileSystem) -> pafs.S3FileSystem:

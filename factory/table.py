@@ -86,14 +86,17 @@ class Table:
         return shards
 
     def shards_at(self, version: int) -> list[Shard]:
-        """The shards of a version. Raises CorpusError if there is none such."""
+        """The shards of a version. Raises CorpusError if there is none such, or its files are gone."""
         newest = self._open()
         if newest is None or not 0 <= version <= newest.version():
             there = "no corpus" if newest is None else f"no version {version}; the newest is {newest.version()}"
             raise CorpusError(f"{self.root}: there is {there}; see: factory log {self.root}")
         snapshot = self._open(version)
         assert snapshot is not None
-        return self._shards(snapshot)
+        shards, files = self._shards(snapshot), set(self.storage.list("shards"))
+        if any(shard.path not in files for shard in shards):
+            raise CorpusError(f"{self.root}: files of version {version} are gone (factory gc)")
+        return shards
 
     def history(self) -> list[dict[str, Any]]:
         """What is known of each version, newest first: its number, time in milliseconds and what `commit` noted."""
@@ -193,6 +196,8 @@ class Table:
         for _ in self._attempts():
             try:
                 self._write_log(adds, removes, properties)
+                if self.version() != version:  # another commit has come since, and what follows must not pass over it
+                    self._snapshot = self._open(version)
             except (DeltaError, OSError) as error:
                 failure = error
                 # The error may be of the answer alone, or of what follows a commit: the log knows.

@@ -24,7 +24,7 @@ from factory.jobfile import load_job
 from factory.nli import Probabilities
 from factory.plan import Plan
 from factory.records import DeadLetter, Row
-from factory.run import run
+from factory.run import Progress, run
 from tests.local_ray import Death, LocalRay, Steps
 
 JOB = """\
@@ -120,6 +120,7 @@ class Rehearsal:
         deaths: Sequence[Death] = (),
         at_step: Callable[[int, str], None] = lambda *_: None,
         order: int = 0,
+        report: Callable[[Progress], None] = lambda _: None,
     ) -> Plan:
         """Make what the job wants, unless interrupted after so many requests, or killed. The plan that was carried
         out; Killed passes if the driver died."""
@@ -152,7 +153,7 @@ class Rehearsal:
                 stack.enter_context(patch(name, stand_in))
             stack.enter_context(self.steps.in_storage())
             stack.callback(local.close)
-            run(job, retry_failed=retry_failed)
+            run(job, retry_failed=retry_failed, report=report)
         return planned[0]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from factory.corpus import Corpus
 from factory.diff import diff
+from factory.garbage import gc
 from factory.history import log, restore
 from factory.job import Job
 from factory.table import CorpusError
@@ -125,5 +126,9 @@ def test_failures_are_told_as_such(tmp_path: Path) -> None:
 def test_versions_that_are_not_there_are_named(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(4))
     Rehearsal().run(job_in(tmp_path))
-    with pytest.raises(CorpusError, match="no version 9"):
-        diff(Corpus(job_in(tmp_path).corpus), 0, 9)
+    Rehearsal().run(job_in(tmp_path, "stages.converse.turns=4"))
+    gc(Corpus(job_in(tmp_path).corpus), 0, delete=True)
+    with pytest.raises(CorpusError, match=r"files of version 0 are gone \(factory gc\)"):
+        diff(Corpus(job_in(tmp_path).corpus), 0, newest(job_in(tmp_path)))
+    with pytest.raises(CorpusError, match="no version 99"):
+        diff(Corpus(job_in(tmp_path).corpus), newest(job_in(tmp_path)), 99)

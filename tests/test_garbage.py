@@ -27,7 +27,7 @@ def job(tmp_path: Path) -> Job:
     job = job_in(tmp_path, "stages.converse.turns=4", "run.rows_per_shard=100")
     rehearsal.run(job, retry_failed=True)
     with pytest.raises(Killed):
-        Rehearsal().run(job_in(tmp_path, "stages.converse.turns=5"), deaths=[Death("before commit rows")])
+        Rehearsal().run(job_in(tmp_path, "stages.converse.turns=5"), deaths=[Death("after merge")])
     (tmp_path / "corpus" / "shards" / "n1-torn.parquet.partial").write_bytes(b"PAR1")
     (tmp_path / "corpus" / "README.md").write_text("mine")
     return job
@@ -45,8 +45,8 @@ def test_old_versions_and_orphans_go_and_all_else_stays(job: Job) -> None:
     listed = gc(Corpus(job.corpus), 0, delete=False)
     assert (len(listed.old), len(listed.orphans)) == (3, 2), "rows' shards and the first dead letters'"
     assert {Path(file.path).suffix for file in listed.orphans} == {".parquet", ".partial"}
-    assert listed.staged
-    assert listed.bytes == sum(file.size for file in (*listed.old, *listed.orphans, *listed.staged))
+    assert listed.left
+    assert listed.bytes == sum(file.size for file in (*listed.old, *listed.orphans, *listed.left))
     assert gc(Corpus(job.corpus), 0, delete=False).bytes == listed.bytes, "it was but looked at"
 
     assert gc(Corpus(job.corpus), 0, delete=True).bytes == listed.bytes
@@ -60,7 +60,7 @@ def test_old_versions_and_orphans_go_and_all_else_stays(job: Job) -> None:
 def test_what_is_young_may_belong_to_a_run_under_way(job: Job) -> None:
     rows = rows_of(job)
     listed = gc(Corpus(job.corpus), 0, delete=True)
-    assert (len(listed.old), listed.orphans, listed.staged) == (3, [], [])
+    assert (len(listed.old), listed.orphans, listed.left) == (3, [], [])
     assert rows_of(job) == rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 
@@ -75,3 +76,21 @@ def test_rows_that_a_threshold_does_not_move_are_left_alone_and_not_looked_at_ag
     assert settled(moved), "what was rewritten beside a row that moved is decided once more"
     monkeypatch.setattr(import_module("factory.plan"), "_decided_alike", lambda *_: pytest.fail("decided again"))
     assert settled(moved)
+
+
+@pytest.mark.parametrize("folder", ["_ledger", "_seeds"])
+@pytest.mark.parametrize("left", [0, 100])
+def test_what_planning_keeps_may_be_damaged(tmp_path: Path, folder: str, left: int) -> None:
+    write_seeds(tmp_path, some_personas(6))
+    os.utime(tmp_path / "seeds" / "a.jsonl", (1e9, 1e9))
+    job = job_in(tmp_path)
+    Rehearsal().run(job)
+    files = Corpus(job.corpus).storage.list(folder)
+    assert files
+    for path in files:
+        kept = tmp_path / "corpus" / path
+        whole = kept.read_bytes()
+        kept.write_bytes(whole[:left])
+        assert settled(job)
+        kept.unlink(missing_ok=True)
+        assert settled(job)

@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from factory.corpus import Corpus
+from factory.garbage import gc
+from factory.history import log, restore
 from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, settled, some_personas, write_seeds
 
 
@@ -53,3 +55,28 @@ def test_a_row_that_fails_anew_leaves_the_corpus_for_the_letters(tmp_path: Path)
     rehearsal.run(job_in(tmp_path))
     assert not letters_of(job)
     assert rows_of(job).keys() == before.keys()
+
+
+def test_an_interrupt_keeps_the_letters_of_rows_it_did_not_reach(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(6))
+    job, rehearsal = job_in(tmp_path, "run.dialogues_in_flight=1"), Rehearsal()
+    rehearsal.talker.mute = {"pets"}
+    rehearsal.run(job)
+    assert len(letters_of(job)) == 6
+    rehearsal.run(job, retry_failed=True, stop_after=1)
+    attempts = sorted(letter.attempts for letter in letters_of(job).values())
+    assert attempts == [1] * 5 + [2]
+
+
+def test_the_newest_version_belongs_with_the_newest_letters(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(6))
+    job, rehearsal = job_in(tmp_path), Rehearsal()
+    rehearsal.talker.mute = {"*p1*"}
+    rehearsal.run(job)
+    rehearsal.run(job, retry_failed=True)
+    rows, letters = rows_of(job), letters_of(job)
+    corpus = Corpus(job.corpus)
+    gc(corpus, 0, delete=True)
+    restore(corpus, log(corpus)[0].version)
+    assert (rows_of(job), letters_of(job)) == (rows, letters)
+    assert {letter.attempts for letter in letters.values()} == {2}

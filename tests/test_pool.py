@@ -8,6 +8,7 @@ import pytest
 
 from factory.engines import EngineDeadError
 from factory.job import Job
+from factory.plan import plan
 from factory.pool import RunError
 from tests.local_ray import Death
 from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, some_personas, write_seeds
@@ -54,3 +55,29 @@ def test_a_row_that_takes_each_worker_down_is_the_only_one_to_fail(tmp_path: Pat
     assert len(rows_of(job)) + len(bad) == 9
     assert not any("p4" in {seed.id for seed in row.seeds} for row in rows_of(job).values())
     assert all("p4" in letter.seed_ids for letter in letters_of(job).values())
+
+
+def test_an_engine_that_dies_of_every_row_ends_the_run_instead_of_condemning_all(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(40))
+    job, rehearsal = job_in(tmp_path, "run.rows_per_shard=20"), Rehearsal()
+    rehearsal.talker.deadly = {"": EngineDeadError("broken")}
+    with pytest.raises(RunError, match="^21 workers were lost, one after another, and no dialogue done; the logs of"):
+        rehearsal.run(job)
+    assert not letters_of(job)
+    Rehearsal().run(job)
+    assert len(rows_of(job)) == 40
+
+
+def test_rows_that_are_begun_again_are_those_that_were_in_hand(tmp_path: Path) -> None:
+    personas = some_personas(12)
+    write_seeds(tmp_path, personas)
+    one_shard = "run.rows_per_shard=100"
+    Rehearsal().run(job_in(tmp_path, one_shard, "stages.augment=null"))
+    personas["p4"] = ["I keep no pets."]
+    write_seeds(tmp_path, personas)
+    job, rehearsal = job_in(tmp_path, one_shard, "stages.augment=null", "stages.verify.relevance=-0.5"), Rehearsal()
+    again: list[int] = []
+    touched = plan(job).summary.remake["expand"]
+    rehearsal.run(job, deaths=[Death("request", all=False)], report=lambda progress: again.append(progress.again))
+    assert 0 < touched < 12
+    assert again[-1] == touched

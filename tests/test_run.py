@@ -127,3 +127,9 @@ def test_local_ray_listens_on_loopback_only(tmp_path: Path) -> None:
 
     run(scripted_job(tmp_path), report=look)
     assert exposed == set()
+
+
+def test_a_worker_that_this_machine_has_no_room_for_ends_the_run(tmp_path: Path) -> None:
+    write_personas(tmp_path, 2)
+    with pytest.raises(RunError, match=r"reserves 1 GPUs \(run.generate.gpus.*this machine has 0; lower it, or join"):
+        run(scripted_job(tmp_path, run={"generate": {"gpus": 1}}))
