@@ -19,7 +19,7 @@ from tests.local_ray import Death, Killed
 from tests.rehearsal import settled
 from tests.test_protocol import MOST_AGAIN, Scene, a_scene, failed, made, mutes
 
-LIVES = 200
+LIVES = 100
 """Runs that are killed three times, at steps drawn at random, before they are let finish."""
 
 

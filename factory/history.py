@@ -62,9 +62,8 @@ def restore(corpus: Corpus, version: int) -> Version:
 
 def _commit(table: Table, wanted: Sequence[Shard], message: str, **notes: object) -> None:
     now = table.shards()
-    add, remove = without(wanted, now), without(now, wanted)
-    if add or remove:
-        table.commit(add, remove, message, **notes)
+    if now or wanted:
+        table.commit(without(wanted, now), without(now, wanted), message, **notes)
 
 
 def without(shards: Sequence[Shard], others: Sequence[Shard]) -> list[Shard]:
