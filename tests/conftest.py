@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
+import psutil
 import pytest
 
 from factory.embed import EmbeddingModel, Embeddings
@@ -24,6 +25,7 @@ from tests.faulty_s3 import environment, process
 KEY = "sk-very-secret-key"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """Tests that share an expensive fixture go to one process of the two; the longest begin first."""
     for item in items:
@@ -34,6 +36,15 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
             item.add_marker(pytest.mark.xdist_group(item.module.__name__))
     first = ("tests.test_kill", "tests.test_real_path")
     items.sort(key=lambda item: item.module.__name__ not in first)
+
+
+@pytest.fixture
+def no_worker_stays() -> Iterator[None]:
+    """Fails if a worker of a Ray that this process started outlives the test by ten seconds."""
+    yield
+    children = psutil.Process().children(recursive=True)
+    workers = [child for child in children if child.name().startswith("ray::Worker")]
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
 
 
 @pytest.fixture(scope="session")

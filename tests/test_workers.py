@@ -13,6 +13,8 @@ from factory.run import run
 from tests.jobs import scripted_job, write_personas
 from tests.test_run import POISON, assert_settled, letters_of, poisoned, rows_of
 
+pytestmark = pytest.mark.usefixtures("no_worker_stays")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def one_ray() -> Iterator[None]:
