@@ -25,15 +25,8 @@ from tests.faulty_s3 import environment, process
 KEY = "sk-very-secret-key"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Tests that share an expensive fixture go to one process of the two; the longest begin first."""
-    for item in items:
-        scopes = {name: found[-1].scope for name, found in item._fixtureinfo.name2fixturedefs.items()}
-        if "vllm_server" in scopes:
-            item.add_marker(pytest.mark.xdist_group("vllm_server"))
-        elif "module" in scopes.values():
-            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+    """The longest files first, so that neither of the two processes is left with one at the end."""
     first = ("tests.test_kill", "tests.test_real_path")
     items.sort(key=lambda item: item.module.__name__ not in first)
 
