@@ -220,7 +220,7 @@ class Seeds:
             self.kept.add(path)
         try:
             batch = self._batch(self._storage.local(path, Path(self._folder.name)))
-        except (FileNotFoundError, ValueError, pa.ArrowException):  # not sorted yet, or damaged
+        except (FileNotFoundError, NotADirectoryError, ValueError, pa.ArrowException):  # not sorted yet, or damaged
             here = self._here("sorted.arrow")
             self._sort(here)
             if path in self.kept:
@@ -304,7 +304,7 @@ class Seeds:
             self.kept.update(paths)
             try:
                 return *self._mapped(*(self._storage.local(path, Path(self._folder.name)) for path in paths)), kept
-            except (FileNotFoundError, ValueError, pa.ArrowException):  # not parsed yet, or damaged
+            except (FileNotFoundError, NotADirectoryError, ValueError, pa.ArrowException):  # not parsed yet, or damaged
                 self._parse(source, file, name)
             for path in paths:
                 self._storage.upload(self._here(path.rpartition("/")[2]), path)

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -102,7 +103,7 @@ class Storage:
     def _renamed(self, path: str) -> Iterator[Path]:
         """Where a local file is to be written; it has its name once the body is through."""
         target = Path(self._path(path))
-        partial = target.with_name(f"{target.name}{UNFINISHED}")
+        partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}{UNFINISHED}")  # two runs may write one file
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
