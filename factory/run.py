@@ -292,7 +292,7 @@ class _Driver:
 
     def _sweep(self) -> None:
         """Delete what is left in the staging folder, but keep, for the next run, rows that were not committed; and
-        what is kept of seed files that are there no more."""
+        what is kept of seed files that are there no more. A run without work leaves all that to `factory gc`."""
         storage = self._plan.corpus.storage
         for path in storage.list(STAGING):
             if not self._interrupted or path.endswith(".skeletons.parquet"):

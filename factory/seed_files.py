@@ -23,8 +23,6 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as pafs
-import smart_open
-from smart_open.compression import compression_wrapper
 
 Format = Literal["auto", "jsonl", "csv", "tsv", "parquet", "text", "spc", "convai2"]
 
@@ -152,6 +150,9 @@ class _Guarded(io.RawIOBase):
 @contextmanager
 def open_file(file: SeedFile) -> Iterator[Any]:
     """The decompressed bytes; seekable for Parquet."""
+    import smart_open  # a third of the time to import the factory, and no worker's business
+    from smart_open.compression import compression_wrapper
+
     scheme = urlsplit(file.uri).scheme if "://" in file.uri else ""
 
     def failed(error: Exception) -> SourceError:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +55,14 @@ PLACES = [
 ]
 """Requests that a run makes, at least once each."""
 
+KILLS: dict[str, list[Kind]] = {"_dead_letters/_delta_log": ["silence", "slow"], "_delta_log": ["silence", "slow"] * 2}
+"""How the commits of a log are held up while their driver is killed: the table's making, and one to a table."""
+
+DRIVER = (
+    "import sys, pathlib; from tests.test_object_store import a_job, rehearse; "
+    "rehearse(a_job(pathlib.Path(sys.argv[1]), sys.argv[2]))"
+)
+
 
 @pytest.fixture(scope="module")
 def faults(s3_server: str) -> Iterator[Faults]:
@@ -84,6 +94,7 @@ def a_job(folder: Path, corpus: str) -> Job:
 
 
 def rehearse(job: Job, stop_after: int | None = None) -> None:
+    """Run the job without Ray and models; the rows of one persona fail."""
     rehearsal = Rehearsal()
     rehearsal.talker.mute.add(MUTE)
     rehearsal.run(job, stop_after=stop_after)
@@ -215,6 +226,32 @@ def test_the_next_run_finishes_what_those_left(faults: Faults, begun: Job, undis
     rehearse(begun)
     assert made(begun) == undisturbed
     assert settled(begun)
+
+
+@pytest.mark.parametrize("log", ["_dead_letters/_delta_log", "_delta_log"])
+def test_a_driver_that_is_killed_inside_a_commit_has_made_it_or_not(
+    faults: Faults, undisturbed: Any, tmp_path: Path, log: str
+) -> None:
+    """Killed while the Delta log's client waits for its answer: before the server has its request, and after."""
+    job = a_job(tmp_path, f"s3://corpora/{tmp_path.name}")
+    command = [sys.executable, "-c", DRIVER, str(tmp_path), job.corpus]
+    for number, kind in enumerate(KILLS[log]):
+        before, commit = made(job), f"{log}/{KILLS[log][:number].count('slow'):020}.json"
+        faults.order(Order(kind, "PUT", f"{tmp_path.name}/{commit}", seconds=60))
+        driver = subprocess.Popen(command, cwd=Path(__file__).parents[1])
+        while not (faults.struck() and (kind == "silence" or Storage(job.corpus).exists(commit))):
+            assert driver.poll() is None
+            time.sleep(0.05)
+        driver.kill()
+        assert driver.wait() == -signal.SIGKILL
+        assert Storage(job.corpus).exists(commit) == (kind == "slow")
+        now = made(job)
+        kept = "_dead" in log  # letters, which are committed before the rows
+        assert (now[kept] == before[kept]) == (kind == "silence")
+        assert before[0].items() <= now[0].items()
+    rehearse(job)
+    assert made(job) == undisturbed
+    assert settled(job)
 
 
 @pytest.mark.parametrize("kind", ["denied", "reset"])

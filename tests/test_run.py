@@ -43,10 +43,10 @@ def assert_settled(job: Job) -> None:
     assert not rows.keys() & letters.keys()
 
 
-def poisoned(job: Job) -> set[str]:
+def poisoned(job: Job, fact: str = POISON) -> set[str]:
     """Rows with the persona that faults are ordered for."""
     skeletons = wanted_of(plan(job)).values()
-    return {row.row_id for row in skeletons if any(POISON in speaker.facts_of("seed") for speaker in row.speakers)}
+    return {row.row_id for row in skeletons if any(fact in speaker.facts_of("seed") for speaker in row.speakers)}
 
 
 def test_makes_what_is_wanted_and_then_has_nothing_to_do(tmp_path: Path) -> None:

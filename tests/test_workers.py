@@ -1,14 +1,19 @@
-"""Workers under Ray whose engine fails, hangs or kills them: what it costs, and what is left to be retried."""
+"""Workers under Ray whose engine fails, hangs, kills them or takes all memory: what it costs, and what is left to be
+retried."""
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 
+from factory import workers
 from factory.corpus import Corpus
+from factory.engines import Reply, Request
 from factory.run import run
 from tests.jobs import scripted_job, write_personas
 from tests.test_run import POISON, assert_settled, letters_of, poisoned, rows_of
@@ -16,12 +21,43 @@ from tests.test_run import POISON, assert_settled, letters_of, poisoned, rows_of
 pytestmark = pytest.mark.usefixtures("no_worker_stays")
 
 
+GREED = "I keep greed."
+MIB = 2**20
+ROOM = 512 * MIB
+
+
 @pytest.fixture(scope="module", autouse=True)
 def one_ray() -> Iterator[None]:
     """One Ray for all; a run uses the connection that stands."""
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
+    hook = {
+        "worker_process_setup_hook": "tests.test_workers.make_greedy",
+        "env_vars": {"PYTHONPATH": str(Path(__file__).parents[1])},
+    }
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        _node_ip_address="127.0.0.1",
+        runtime_env=hook,
+    )
     yield
     ray.shutdown()
+
+
+def make_greedy() -> None:
+    """Have a request with the fact GREED take what memory there is, which is ROOM more than the worker has by then."""
+    generate = workers._Counted.generate
+    taken: list[bytes] = []
+
+    async def greedy(self: workers._Counted, request: Request) -> Reply:
+        if any(GREED in message["content"] for message in request.messages):
+            resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + ROOM, resource.RLIM_INFINITY))
+            while True:
+                taken.append(b"1" * MIB)
+        return await generate(self, request)
+
+    workers._Counted.generate = greedy  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(("fault", "rows_per_shard"), [("die", 4), ("dead", 1), ("hang", 1)])
@@ -35,6 +71,15 @@ def test_a_row_that_takes_its_worker_down_is_condemned_and_costs_no_other(
 
     run(job)
 
+    assert letters_of(job) == dict.fromkeys(bad, "worker_died")
+    assert_settled(job)
+
+
+def test_a_row_that_takes_all_memory_is_condemned_and_costs_no_other(tmp_path: Path) -> None:
+    write_personas(tmp_path, 3, marked={2: GREED})
+    job = scripted_job(tmp_path, run={"rows_per_shard": 1})
+    bad = poisoned(job, GREED)
+    assert run(job).lost >= 2
     assert letters_of(job) == dict.fromkeys(bad, "worker_died")
     assert_settled(job)
 
