@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     items.sort(key=lambda item: item.module.__name__ not in first)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def no_worker_stays() -> Iterator[None]:
     """Fails if a worker of a Ray that this process started outlives the test by ten seconds."""
     yield

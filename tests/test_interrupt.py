@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from factory.corpus import Corpus
@@ -53,12 +54,15 @@ def test_ctrl_c_commits_what_is_complete_and_the_next_run_goes_on(job_file: Path
     process = start(job_file)
     wait_until(lambda: committed(job_file) > 0, process)
     seen = committed(job_file)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends Ctrl-C to the whole group
     out, err = process.communicate(timeout=120)
 
     assert process.returncode == 130
     assert "rows remain" in out
     assert "Traceback" not in out + err
+    assert psutil.wait_procs(children, timeout=10)[1] == []
     before = rows_of(load_job(job_file))
     assert seen < len(before) < ROWS, "the dialogues under way are finished and committed"
 
@@ -79,8 +83,11 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     time.sleep(2)
     assert process.poll() is None, "it waits for the dialogues under way, which take minutes"
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
+    assert psutil.wait_procs(children, timeout=10)[1] == []
     assert process.returncode == 130
     assert "stopped at once" in err
     assert "Traceback" not in out + err

@@ -28,8 +28,6 @@ from tests.jobs import write_job, write_personas
 from tests.killing import FOLDER, POISON, RUNTIME, order
 from tests.test_run import assert_settled, letters_of, poisoned, rows_of
 
-pytestmark = pytest.mark.usefixtures("no_worker_stays")
-
 ROOT = Path(__file__).parents[1]
 ROWS, SHARD, IN_FLIGHT = 24, 4, 2
 STORE = 80 * 2**20

@@ -14,8 +14,6 @@ from factory.run import Progress, run
 from tests.jobs import scripted_job, write_personas
 from tests.rehearsal import wanted_of
 
-pytestmark = pytest.mark.usefixtures("no_worker_stays")
-
 POISON = "I keep poison."
 
 

@@ -18,9 +18,6 @@ from factory.run import run
 from tests.jobs import scripted_job, write_personas
 from tests.test_run import POISON, assert_settled, letters_of, poisoned, rows_of
 
-pytestmark = pytest.mark.usefixtures("no_worker_stays")
-
-
 GREED = "I keep greed."
 MIB = 2**20
 ROOM = 512 * MIB
