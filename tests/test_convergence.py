@@ -147,7 +147,7 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(
-    max_examples=8,
+    max_examples=24,
     stateful_step_count=8,
     deadline=None,
     suppress_health_check=list(HealthCheck),

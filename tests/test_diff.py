@@ -90,6 +90,16 @@ def test_the_way_back_is_told_the_other_way_round(tmp_path: Path) -> None:
     assert there.total() == back.total()
 
 
+def test_samples_that_go_are_told_as_such(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(6))
+    Rehearsal().run(job_in(tmp_path, "pairing.samples=2"))
+    before, job = newest(job_in(tmp_path)), job_in(tmp_path)
+    dropped = Rehearsal().run(job).summary.reasons["drop"]
+    assert told(job, before, newest(job)) == {("removed", why): count for why, count in dropped.items()}
+    assert set(told(job, before, newest(job))) == {("removed", "fewer samples")}
+    assert set(told(job, newest(job), before)) == {("added", "more samples")}
+
+
 def test_moved_decisions_are_told_with_the_threshold_that_moved_them(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(12))
     Rehearsal().run(job_in(tmp_path))

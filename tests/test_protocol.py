@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from factory.job import Job
+from factory.plan import plan
 from tests.local_ray import Death, Killed
-from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, some_personas, write_seeds
+from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, some_personas, wanted_of, write_seeds
 
 JOB = """\
 corpus: {folder}/corpus
@@ -87,9 +88,11 @@ def a_scene(folder: Path) -> Scene:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    found = a_scene(tmp_path_factory.mktemp("scene") / "before")
+    folder = tmp_path_factory.mktemp("scene")
+    found = a_scene(folder / "before")
     assert found.letters
     assert found.rows
+    assert found.rows.keys() | found.letters.keys() == wanted_of(plan(job_in(folder / "undisturbed", text=JOB))).keys()
     return found
 
 

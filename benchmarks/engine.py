@@ -1,0 +1,248 @@
+"""Tokens a second of a whole `factory run` over those of the bare engine on the very same requests.
+
+    python -m benchmarks.engine [--mode turns|script] [--dialogues 1024] [--in-flight 64] [--rounds 3] [--model NAME]
+
+Each round is a run of the factory on a local Ray, whose worker's requests are recorded, then a replay of the record:
+prompts as token ids, answers of the recorded lengths, each dialogue's next request sent when its last one is answered;
+no text, no personas, no Ray. Both are timed from the first request sent to the last one answered, tails included, in a
+process of their own. Also shown: how much of what the prefix cache could give it gave, and what turn-synchronous
+`LLM.generate` makes of the same requests. Gives up: the replay's answers are other tokens than the recorded ones, so it
+cannot reuse an answer's blocks; the prompt tokens that each side computed are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import yaml
+
+from benchmarks import recording
+from benchmarks.machine import print_machine
+from benchmarks.recording import Asked, chains, read, reusable
+from factory.engines import LanguageModel
+from factory.jobfile import load_job
+from factory.run import run
+from factory.training.grammar import draw_persona
+
+TURNS, FACTS, MAX_TOKENS, BLOCK = 6, 5, 24, 32
+
+
+@dataclass(slots=True)
+class Side:
+    """What one side of a round came to: seconds, tokens generated, and of the prompts' tokens those in the cache."""
+
+    seconds: float
+    tokens: int
+    prompt_tokens: int
+    cached: int
+    cpu: float
+
+    @property
+    def speed(self) -> float:
+        """Generated tokens a second."""
+        return self.tokens / self.seconds
+
+
+def job_of(folder: Path, given: argparse.Namespace) -> Path:
+    """A job that only talks, with a persona of the grammar for each dialogue."""
+    chance = random.Random(1)
+    lines = (
+        json.dumps({"id": f"p{number}", "facts": [fact.text for fact in draw_persona(chance, FACTS)]})
+        for number in range(given.dialogues)
+    )
+    (folder / "personas.jsonl").write_text("\n".join(lines))
+    content = {
+        "corpus": str(folder / "corpus"),
+        "seeds": [{"path": "personas.jsonl"}],
+        "pairing": {"partners": 1, "samples": 1},
+        "models": {"dialogue": {"name": given.model, "max_model_len": 1024, "max_num_seqs": given.in_flight}},
+        "stages": {
+            "converse": {
+                "mode": given.mode,
+                "turns": TURNS,
+                "min_turns": TURNS,
+                "sampling": {"max_tokens": MAX_TOKENS, "temperature": 0.5},
+            }
+        },
+    }
+    (folder / "job.yaml").write_text(yaml.safe_dump(content))
+    return folder / "job.yaml"
+
+
+def factory_run(folder: Path, given: argparse.Namespace) -> list[Asked]:
+    """Run the factory, and read what its worker asked."""
+    record = folder / "record"
+    record.mkdir()
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        log_to_driver=False,
+        _node_ip_address="127.0.0.1",
+        _system_config={"worker_niceness": 0},
+        runtime_env=recording.RUNTIME
+        | {"env_vars": {recording.FOLDER: str(record), "PYTHONPATH": str(Path(__file__).parents[1])}},
+    )
+    try:
+        run(load_job(job_of(folder, given)))
+    finally:
+        ray.shutdown()
+    return read(record)
+
+
+def replay(asked: list[Asked], given: argparse.Namespace) -> Side:
+    """The requests through vLLM's own loop, each dialogue's in order, no more at once than the factory sends."""
+    from vllm.inputs.engine import tokens_input
+
+    from factory.engines.vllm import _HEADROOM, _start
+
+    engine = _start(model_of(given))
+    capacity = max(given.in_flight + 1, int(given.in_flight * _HEADROOM))
+    waiting, params = [iter(chain) for chain in chains(asked)][::-1], sampling_of(asked)
+    running: dict[str, Any] = {}
+    side = Side(0, 0, 0, 0, 0)
+    began, cpu = time.perf_counter(), time.process_time()
+    sent = 0
+
+    def send(chain: Any) -> None:
+        nonlocal sent
+        one = next(chain, None)
+        if one is not None:
+            engine.add_request(str(sent), tokens_input(one.prompt), params(one))
+            running[str(sent)] = chain
+            sent += 1
+
+    while waiting or running:
+        while waiting and len(running) < capacity:
+            send(waiting.pop())
+        for output in engine.step():
+            if output.finished:
+                side.tokens += sum(len(part.token_ids) for part in output.outputs)
+                side.prompt_tokens += len(output.prompt_token_ids)
+                side.cached += output.num_cached_tokens
+                send(running.pop(output.request_id))
+    side.seconds, side.cpu = time.perf_counter() - began, time.process_time() - cpu
+    return side
+
+
+def in_lockstep(asked: list[Asked], given: argparse.Namespace) -> Side:
+    """The same through `LLM.generate`: all first turns, then all second turns, and so on."""
+    os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
+    from vllm import LLM, TokensPrompt
+
+    from factory.models import resolve
+
+    llm = LLM(
+        resolve(given.model),
+        max_model_len=1024,
+        max_num_seqs=given.in_flight,
+        block_size=BLOCK,
+        enable_chunked_prefill=False,
+        enforce_eager=True,
+        structured_outputs_config={"backend": "guidance", "disable_any_whitespace": True},
+    )
+    dialogues, params = chains(asked), sampling_of(asked)
+    side = Side(0, 0, 0, 0, 0)
+    began, cpu = time.perf_counter(), time.process_time()
+    for turn in range(max(map(len, dialogues))):
+        now = [chain[turn] for chain in dialogues if turn < len(chain)]
+        for output in llm.generate(
+            [TokensPrompt(prompt_token_ids=one.prompt) for one in now], [params(one) for one in now], use_tqdm=False
+        ):
+            side.tokens += sum(len(part.token_ids) for part in output.outputs)
+            side.prompt_tokens += len(output.prompt_token_ids)
+            side.cached += output.num_cached_tokens or 0
+    side.seconds, side.cpu = time.perf_counter() - began, time.process_time() - cpu
+    return side
+
+
+def model_of(given: argparse.Namespace) -> LanguageModel:
+    """The model as the job names it."""
+    return LanguageModel(name=given.model, max_model_len=1024, max_num_seqs=given.in_flight)
+
+
+def sampling_of(asked: list[Asked]) -> Callable[[Asked], Any]:
+    """Makes vLLM's parameters of a request: sampled as it was, and as long as its answer was, unless a schema says how
+    long that is."""
+    from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
+
+    def params(one: Asked) -> Any:
+        own = dict(one.sampling)
+        if one.json_schema is None:
+            length = max(map(len, one.completions))
+            own |= {"max_tokens": length, "ignore_eos": True}
+        guide = StructuredOutputsParams(json=one.json_schema) if one.json_schema is not None else None
+        return SamplingParams(
+            n=len(one.completions), structured_outputs=guide, output_kind=RequestOutputKind.FINAL_ONLY, **own
+        )
+
+    ready = {id(one): params(one) for one in asked}
+    return lambda one: ready[id(one)]
+
+
+WAYS = {"replay": replay, "lockstep": in_lockstep}
+
+
+def apart(way: str, folder: Path) -> Side:
+    """A replay in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.engine", *sys.argv[1:], "--replay", way, "--record", str(folder)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return Side(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    """Measure, and print a line a round and the medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mode", choices=("turns", "script"), default="turns")
+    parser.add_argument("--dialogues", type=int, default=1024)
+    parser.add_argument("--in-flight", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default="persona-lm")
+    parser.add_argument("--replay", choices=list(WAYS), help=argparse.SUPPRESS)
+    parser.add_argument("--record", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.replay:
+        print(json.dumps(asdict(WAYS[given.replay](read(given.record), given))))
+        return
+    print_machine()
+    rounds: list[dict[str, Side]] = []
+    for number in range(1, given.rounds + 1):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            asked = factory_run(folder, given)
+            own = Side(
+                max(one.ended for one in asked) - asked[0].began,
+                sum(one.tokens for one in asked),
+                sum(len(one.prompt) for one in asked),
+                sum(one.cached for one in asked),
+                0.0,
+            )
+            most = reusable(asked, BLOCK)
+            sides = {"factory": own} | {way: apart(way, folder / "record") for way in WAYS}
+        rounds.append(sides)
+        told = "; ".join(
+            f"{name} {side.speed:.0f} tokens/s ({side.tokens} in {side.seconds:.1f} s, "
+            f"{side.prompt_tokens - side.cached} prompt tokens computed)"
+            for name, side in sides.items()
+        )
+        print(f"round {number}: {told}; {own.cached} of {most} reusable prompt tokens reused", flush=True)
+        print(f"  prefix reuse {own.cached / max(most, 1):.3f}", flush=True)
+    for way in WAYS:
+        ratio = statistics.median(sides["factory"].speed / sides[way].speed for sides in rounds)
+        print(f"factory / {way}: {ratio:.3f} (median of {len(rounds)})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""What a worker asked its vLLM engine: token for token, with times, for benchmarks to replay.
+
+`in_worker` is for Ray to call in each worker; it writes a line per request to a file in the folder that the
+environment names. Gives up: a few microseconds per request, at the factory's cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = "BENCHMARK_RECORD"
+RUNTIME = {"worker_process_setup_hook": "benchmarks.recording.in_worker"}
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request: the dialogue it belongs to, prompt and completions as token ids, prompt tokens that the prefix cache
+    had, and when it was sent and answered, in seconds since the epoch."""
+
+    dialogue: str
+    prompt: list[int]
+    completions: list[list[int]]
+    cached: int
+    sampling: dict[str, Any]
+    json_schema: dict[str, Any] | None
+    began: float
+    ended: float
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that were generated."""
+        return sum(map(len, self.completions))
+
+
+def in_worker() -> None:
+    """Write down each request of this process to vLLM."""
+    from factory.engines import Reply, Request, vllm
+
+    generate, reply = vllm.VllmEngine.generate, vllm._reply
+    outputs: dict[int, Any] = {}
+    file = (Path(os.environ[FOLDER]) / f"{os.getpid()}.jsonl").open("a", buffering=1 << 16)
+
+    def kept(output: Any) -> Reply:
+        outputs[id(asyncio.current_task())] = output
+        return reply(output)
+
+    async def written(self: vllm.VllmEngine, request: Request) -> Reply:
+        began, task = time.time(), id(asyncio.current_task())
+        answer = await generate(self, request)
+        output = outputs.pop(task)
+        asked = Asked(
+            f"{os.getpid()}-{task}",
+            list(output.prompt_token_ids),
+            [list(part.token_ids) for part in output.outputs],
+            answer.cached_tokens,
+            request.sampling.model_dump(),
+            request.json_schema,
+            began,
+            time.time(),
+        )
+        file.write(json.dumps(asdict(asked)) + "\n")
+        file.flush()
+        return answer
+
+    vllm._reply, vllm.VllmEngine.generate = kept, written  # type: ignore[method-assign]
+
+
+def read(folder: Path) -> list[Asked]:
+    """The requests of all workers, in the order in which they were sent."""
+    lines = [line for path in folder.glob("*.jsonl") for line in path.read_text().splitlines()]
+    return sorted((Asked(**json.loads(line)) for line in lines), key=lambda asked: asked.began)
+
+
+def chains(asked: list[Asked]) -> list[list[Asked]]:
+    """The requests of each dialogue, in order: each waits for the one before it."""
+    found: dict[str, list[Asked]] = {}
+    for one in asked:
+        found.setdefault(one.dialogue, []).append(one)
+    return list(found.values())
+
+
+def reusable(asked: list[Asked], block: int) -> int:
+    """Prompt tokens that lie in whole blocks of a prefix which an earlier request has computed: those that had ended
+    when the request was sent, and of one that was under way its prompt. The last token of a prompt is always computed,
+    since the first one of the answer is drawn from it."""
+    computed: set[int] = set()
+    waiting = sorted(asked, key=lambda one: one.ended)
+    done = total = 0
+    for one in asked:
+        while waiting[done].ended <= one.began:
+            for completion in waiting[done].completions:
+                computed.update(_blocks(waiting[done].prompt + completion[:-1], block))
+            done += 1
+        for prefix in _blocks(one.prompt[:-1], block):
+            if prefix not in computed:
+                break
+            total += block
+        computed.update(_blocks(one.prompt, block))
+    return total
+
+
+def _blocks(tokens: list[int], block: int) -> list[int]:
+    """The hash of the prefix up to each whole block."""
+    found, prefix = [], 0
+    for end in range(block, len(tokens) + 1, block):
+        prefix = hash((prefix, *tokens[end - block : end]))
+        found.append(prefix)
+    return found
