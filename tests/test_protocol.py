@@ -113,3 +113,17 @@ def test_a_death_at_any_step_loses_nothing_and_doubles_nothing(scene: Scene, tmp
         assert made(job) == scene.rows, name
         assert failed(job) == scene.letters, name
         assert scene.requests <= len(rehearsal.talker.requests) <= scene.requests + MOST_AGAIN
+
+
+def test_rows_that_were_staged_together_may_go_on_in_shards_of_their_own(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(4))
+    rehearsal = Rehearsal()
+    with suppress(Killed):
+        rehearsal.run(
+            job_in(tmp_path, "run.rows_per_shard=4", text=JOB), deaths=[Death("worker: after write _staging")]
+        )
+    asked = len(rehearsal.talker.requests)
+    job = job_in(tmp_path, "run.rows_per_shard=1", text=JOB)
+    rehearsal.run(job)
+    assert len(rows_of(job)) == 4
+    assert len(rehearsal.talker.requests) == asked
