@@ -1,13 +1,15 @@
 """Tokens a second of a whole `factory run` over those of the bare engine on the very same requests.
 
-    python -m benchmarks.engine [--mode turns|script] [--dialogues 1024] [--in-flight 64] [--rounds 3] [--model NAME]
+    python -m benchmarks.engine [--mode turns|script] [--dialogues 1024] [--cores N] [--rounds 3]
 
 Each round is a run of the factory on a local Ray, whose worker's requests are recorded, then a replay of the record:
 prompts as token ids, answers of the recorded lengths, each dialogue's next request sent when its last one is answered;
 no text, no personas, no Ray. Both are timed from the first request sent to the last one answered, tails included, in a
-process of their own. Also shown: how much of what the prefix cache could give it gave, and what turn-synchronous
-`LLM.generate` makes of the same requests. Gives up: the replay's answers are other tokens than the recorded ones, so it
-cannot reuse an answer's blocks; the prompt tokens that each side computed are shown.
+process of their own. On a CPU, `--cores` gives the engine fewer cores than there are, and so the orchestrator some of
+its own: with all of them, what the event loop takes the engine lacks. Also shown: how much of what the prefix cache
+could give it gave, and what turn-synchronous `LLM.generate` makes of the same requests. Gives up: the replay's answers
+are other tokens than the recorded ones, so it cannot reuse an answer's blocks; the prompt tokens that each side
+computed are shown.
 """
 
 from __future__ import annotations
@@ -69,6 +71,7 @@ def job_of(folder: Path, given: argparse.Namespace) -> Path:
         "seeds": [{"path": "personas.jsonl"}],
         "pairing": {"partners": 1, "samples": 1},
         "models": {"dialogue": {"name": given.model, "max_model_len": 1024, "max_num_seqs": given.in_flight}},
+        "run": {"generate": {"cpus": given.cores}},
         "stages": {
             "converse": {
                 "mode": given.mode,
@@ -89,6 +92,7 @@ def factory_run(folder: Path, given: argparse.Namespace) -> list[Asked]:
     ray.init(
         address="local",
         include_dashboard=False,
+        num_cpus=given.cores + 1,
         log_to_driver=False,
         _node_ip_address="127.0.0.1",
         _system_config={"worker_niceness": 0},
@@ -108,7 +112,7 @@ def replay(asked: list[Asked], given: argparse.Namespace) -> Side:
 
     from factory.engines.vllm import _HEADROOM, _start
 
-    engine = _start(model_of(given))
+    engine, _ = _start(model_of(given))
     capacity = max(given.in_flight + 1, int(given.in_flight * _HEADROOM))
     waiting, params = [iter(chain) for chain in chains(asked)][::-1], sampling_of(asked)
     running: dict[str, Any] = {}
@@ -195,10 +199,11 @@ def sampling_of(asked: list[Asked]) -> Callable[[Asked], Any]:
 WAYS = {"replay": replay, "lockstep": in_lockstep}
 
 
-def apart(way: str, folder: Path) -> Side:
+def apart(way: str, folder: Path, given: argparse.Namespace) -> Side:
     """A replay in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.engine", *sys.argv[1:], "--replay", way, "--record", str(folder)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    environment = os.environ | {"OMP_NUM_THREADS": str(given.cores)}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return Side(**json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -208,6 +213,7 @@ def main() -> None:
     parser.add_argument("--mode", choices=("turns", "script"), default="turns")
     parser.add_argument("--dialogues", type=int, default=1024)
     parser.add_argument("--in-flight", type=int, default=64)
+    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="threads of the engine, on either side")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default="persona-lm")
     parser.add_argument("--replay", choices=list(WAYS), help=argparse.SUPPRESS)
@@ -230,7 +236,7 @@ def main() -> None:
                 0.0,
             )
             most = reusable(asked, BLOCK)
-            sides = {"factory": own} | {way: apart(way, folder / "record") for way in WAYS}
+            sides = {"factory": own} | {way: apart(way, folder / "record", given) for way in WAYS}
         rounds.append(sides)
         told = "; ".join(
             f"{name} {side.speed:.0f} tokens/s ({side.tokens} in {side.seconds:.1f} s, "

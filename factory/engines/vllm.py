@@ -29,18 +29,15 @@ from factory.engines import (
     EngineDeadError,
     EngineStartError,
     LanguageModel,
-    Message,
     Reply,
     Request,
     RequestError,
 )
+from factory.engines.chat import ChatTokenizer
 from factory.models import resolve
 
 _HEADROOM = 1.1
 """Requests in flight per sequence the engine runs: a freed slot never waits for the event loop (as in Ray Data)."""
-
-_PROBE: tuple[Message, ...] = ({"role": "system", "content": "a"}, {"role": "user", "content": "b"})
-
 
 _REASONS = (
     (
@@ -92,11 +89,11 @@ class VllmEngine:
         self._inbox: queue.SimpleQueue[_Call | _Abort | None] = queue.SimpleQueue()
         self._calls: dict[str, _Call] = {}
         self._closed = False
-        started: Future[tuple[Any, int]] = Future()
+        started: Future[tuple[ChatTokenizer, int]] = Future()
         # OpenMP keeps a pool of threads for each thread that calls it: the thread that steps also loads.
         self._thread = threading.Thread(target=self._pump, args=(model, started), name="vllm", daemon=True)
         self._thread.start()
-        self._tokenizer, self._max_model_len = started.result()
+        self._tokenize, self._max_model_len = started.result()
 
     async def generate(self, request: Request) -> Reply:
         """Answer one request; cancelling it frees its place in the engine."""
@@ -120,7 +117,7 @@ class VllmEngine:
 
     def _prompt(self, request: Request) -> list[int]:
         try:
-            prompt = _apply_template(self._tokenizer, request.messages)
+            prompt = self._tokenize(request.messages)
         except (TemplateError, ValueError) as error:
             raise RequestError(f"the model's chat template refuses these messages: {error}") from error
         if len(prompt) + request.sampling.max_tokens > self._max_model_len:
@@ -132,13 +129,13 @@ class VllmEngine:
 
     # What follows runs in the engine's thread.
 
-    def _pump(self, model: LanguageModel, started: Future[tuple[Any, int]]) -> None:
+    def _pump(self, model: LanguageModel, started: Future[tuple[ChatTokenizer, int]]) -> None:
         try:
-            engine = _start(model)
+            engine, tokenize = _start(model)
         except BaseException as error:  # whatever it is, the thread that waits for the start must hear of it
             started.set_exception(error)
             return
-        started.set_result((engine.get_tokenizer(), engine.model_config.max_model_len))
+        started.set_result((tokenize, engine.model_config.max_model_len))
         try:
             self._serve(engine)
             cause = "the engine was closed"
@@ -184,11 +181,6 @@ class VllmEngine:
                 settle(item.future, EngineDeadError(cause))
 
 
-def _apply_template(tokenizer: Any, messages: tuple[Message, ...]) -> list[int]:
-    tokens: list[int] = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=False)
-    return tokens
-
-
 def _sampling_params(request: Request) -> Any:
     from vllm.exceptions import VLLMClientError
     from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
@@ -216,7 +208,7 @@ def _reply(output: Any) -> Reply:
     )
 
 
-def _start(model: LanguageModel) -> Any:
+def _start(model: LanguageModel) -> tuple[Any, ChatTokenizer]:
     # vLLM reads these when it is imported.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(model.cpu_kv_cache_gib)
@@ -259,10 +251,9 @@ def _start(model: LanguageModel) -> Any:
                 **platform,
             )
         )
-        _apply_template(engine.get_tokenizer(), _PROBE)
+        return engine, ChatTokenizer(engine.get_tokenizer())
     except Exception as error:  # vLLM raises many kinds; each becomes one sentence for people
         raise EngineStartError(f"model {model.name}: {_explain(error)}") from error
-    return engine
 
 
 def _explain(error: Exception) -> str:

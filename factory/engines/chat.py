@@ -1,0 +1,65 @@
+"""Chat messages to token ids, each message's text once.
+
+A tokenizer cuts text at its special tokens before anything else, so what lies between two of them is tokenised alike
+wherever it stands. In a dialogue all of a prompt but its newest turn has been seen: only that is tokenised. Gives up:
+a tokenizer whose special tokens take in the blanks around them, or that marks the start of a text, is asked for whole
+prompts.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from functools import lru_cache
+from typing import Any
+
+from factory.engines import Message
+
+_PIECES = 65536
+"""Pieces of text whose ids are kept."""
+
+_PROBE: tuple[Message, ...] = (
+    {"role": "system", "content": "You're Ann, 31. Facts:\n- I'm a nurse.\n- I own 2 cats"},
+    {"role": "user", "content": "hi"},
+    {"role": "assistant", "content": "Où vas-tu? \u4f60\u597d! 'Tis 10:30…"},
+    {"role": "user", "content": "(laughs)\n\nNo."},
+)
+
+
+class ChatTokenizer:
+    """The ids of chat prompts, by a model's own template. Raises TemplateError or ValueError where that refuses."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        # Its own copy, for another thread reads answers with the model's.
+        self._fast: Any = copy.deepcopy(getattr(tokenizer, "backend_tokenizer", None))
+        marks = [token.content for token in tokenizer.added_tokens_decoder.values() if _cuts(token)]
+        self._marks = re.compile("(" + "|".join(re.escape(mark) for mark in sorted(marks, key=len, reverse=True)) + ")")
+        self._ids = lru_cache(_PIECES)(self._encode)
+        text = self._text(_PROBE)
+        self._piecewise = self._fast is not None and bool(marks) and self._in_pieces(text) == self._whole(text)
+
+    def __call__(self, messages: tuple[Message, ...]) -> list[int]:
+        """The ids of the messages and of what opens the answer."""
+        text = self._text(messages)
+        return self._in_pieces(text) if self._piecewise else self._whole(text)
+
+    def _text(self, messages: tuple[Message, ...]) -> str:
+        text: str = self._tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
+        return text
+
+    def _in_pieces(self, text: str) -> list[int]:
+        return [token for piece in self._marks.split(text) if piece for token in self._ids(piece)]
+
+    def _encode(self, piece: str) -> list[int]:
+        ids: list[int] = self._fast.encode(piece, add_special_tokens=False).ids
+        return ids
+
+    def _whole(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+
+def _cuts(token: Any) -> bool:
+    """Whether text is cut at exactly this token, wherever it stands."""
+    return token.special and not (token.lstrip or token.rstrip or token.single_word or token.normalized)
