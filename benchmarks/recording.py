@@ -1,6 +1,6 @@
 """What a worker asked its vLLM engine: token for token, with times, for benchmarks to replay.
 
-`in_worker` is for Ray to call in each worker; it writes a line per request to a file in the folder that the
+`in_worker` is for Ray to call in each worker; it writes each request to a file in the folder that the
 environment names. Gives up: a few microseconds per request, at the factory's cost.
 """
 
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import marshal
 import os
 import time
-from dataclasses import asdict, dataclass
+from array import array
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,7 @@ def in_worker() -> None:
 
     generate, reply = vllm.VllmEngine.generate, vllm._reply
     outputs: dict[int, Any] = {}
-    file = (Path(os.environ[FOLDER]) / f"{os.getpid()}.jsonl").open("a", buffering=1 << 16)
+    file = (Path(os.environ[FOLDER]) / f"{os.getpid()}.marshal").open("ab", buffering=0)
 
     def kept(output: Any) -> Reply:
         outputs[id(asyncio.current_task())] = output
@@ -54,18 +56,17 @@ def in_worker() -> None:
         began, task = time.time(), id(asyncio.current_task())
         answer = await generate(self, request)
         output = outputs.pop(task)
-        asked = Asked(
+        asked = (
             f"{os.getpid()}-{task}",
-            list(output.prompt_token_ids),
-            [list(part.token_ids) for part in output.outputs],
+            array("i", output.prompt_token_ids).tobytes(),
+            [array("i", part.token_ids).tobytes() for part in output.outputs],
             answer.cached_tokens,
-            request.sampling.model_dump(),
+            request.sampling.model_dump_json(),
             request.json_schema,
             began,
             time.time(),
         )
-        file.write(json.dumps(asdict(asked)) + "\n")
-        file.flush()
+        marshal.dump(asked, file)
         return answer
 
     vllm._reply, vllm.VllmEngine.generate = kept, written  # type: ignore[method-assign]
@@ -73,8 +74,14 @@ def in_worker() -> None:
 
 def read(folder: Path) -> list[Asked]:
     """The requests of all workers, in the order in which they were sent."""
-    lines = [line for path in folder.glob("*.jsonl") for line in path.read_text().splitlines()]
-    return sorted((Asked(**json.loads(line)) for line in lines), key=lambda asked: asked.began)
+    asked = []
+    for path in folder.glob("*.marshal"):
+        with path.open("rb") as file:
+            while file.peek(1):
+                dialogue, prompt, completions, cached, sampling, *rest = marshal.load(file)
+                ids = [array("i", completion).tolist() for completion in completions]
+                asked.append(Asked(dialogue, array("i", prompt).tolist(), ids, cached, json.loads(sampling), *rest))
+    return sorted(asked, key=lambda one: one.began)
 
 
 def chains(asked: list[Asked]) -> list[list[Asked]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -62,13 +63,10 @@ class Batcher(Generic[Item, Answer]):
             answers = self._work([item for items, _ in calls for item in items])
         except Exception as error:  # belongs to the callers, whatever it is; the thread lives on
             told = EngineDeadError(f"out of memory: {error}") if out_of_memory(error) else error
-            for _, future in calls:
-                settle(future, told)
+            settle(*((future, told) for _, future in calls))
             return
-        start = 0
-        for items, future in calls:
-            settle(future, list(answers[start : start + len(items)]))
-            start += len(items)
+        left = iter(answers)
+        settle(*((future, list(itertools.islice(left, len(items)))) for items, future in calls))
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -80,17 +78,20 @@ def out_of_memory(error: Exception) -> bool:
     )
 
 
-def settle(future: asyncio.Future[Answer], result: Answer | Exception) -> None:
-    """Give a coroutine its result or its exception, from any thread."""
+def settle(*results: tuple[asyncio.Future[Answer], Answer | Exception]) -> None:
+    """Give coroutines their results or exceptions, from any thread: all that are there at once, since each call wakes
+    their event loop."""
+    for loop in {future.get_loop() for future, _ in results}:
+        # The loop is closed when the caller has gone, and nobody waits for the answer.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_set, [result for result in results if result[0].get_loop() is loop])
 
-    def set_result() -> None:
+
+def _set(results: Sequence[tuple[asyncio.Future[Answer], Answer | Exception]]) -> None:
+    for future, result in results:
         if future.done():
-            return
+            continue
         if isinstance(result, Exception):
             future.set_exception(result)
         else:
             future.set_result(result)
-
-    # The loop is closed when the caller has gone, and nobody waits for the answer.
-    with contextlib.suppress(RuntimeError):
-        future.get_loop().call_soon_threadsafe(set_result)

@@ -71,7 +71,7 @@ def _make_poisonous(word: str) -> None:
     params, arguments = engine._sampling_params, vllm.EngineArgs
 
     def seeded(request: Request) -> Any:
-        found = params(request)
+        found = params(request).clone()
         if any(word in message["content"] for message in request.messages):
             found.seed = 1
         return found

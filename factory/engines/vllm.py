@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import logging
 import os
 import queue
@@ -19,6 +20,7 @@ import textwrap
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import TemplateError
@@ -32,6 +34,7 @@ from factory.engines import (
     Reply,
     Request,
     RequestError,
+    Sampling,
 )
 from factory.engines.chat import ChatTokenizer
 from factory.models import resolve
@@ -152,9 +155,8 @@ class VllmEngine:
                 if item is None:
                     return
                 self._take(engine, item)
-            for output in engine.step():
-                if output.finished:
-                    settle(self._calls.pop(output.request_id).future, output)
+            done = [output for output in engine.step() if output.finished]
+            settle(*((self._calls.pop(output.request_id).future, output) for output in done))
 
     def _take(self, engine: Any, item: _Call | _Abort) -> None:
         from vllm.exceptions import VLLMClientError
@@ -169,29 +171,30 @@ class VllmEngine:
             engine.add_request(item.id, tokens_input(item.prompt), item.params)
         except (ValueError, VLLMClientError) as error:
             del self._calls[item.id]
-            settle(item.future, RequestError(f"vLLM refuses the request: {error}"))
+            settle((item.future, RequestError(f"vLLM refuses the request: {error}")))
 
     def _refuse(self, cause: str) -> None:
         """Fail what waits, and whatever still comes until the engine is closed."""
-        for call in self._calls.values():
-            settle(call.future, EngineDeadError(cause))
+        settle(*((call.future, EngineDeadError(cause)) for call in self._calls.values()))
         while not self._closed or not self._inbox.empty():
             item = self._inbox.get()
             if isinstance(item, _Call):
-                settle(item.future, EngineDeadError(cause))
+                settle((item.future, EngineDeadError(cause)))
 
 
 def _sampling_params(request: Request) -> Any:
+    return _params(request.sampling, request.n, json.dumps(request.json_schema) if request.json_schema else None)
+
+
+@lru_cache(256)  # vLLM copies them before it changes them
+def _params(sampling: Sampling, n: int, schema: str | None) -> Any:
     from vllm.exceptions import VLLMClientError
     from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 
-    guide = StructuredOutputsParams(json=request.json_schema) if request.json_schema is not None else None
+    guide = StructuredOutputsParams(json=schema) if schema is not None else None
     try:
         return SamplingParams(
-            n=request.n,
-            structured_outputs=guide,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-            **request.sampling.model_dump(),
+            n=n, structured_outputs=guide, output_kind=RequestOutputKind.FINAL_ONLY, **sampling.model_dump()
         )
     except VLLMClientError as error:
         raise RequestError(f"vLLM refuses the sampling: {error}") from error
