@@ -92,7 +92,9 @@ class Workers(_Config):
 
     min: int = Field(1, ge=1, description="Workers that are always asked for.")
     max: int = Field(1, ge=1, description="Most workers; more than `min` lets an autoscaling cluster grow.")
-    cpus: float = Field(1, ge=0, description="CPUs reserved per worker.")
+    cpus: float = Field(
+        1, ge=0, description="CPUs reserved per worker, and threads of its models: of vLLM too where it runs on a CPU."
+    )
     gpus: float = Field(0, ge=0, description="GPUs reserved per worker.")
 
     @model_validator(mode="after")
