@@ -6,7 +6,8 @@ DATA is a folder with Synthetic-Persona-Chat's `synthetic_persona_chat_valid.csv
 files that benchmarks/nli_small.py reads. The pairs are those that `verify` makes of those dialogues: every turn with
 its speaker's facts and earlier turns. All ways score the pairs that the relevance gate leaves, with the same model, in
 turns; the factory's gets them as in a run, a dialogue a call, all at once. `apart` is the largest difference of a
-probability from CrossEncoder's, `agree` the share of pairs with the same likeliest label.
+probability
+from CrossEncoder's in float32, `agree` the share of pairs with the same likeliest label.
 """
 
 from __future__ import annotations
@@ -58,12 +59,13 @@ class Factory:
 
 
 class CrossEncoders:
-    """sentence-transformers' CrossEncoder with its defaults, given all pairs in one call."""
+    """sentence-transformers' CrossEncoder, given all pairs in one call; its default type is the stored weights'."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, dtype: str = "auto") -> None:
         from sentence_transformers import CrossEncoder
 
-        self._encoder = CrossEncoder(resolve(model), max_length=NliModel(name=model).max_length, device="cpu")
+        longest = NliModel(name=model).max_length
+        self._encoder = CrossEncoder(resolve(model), max_length=longest, device="cpu", model_kwargs={"dtype": dtype})
 
     def __call__(self, dialogues: list[Pairs]) -> Scores:
         pairs = [pair for found in dialogues for pair in found]
@@ -86,7 +88,12 @@ class Pipeline:
         return np.array([[answer[label] for label in LABELS] for answer in scores])
 
 
-WAYS = {"factory": Factory, "CrossEncoder": CrossEncoders, "pipeline": Pipeline}
+WAYS = {
+    "factory": Factory,
+    "CrossEncoder": CrossEncoders,
+    "CrossEncoder in float32": lambda model: CrossEncoders(model, "float32"),
+    "pipeline": Pipeline,
+}
 
 
 def rows_of(data: Path, count: int) -> list[Row]:
@@ -151,7 +158,7 @@ def main() -> None:
             speeds[name].append(count / (time.perf_counter() - began))
         told = ", ".join(f"{name} {found[-1]:.0f}" for name, found in speeds.items())
         print(f"round {number}, pairs/s: {told}", flush=True)
-    ours, theirs = scores["factory"], scores["CrossEncoder"]
+    ours, theirs = scores["factory"], scores["CrossEncoder in float32"]
     same = (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean()
     print(f"apart {np.abs(ours - theirs).max():.3f}, agree {same:.4f}, {count} pairs")
     for name in list(ways)[1:]:
