@@ -6,8 +6,7 @@ DATA is a folder with Synthetic-Persona-Chat's `synthetic_persona_chat_valid.csv
 files that benchmarks/nli_small.py reads. The pairs are those that `verify` makes of those dialogues: every turn with
 its speaker's facts and earlier turns. All ways score the pairs that the relevance gate leaves, with the same model, in
 turns; the factory's gets them as in a run, a dialogue a call, all at once. `apart` is the largest difference of a
-probability
-from CrossEncoder's in float32, `agree` the share of pairs with the same likeliest label.
+probability from CrossEncoder's in float32, `agree` the share of pairs with the same likeliest label.
 """
 
 from __future__ import annotations
