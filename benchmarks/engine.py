@@ -50,7 +50,6 @@ class Side:
     tokens: int
     prompt_tokens: int
     cached: int
-    cpu: float
 
     @property
     def speed(self) -> float:
@@ -116,8 +115,8 @@ def replay(asked: list[Asked], given: argparse.Namespace) -> Side:
     capacity = max(given.in_flight + 1, int(given.in_flight * _HEADROOM))
     waiting, params = [iter(chain) for chain in chains(asked)][::-1], sampling_of(asked)
     running: dict[str, Any] = {}
-    side = Side(0, 0, 0, 0, 0)
-    began, cpu = time.perf_counter(), time.process_time()
+    side = Side(0, 0, 0, 0)
+    began = time.perf_counter()
     sent = 0
 
     def send(chain: Any) -> None:
@@ -137,7 +136,7 @@ def replay(asked: list[Asked], given: argparse.Namespace) -> Side:
                 side.prompt_tokens += len(output.prompt_token_ids)
                 side.cached += output.num_cached_tokens
                 send(running.pop(output.request_id))
-    side.seconds, side.cpu = time.perf_counter() - began, time.process_time() - cpu
+    side.seconds = time.perf_counter() - began
     return side
 
 
@@ -158,8 +157,8 @@ def in_lockstep(asked: list[Asked], given: argparse.Namespace) -> Side:
         structured_outputs_config={"backend": "guidance", "disable_any_whitespace": True},
     )
     dialogues, params = chains(asked), sampling_of(asked)
-    side = Side(0, 0, 0, 0, 0)
-    began, cpu = time.perf_counter(), time.process_time()
+    side = Side(0, 0, 0, 0)
+    began = time.perf_counter()
     for turn in range(max(map(len, dialogues))):
         now = [chain[turn] for chain in dialogues if turn < len(chain)]
         for output in llm.generate(
@@ -168,7 +167,7 @@ def in_lockstep(asked: list[Asked], given: argparse.Namespace) -> Side:
             side.tokens += sum(len(part.token_ids) for part in output.outputs)
             side.prompt_tokens += len(output.prompt_token_ids)
             side.cached += output.num_cached_tokens or 0
-    side.seconds, side.cpu = time.perf_counter() - began, time.process_time() - cpu
+    side.seconds = time.perf_counter() - began
     return side
 
 
@@ -233,7 +232,6 @@ def main() -> None:
                 sum(one.tokens for one in asked),
                 sum(len(one.prompt) for one in asked),
                 sum(one.cached for one in asked),
-                0.0,
             )
             most = reusable(asked, BLOCK)
             sides = {"factory": own} | {way: apart(way, folder / "record", given) for way in WAYS}

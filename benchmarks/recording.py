@@ -45,15 +45,15 @@ def in_worker() -> None:
     from factory.engines import Reply, Request, vllm
 
     generate, reply = vllm.VllmEngine.generate, vllm._reply
-    outputs: dict[int, Any] = {}
+    outputs: dict[str, Any] = {}
     file = (Path(os.environ[FOLDER]) / f"{os.getpid()}.marshal").open("ab", buffering=0)
 
     def kept(output: Any) -> Reply:
-        outputs[id(asyncio.current_task())] = output
+        outputs[_task()] = output
         return reply(output)
 
     async def written(self: vllm.VllmEngine, request: Request) -> Reply:
-        began, task = time.time(), id(asyncio.current_task())
+        began, task = time.time(), _task()
         answer = await generate(self, request)
         output = outputs.pop(task)
         asked = (
@@ -70,6 +70,13 @@ def in_worker() -> None:
         return answer
 
     vllm._reply, vllm.VllmEngine.generate = kept, written  # type: ignore[method-assign]
+
+
+def _task() -> str:
+    """The name of the task that runs, which is a dialogue's: unlike its address it never comes again."""
+    task = asyncio.current_task()
+    assert task is not None
+    return task.get_name()
 
 
 def read(folder: Path) -> list[Asked]:
