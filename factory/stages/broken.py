@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 Fault = Literal["turn_empty", "turn_marker", "turn_refusal", "turn_repeat", "turn_loop", "turn_truncated"]
@@ -77,6 +78,7 @@ def _fault(text: str, cut_off: bool, earlier: Sequence[str]) -> Fault | None:  #
     return None
 
 
+@lru_cache(4096)  # a turn is read again with each one after it
 def _words(text: str) -> frozenset[str]:
     return frozenset(_WORD.findall(text.casefold()))
 

@@ -9,6 +9,7 @@ one request instead of one a turn, and gives that separation up: its model sees 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -88,12 +89,19 @@ def side_of(template: str, row: Row, number: int, facts: Sequence[str]) -> tuple
     """The prompt of turn `number` (from 0) for a speaker with these facts: its side of the dialogue before it. The
     opener is always asked to start; for its partner the opening is the first message."""
     speaker, partner = row.speakers[number % 2], row.speakers[(number + 1) % 2]
-    system, start = render(template, facts=facts, role=speaker.role, partner_role=partner.role, topic=row.topic)
+    system, start = _start_of(template, tuple(facts), speaker.role, partner.role, row.topic)
     history = (
         Message(role="assistant" if turn.speaker == number % 2 else "user", content=turn.text)
         for turn in row.turns[:number]
     )
     return (system, start, *history) if number % 2 == 0 else (system, *history)
+
+
+@lru_cache(4096)  # a speaker is told the same at each of its turns
+def _start_of(
+    template: str, facts: tuple[str, ...], role: str | None, partner_role: str | None, topic: str | None
+) -> tuple[Message, Message]:
+    return render(template, facts=facts, role=role, partner_role=partner_role, topic=topic)
 
 
 class Converse:
