@@ -4,12 +4,13 @@
 
 Each round is a run of the factory on a local Ray, whose worker's requests are recorded, then a replay of the record:
 prompts as token ids, answers of the recorded lengths, each dialogue's next request sent when its last one is answered;
-no text, no personas, no Ray. Both are timed from the first request sent to the last one answered, tails included, in a
-process of their own. On a CPU, `--cores` gives the engine fewer cores than there are, and so the orchestrator some of
-its own: with all of them, what the event loop takes the engine lacks. Also shown: how much of what the prefix cache
-could give it gave, and what turn-synchronous `LLM.generate` makes of the same requests. Gives up: the replay's answers
-are other tokens than the recorded ones, so it cannot reuse an answer's blocks; the prompt tokens that each side
-computed are shown.
+no text, no personas, no Ray. Each is a process of its own. Two times are taken: the steady one, in which the middle
+half of all tokens came, and the whole from the first request sent to the last one answered, tails included. On a CPU,
+`--cores` gives the engine fewer cores than there are, and so the orchestrator some of its own: with all of them, what
+the event loop takes the engine lacks. Also shown: where the worker's time went, how much of what the prefix cache could
+give it gave, and what turn-synchronous `LLM.generate` makes of the same requests. Gives up: the replay's answers are
+other tokens than the recorded ones, so it cannot reuse an answer's blocks; the prompt tokens that each side computed
+are shown.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import yaml
 
 from benchmarks import recording
 from benchmarks.machine import print_machine
-from benchmarks.recording import Asked, chains, read, reusable
+from benchmarks.recording import Asked, chains, read, reusable, steady
 from factory.engines import LanguageModel
 from factory.jobfile import load_job
 from factory.run import run
@@ -44,20 +45,27 @@ TURNS, FACTS, MAX_TOKENS, BLOCK = 6, 5, 24, 32
 
 @dataclass(slots=True)
 class Side:
-    """What one side of a round came to: seconds, tokens generated, and of the prompts' tokens those in the cache."""
+    """What one side of a round came to: tokens generated, of the prompts' tokens those in the cache, and tokens a
+    second over all and, where answers have times of their own, while the middle half of them came."""
 
-    seconds: float
     tokens: int
     prompt_tokens: int
     cached: int
-
-    @property
-    def speed(self) -> float:
-        """Generated tokens a second."""
-        return self.tokens / self.seconds
+    whole: float
+    steady: float | None = None
 
 
-def job_of(folder: Path, given: argparse.Namespace) -> Path:
+def side_of(answers: list[tuple[float, int]], began: float, prompt_tokens: int, cached: int) -> Side:
+    """The side whose answers came at these times, with so many tokens."""
+    first, last = steady(answers)
+    tokens = sum(count for _, count in answers)
+    middle = sum(count for time, count in answers if first < time <= last)
+    return Side(
+        tokens, prompt_tokens, cached, tokens / (max(time for time, _ in answers) - began), middle / (last - first)
+    )
+
+
+def job_of(folder: Path, given: argparse.Namespace, **converse: Any) -> Path:
     """A job that only talks, with a persona of the grammar for each dialogue."""
     chance = random.Random(1)
     lines = (
@@ -78,20 +86,21 @@ def job_of(folder: Path, given: argparse.Namespace) -> Path:
                 "min_turns": TURNS,
                 "sampling": {"max_tokens": MAX_TOKENS, "temperature": 0.5},
             }
+            | converse
         },
     }
     (folder / "job.yaml").write_text(yaml.safe_dump(content))
     return folder / "job.yaml"
 
 
-def factory_run(folder: Path, given: argparse.Namespace) -> list[Asked]:
-    """Run the factory, and read what its worker asked."""
-    record = folder / "record"
+def factory_run(job: Path, cores: int) -> list[Asked]:
+    """Run the factory, and read what its worker asked, which is kept beside the job."""
+    record = job.parent / "record"
     record.mkdir()
     ray.init(
         address="local",
         include_dashboard=False,
-        num_cpus=given.cores + 1,
+        num_cpus=cores + 1,
         log_to_driver=False,
         _node_ip_address="127.0.0.1",
         _system_config={"worker_niceness": 0},
@@ -99,7 +108,7 @@ def factory_run(folder: Path, given: argparse.Namespace) -> list[Asked]:
         | {"env_vars": {recording.FOLDER: str(record), "PYTHONPATH": str(Path(__file__).parents[1])}},
     )
     try:
-        run(load_job(job_of(folder, given)))
+        run(load_job(job))
     finally:
         ray.shutdown()
     return read(record)
@@ -115,7 +124,7 @@ def replay(asked: list[Asked], given: argparse.Namespace) -> Side:
     capacity = max(given.in_flight + 1, int(given.in_flight * _HEADROOM))
     waiting, params = [iter(chain) for chain in chains(asked)][::-1], sampling_of(asked)
     running: dict[str, Any] = {}
-    side = Side(0, 0, 0, 0)
+    answers, prompts = [], []
     began = time.perf_counter()
     sent = 0
 
@@ -132,12 +141,10 @@ def replay(asked: list[Asked], given: argparse.Namespace) -> Side:
             send(waiting.pop())
         for output in engine.step():
             if output.finished:
-                side.tokens += sum(len(part.token_ids) for part in output.outputs)
-                side.prompt_tokens += len(output.prompt_token_ids)
-                side.cached += output.num_cached_tokens
+                answers.append((time.perf_counter(), sum(len(part.token_ids) for part in output.outputs)))
+                prompts.append((len(output.prompt_token_ids), output.num_cached_tokens))
                 send(running.pop(output.request_id))
-    side.seconds = time.perf_counter() - began
-    return side
+    return side_of(answers, began, *(sum(counts) for counts in zip(*prompts, strict=True)))
 
 
 def in_lockstep(asked: list[Asked], given: argparse.Namespace) -> Side:
@@ -157,7 +164,7 @@ def in_lockstep(asked: list[Asked], given: argparse.Namespace) -> Side:
         structured_outputs_config={"backend": "guidance", "disable_any_whitespace": True},
     )
     dialogues, params = chains(asked), sampling_of(asked)
-    side = Side(0, 0, 0, 0)
+    side = Side(0, 0, 0, 0.0)
     began = time.perf_counter()
     for turn in range(max(map(len, dialogues))):
         now = [chain[turn] for chain in dialogues if turn < len(chain)]
@@ -167,7 +174,7 @@ def in_lockstep(asked: list[Asked], given: argparse.Namespace) -> Side:
             side.tokens += sum(len(part.token_ids) for part in output.outputs)
             side.prompt_tokens += len(output.prompt_token_ids)
             side.cached += output.num_cached_tokens or 0
-    side.seconds = time.perf_counter() - began
+    side.whole = side.tokens / (time.perf_counter() - began)
     return side
 
 
@@ -226,26 +233,50 @@ def main() -> None:
     for number in range(1, given.rounds + 1):
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            asked = factory_run(folder, given)
-            own = Side(
-                max(one.ended for one in asked) - asked[0].began,
-                sum(one.tokens for one in asked),
+            asked = factory_run(job_of(folder, given), given.cores)
+            own = side_of(
+                [(one.ended, one.tokens) for one in asked],
+                asked[0].began,
                 sum(len(one.prompt) for one in asked),
                 sum(one.cached for one in asked),
             )
-            most = reusable(asked, BLOCK)
             sides = {"factory": own} | {way: apart(way, folder / "record", given) for way in WAYS}
         rounds.append(sides)
-        told = "; ".join(
-            f"{name} {side.speed:.0f} tokens/s ({side.tokens} in {side.seconds:.1f} s, "
-            f"{side.prompt_tokens - side.cached} prompt tokens computed)"
-            for name, side in sides.items()
-        )
-        print(f"round {number}: {told}; {own.cached} of {most} reusable prompt tokens reused", flush=True)
-        print(f"  prefix reuse {own.cached / max(most, 1):.3f}", flush=True)
-    for way in WAYS:
-        ratio = statistics.median(sides["factory"].speed / sides[way].speed for sides in rounds)
-        print(f"factory / {way}: {ratio:.3f} (median of {len(rounds)})")
+        most = reusable(asked, BLOCK)
+        print(f"round {number}: {len(asked)} requests, {own.tokens} tokens; {_told(asked)}")
+        print(f"  {own.cached} of {most} reusable prompt tokens reused: {own.cached / max(most, 1):.3f}")
+        for name, side in sides.items():
+            middle = f"{side.steady:.0f}" if side.steady else "-"
+            print(
+                f"  {name}: {middle} tokens/s steady, {side.whole:.0f} over all, "
+                f"{side.prompt_tokens - side.cached} prompt tokens computed",
+                flush=True,
+            )
+    shares = {
+        "factory / replay, steady": [_ratio(one["factory"].steady, one["replay"].steady) for one in rounds],
+        "factory / replay, over all": [_ratio(one["factory"].whole, one["replay"].whole) for one in rounds],
+        "factory / lockstep, over all": [_ratio(one["factory"].whole, one["lockstep"].whole) for one in rounds],
+    }
+    for name, ratios in shares.items():
+        print(f"{name}: {statistics.median(ratios):.3f} (median of {', '.join(f'{ratio:.3f}' for ratio in ratios)})")
+
+
+def _ratio(own: float | None, other: float | None) -> float:
+    assert own
+    assert other
+    return own / other
+
+
+def _told(asked: list[Asked]) -> str:
+    """How the worker of the factory spent the steady time."""
+    start, end = steady([(one.ended, one.tokens) for one in asked])
+    middle = sorted((one for one in asked if start <= one.ended <= end), key=lambda one: one.ended)
+    first, last, wall = middle[0], middle[-1], end - start
+    loop, cpu = last.loop_cpu - first.loop_cpu, last.cpu - first.cpu
+    return (
+        f"of {wall:.1f} s steady {last.stepping - first.stepping:.1f} s in the engine's steps, CPU {loop:.2f} s in the "
+        f"event loop ({loop / len(middle) * 1e3:.2f} ms a request) and {cpu - loop:.1f} s in the other threads"
+    )
 
 
 if __name__ == "__main__":

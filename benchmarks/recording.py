@@ -1,7 +1,7 @@
 """What a worker asked its vLLM engine: token for token, with times, for benchmarks to replay.
 
 `in_worker` is for Ray to call in each worker; it writes each request to a file in the folder that the
-environment names. Gives up: a few microseconds per request, at the factory's cost.
+environment names. Gives up: some ten microseconds per request, at the factory's cost.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import marshal
 import os
 import time
 from array import array
+from bisect import bisect
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ RUNTIME = {"worker_process_setup_hook": "benchmarks.recording.in_worker"}
 @dataclass(slots=True)
 class Asked:
     """One request: the dialogue it belongs to, prompt and completions as token ids, prompt tokens that the prefix cache
-    had, and when it was sent and answered, in seconds since the epoch."""
+    had, and when it was sent and answered, in seconds since the epoch. As it was answered, how many seconds the worker
+    had spent: CPU of its event loop, CPU of all its threads, and in the engine's steps."""
 
     dialogue: str
     prompt: list[int]
@@ -33,6 +36,9 @@ class Asked:
     json_schema: dict[str, Any] | None
     began: float
     ended: float
+    loop_cpu: float
+    cpu: float
+    stepping: float
 
     @property
     def tokens(self) -> int:
@@ -42,11 +48,27 @@ class Asked:
 
 def in_worker() -> None:
     """Write down each request of this process to vLLM."""
-    from factory.engines import Reply, Request, vllm
+    from factory.engines import LanguageModel, Reply, Request, vllm
+    from factory.engines.chat import ChatTokenizer
 
-    generate, reply = vllm.VllmEngine.generate, vllm._reply
+    generate, reply, start = vllm.VllmEngine.generate, vllm._reply, vllm._start
     outputs: dict[str, Any] = {}
+    stepping = 0.0
     file = (Path(os.environ[FOLDER]) / f"{os.getpid()}.marshal").open("ab", buffering=0)
+
+    def timed(model: LanguageModel) -> tuple[Any, ChatTokenizer]:
+        engine, tokenize = start(model)
+        step = engine.step
+
+        def stepped() -> Any:
+            nonlocal stepping
+            began = time.perf_counter()
+            outputs = step()
+            stepping += time.perf_counter() - began
+            return outputs
+
+        engine.step = stepped
+        return engine, tokenize
 
     def kept(output: Any) -> Reply:
         outputs[_task()] = output
@@ -65,11 +87,15 @@ def in_worker() -> None:
             request.json_schema,
             began,
             time.time(),
+            time.thread_time(),
+            time.process_time(),
+            stepping,
         )
         marshal.dump(asked, file)
         return answer
 
-    vllm._reply, vllm.VllmEngine.generate = kept, written  # type: ignore[method-assign]
+    vllm._reply, vllm._start = kept, timed
+    vllm.VllmEngine.generate = written  # type: ignore[method-assign]
 
 
 def _task() -> str:
@@ -89,6 +115,13 @@ def read(folder: Path) -> list[Asked]:
                 ids = [array("i", completion).tolist() for completion in completions]
                 asked.append(Asked(dialogue, array("i", prompt).tolist(), ids, cached, json.loads(sampling), *rest))
     return sorted(asked, key=lambda one: one.began)
+
+
+def steady(answers: list[tuple[float, int]]) -> tuple[float, float]:
+    """Of answers' times and tokens, the times between which the middle half of all tokens came."""
+    answers = sorted(answers)
+    counts = list(accumulate(tokens for _, tokens in answers))
+    return tuple(answers[bisect(counts, counts[-1] * share)][0] for share in (0.25, 0.75))  # type: ignore[return-value]
 
 
 def chains(asked: list[Asked]) -> list[list[Asked]]:

@@ -1,0 +1,75 @@
+"""How busy the engine is from the first request to the last answer, with dialogues of very uneven length.
+
+    python -m benchmarks.tail [--dialogues 1000] [--cores N] [--rounds 3]
+
+A dialogue may take up to 40 turns and ends when its speakers say so, or when a turn is broken thrice. Busy is the share
+of the whole time that the engine spends in its steps. Seats are the requests that it could run at once: their share in
+use is shown too, beside that of an ideal queue, which starts the same dialogues, of the same tokens, in the same order,
+each the moment a seat is free; what both lack are the longest of the last dialogues, which nobody can know before.
+Gives up: one engine; with more of them the shards that are left are spread by the pool.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import itertools
+import os
+import statistics
+import tempfile
+from pathlib import Path
+
+from benchmarks.engine import factory_run, job_of
+from benchmarks.machine import print_machine
+from benchmarks.recording import Asked, chains
+
+
+def seats(asked: list[Asked], room: int) -> float:
+    """The share of the seats that are taken, over all the time."""
+    changes = sorted([(one.began, 1) for one in asked] + [(one.ended, -1) for one in asked])
+    taken = running = 0.0
+    for (time, change), (after, _) in itertools.pairwise(changes):
+        running += change
+        taken += min(running, room) * (after - time)
+    return taken / (room * (changes[-1][0] - changes[0][0]))
+
+
+def ideal(lengths: list[int], room: int) -> float:
+    """The same of an ideal queue, a token of each dialogue taking as long as any other."""
+    free = [0] * room
+    for length in lengths:
+        heapq.heappush(free, heapq.heappop(free) + length)
+    return sum(lengths) / (room * max(free))
+
+
+def main() -> None:
+    """Measure, and print a line a round and the medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dialogues", type=int, default=1000)
+    parser.add_argument("--in-flight", type=int, default=64)
+    parser.add_argument("--cores", type=int, default=os.cpu_count())
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default="persona-lm")
+    given = parser.parse_args()
+    given.mode = "turns"
+    print_machine()
+    shares = []
+    for number in range(1, given.rounds + 1):
+        with tempfile.TemporaryDirectory() as temporary:
+            asked = factory_run(job_of(Path(temporary), given, turns=40, min_turns=2), given.cores)
+        wall = max(one.ended for one in asked) - asked[0].began
+        lengths = [sum(one.tokens for one in chain) for chain in chains(asked)]
+        busy = (max(one.stepping for one in asked) - min(one.stepping for one in asked)) / wall
+        shares.append(busy)
+        tenths = statistics.quantiles(lengths, n=10)
+        print(
+            f"round {number}: {len(lengths)} dialogues of {min(lengths)} to {max(lengths)} tokens (tenths "
+            f"{tenths[0]:.0f}, {tenths[4]:.0f}, {tenths[8]:.0f}), {sum(lengths)} in {wall:.1f} s; busy {busy:.3f}; "
+            f"seats {seats(asked, given.in_flight):.3f}, of an ideal queue {ideal(lengths, given.in_flight):.3f}",
+            flush=True,
+        )
+    print(f"busy: {statistics.median(shares):.3f} (median of {given.rounds})")
+
+
+if __name__ == "__main__":
+    main()
