@@ -195,7 +195,11 @@ def sampling_of(asked: list[Asked]) -> Callable[[Asked], Any]:
             own |= {"max_tokens": length, "ignore_eos": True}
         guide = StructuredOutputsParams(json=one.json_schema) if one.json_schema is not None else None
         return SamplingParams(
-            n=len(one.completions), structured_outputs=guide, output_kind=RequestOutputKind.FINAL_ONLY, **own
+            n=len(one.completions),
+            structured_outputs=guide,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+            detokenize=False,
+            **own,
         )
 
     ready = {id(one): params(one) for one in asked}

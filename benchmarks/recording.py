@@ -70,9 +70,9 @@ def in_worker() -> None:
         engine.step = stepped
         return engine, tokenize
 
-    def kept(output: Any) -> Reply:
+    def kept(output: Any, chat: ChatTokenizer) -> Reply:
         outputs[_task()] = output
-        return reply(output)
+        return reply(output, chat)
 
     async def written(self: vllm.VllmEngine, request: Request) -> Reply:
         began, task = time.time(), _task()

@@ -1,15 +1,16 @@
-"""Chat messages to token ids, each message's text once.
+"""Chat messages to token ids, each message's text once, and an answer's ids to its text, once too.
 
 A tokenizer cuts text at its special tokens before anything else, so what lies between two of them is tokenised alike
 wherever it stands. In a dialogue all of a prompt but its newest turn has been seen: only that is tokenised. Gives up:
 a tokenizer whose special tokens take in the blanks around them, or that marks the start of a text, is asked for whole
-prompts.
+prompts. vLLM would decode each token as it comes, which is a twentieth of a small model's time.
 """
 
 from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -27,7 +28,8 @@ _PROBE: tuple[Message, ...] = (
 
 
 class ChatTokenizer:
-    """The ids of chat prompts, by a model's own template. Raises TemplateError or ValueError where that refuses."""
+    """The ids of chat prompts, by a model's own template, and the text of answers. Raises TemplateError or ValueError
+    where the template refuses."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -43,6 +45,14 @@ class ChatTokenizer:
         """The ids of the messages and of what opens the answer."""
         text = self._text(messages)
         return self._in_pieces(text) if self._piecewise else self._whole(text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of an answer, without special tokens and without a character that was cut off at its end."""
+        if self._fast is None:
+            text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        else:
+            text = self._fast.decode(ids, skip_special_tokens=True)
+        return str(text).rstrip("\ufffd")
 
     def _text(self, messages: tuple[Message, ...]) -> str:
         text: str = self._tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)

@@ -18,6 +18,7 @@ import re
 import secrets
 import textwrap
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
@@ -96,7 +97,7 @@ class VllmEngine:
         # OpenMP keeps a pool of threads for each thread that calls it: the thread that steps also loads.
         self._thread = threading.Thread(target=self._pump, args=(model, started), name="vllm", daemon=True)
         self._thread.start()
-        self._tokenize, self._max_model_len = started.result()
+        self._chat, self._max_model_len = started.result()
 
     async def generate(self, request: Request) -> Reply:
         """Answer one request; cancelling it frees its place in the engine."""
@@ -110,7 +111,7 @@ class VllmEngine:
         except asyncio.CancelledError:
             self._inbox.put(_Abort(call.id))
             raise
-        return _reply(output)
+        return _reply(output, self._chat)
 
     async def close(self) -> None:
         """Stop the engine and free its memory; whatever is in flight ends with EngineDeadError."""
@@ -120,7 +121,7 @@ class VllmEngine:
 
     def _prompt(self, request: Request) -> list[int]:
         try:
-            prompt = self._tokenize(request.messages)
+            prompt = self._chat(request.messages)
         except (TemplateError, ValueError) as error:
             raise RequestError(f"the model's chat template refuses these messages: {error}") from error
         if len(prompt) + request.sampling.max_tokens > self._max_model_len:
@@ -134,11 +135,11 @@ class VllmEngine:
 
     def _pump(self, model: LanguageModel, started: Future[tuple[ChatTokenizer, int]]) -> None:
         try:
-            engine, tokenize = _start(model)
+            engine, chat = _start(model)
         except BaseException as error:  # whatever it is, the thread that waits for the start must hear of it
             started.set_exception(error)
             return
-        started.set_result((tokenize, engine.model_config.max_model_len))
+        started.set_result((chat, engine.model_config.max_model_len))
         try:
             self._serve(engine)
             cause = "the engine was closed"
@@ -194,21 +195,30 @@ def _params(sampling: Sampling, n: int, schema: str | None) -> Any:
     guide = StructuredOutputsParams(json=schema) if schema is not None else None
     try:
         return SamplingParams(
-            n=n, structured_outputs=guide, output_kind=RequestOutputKind.FINAL_ONLY, **sampling.model_dump()
+            n=n,
+            structured_outputs=guide,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+            detokenize=False,
+            **sampling.model_dump(),
         )
     except VLLMClientError as error:
         raise RequestError(f"vLLM refuses the sampling: {error}") from error
 
 
-def _reply(output: Any) -> Reply:
+def _reply(output: Any, chat: ChatTokenizer) -> Reply:
     failed = [part.finish_reason for part in output.outputs if part.finish_reason not in ("stop", "length")]
     if failed:
         raise RequestError(f"vLLM ended the request with {failed[0]!r}; a JSON schema it cannot compile does that")
     return Reply(
-        completions=tuple(Completion(part.text, len(part.token_ids), part.finish_reason) for part in output.outputs),
+        completions=tuple(_completion(part.token_ids, part.finish_reason, chat) for part in output.outputs),
         prompt_tokens=len(output.prompt_token_ids),
         cached_tokens=output.num_cached_tokens or 0,
     )
+
+
+def _completion(ids: Sequence[int], finish_reason: str, chat: ChatTokenizer) -> Completion:
+    said = ids[:-1] if finish_reason == "stop" else ids  # the last one is the token that stopped it
+    return Completion(chat.decode(said), len(ids), finish_reason)
 
 
 def _start(model: LanguageModel) -> tuple[Any, ChatTokenizer]:

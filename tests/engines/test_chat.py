@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -27,7 +28,7 @@ def bytes_level(marks: dict[str, Any]) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return trained(tokenizer, marks)
+    return trained(tokenizer, marks, pre_tokenizers.ByteLevel.alphabet())
 
 
 def sentence_pieces(marks: dict[str, Any]) -> Tokenizer:
@@ -44,10 +45,12 @@ def first_marked(marks: dict[str, Any]) -> Tokenizer:
     return trained(tokenizer, marks)
 
 
-def trained(tokenizer: Tokenizer, marks: dict[str, Any]) -> Tokenizer:
+def trained(tokenizer: Tokenizer, marks: dict[str, Any], alphabet: Sequence[str] = ()) -> Tokenizer:
     special = [AddedToken(mark, special=True, normalized=False, **marks) for mark in ("<s>", "</s>", "<unk>")]
     roles = [AddedToken(f"<|{role}|>", special=True, normalized=False, **marks) for role in ROLES]
-    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=[*special, *roles], show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=[*special, *roles], initial_alphabet=list(alphabet), show_progress=False
+    )
     tokenizer.train_from_iterator(TALK * 3, trainer)
     return tokenizer
 
@@ -81,6 +84,18 @@ def test_pieces_make_the_whole(kind: str, said: list[str]) -> None:
     whole = tokenizer_of(kind).apply_chat_template(list(chat), add_generation_prompt=True, return_dict=False)
     assert chat_of(kind)(chat) == whole
     assert chat_of(kind)(chat) == whole
+
+
+@pytest.mark.parametrize("kind", ["persona-lm", *KINDS])
+@settings(max_examples=60, deadline=None)
+@given(said=st.one_of(st.sampled_from(TALK), st.text(max_size=20)), cut=st.integers(0, 3))
+def test_an_answer_reads_as_decoded_token_by_token(kind: str, said: str, cut: int) -> None:
+    fast = tokenizer_of(kind).backend_tokenizer
+    ids = fast.encode(said, add_special_tokens=False).ids
+    ids = ids[: len(ids) - cut]
+    stream = decoders.DecodeStream(skip_special_tokens=True)
+    one_by_one = "".join(filter(None, (stream.step(fast, token) for token in ids)))
+    assert chat_of(kind).decode(ids).strip() == one_by_one.strip()
 
 
 def test_what_was_tokenised_is_kept() -> None:
