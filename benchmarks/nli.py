@@ -30,7 +30,7 @@ from factory.nli import Nli, NliModel, Probabilities
 from factory.records import Fact, Row, Seed, SeedRef, Speaker, Turn
 from factory.seed_files import find_files
 from factory.seeds import SeedFields, read_file
-from factory.stages.verify import VerifyParams, pairs_of
+from factory.stages.verify import Verify, VerifyParams, pairs_of
 
 LABELS = ("entailment", "neutral", "contradiction")
 Pairs = list[tuple[str, str]]
@@ -117,20 +117,24 @@ def cosines(pairs: Pairs) -> NDArray[np.float32]:
     return (first * second).sum(axis=1)
 
 
-def print_saved(data: Path, dialogues: list[Pairs], gate: float) -> list[Pairs]:
-    """How many pairs the gate and reuse leave, and what the gate misses; the pairs that are left."""
-    pairs = [pair for found in dialogues for pair in found]
-    near = iter(cosines(pairs) >= gate)
-    kept = [[pair for pair in found if next(near)] for found in dialogues]
-    relevant = [pair for found in kept for pair in found]
+def print_saved(data: Path, rows: list[Row]) -> list[Pairs]:
+    """How many pairs the gates and reuse leave, and what the gate of facts misses; the pairs that are left, a list a
+    dialogue."""
+    verify = Verify(VerifyParams())
+    found = [list(pairs_of(row)) for row in rows]
+    pairs = [(pair.premise, pair.hypothesis) for row in found for pair in row]
+    least = np.array([verify.least(pair.check) for row in found for pair in row])
+    near = iter(cosines(pairs) >= least)
+    kept = [[(pair.premise, pair.hypothesis) for pair in row if next(near)] for row in found]
+    relevant = [pair for row in kept for pair in row]
     print(f"{len(pairs)} pairs; relevant {len(relevant)} ({len(relevant) / len(pairs):.3f} of all); ", end="")
     print(f"different {len(set(relevant))} ({len(set(relevant)) / len(pairs):.3f} of all)")
     labelled = held_out(data) | {"minimal edits": [pair for edit in minimal_edits(data) for pair in edit]}
-    for name, found in labelled.items():
-        against = [(pair.premise, pair.hypothesis) for pair in found if pair.label == "contradiction"]
+    for name, known in labelled.items():
+        against = [(pair.premise, pair.hypothesis) for pair in known if pair.label == "contradiction"]
         if against:
-            missed = int((cosines(against) < gate).sum())
-            print(f"  {name}: {missed} of {len(against)} contradictions below the gate ({missed / len(against):.3f})")
+            missed = int((cosines(against) < verify.params.relevance).sum())
+            print(f"  {name}: {missed} of {len(against)} contradictions below it ({missed / len(against):.3f})")
     return kept
 
 
@@ -144,8 +148,7 @@ def main() -> None:
     given = parser.parse_args()
     print_machine()
     rows = rows_of(given.data, given.dialogues)
-    dialogues = [[(pair.premise, pair.hypothesis) for pair in pairs_of(row)] for row in rows]
-    dialogues = print_saved(given.data, dialogues, VerifyParams().relevance)
+    dialogues = print_saved(given.data, rows)
     count = sum(map(len, dialogues))
     ways: dict[str, Way] = {name: way(given.model) for name, way in WAYS.items()}
     speeds: dict[str, list[float]] = {name: [] for name in ways}

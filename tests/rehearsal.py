@@ -40,7 +40,7 @@ stages:
   converse: {{turns: 3, min_turns: 3, attempts: 1}}
   extract: {{}}
   augment: {{count: 1, probability: 0.5}}
-  verify: {{relevance: -1}}
+  verify: {{relevance: -1, turn_relevance: -1}}
   select: {{}}
 run: {{rows_per_shard: 3}}
 """

@@ -31,7 +31,7 @@ models:
 stages:
   converse: {{turns: 2, min_turns: 2, attempts: 1, prompt: turn.j2}}
   extract: {{prompt: fact.j2}}
-  verify: {{relevance: -1}}
+  verify: {{relevance: -1, turn_relevance: -1}}
   select: {{}}
 run: {{rows_per_shard: 128}}
 """

@@ -36,7 +36,7 @@ models:
 stages:
   converse: {{turns: 2, min_turns: 2, attempts: 1}}
   augment: {{count: 1, probability: 0.5}}
-  verify: {{relevance: 0}}
+  verify: {{relevance: 0, turn_relevance: 0}}
   select: {{}}
 run: {{rows_per_shard: 2}}
 """

@@ -25,7 +25,7 @@ models:
 stages:
   converse: {{turns: 2, min_turns: 2, attempts: 1}}
   extract: {{}}
-  verify: {{relevance: -1}}
+  verify: {{relevance: -1, turn_relevance: -1}}
   select: {{}}
 run: {{rows_per_shard: 2, shards_per_worker: 2}}
 """

@@ -62,8 +62,8 @@ class ConverseParams(BaseModel):
         0.3,
         ge=-1,
         le=1,
-        description="Least embedding cosine of a candidate and a fact that NLI scores; less counts as neutral. The "
-        "value is that of stages.verify.relevance.",
+        description="Least embedding cosine of a candidate and a fact that NLI scores; less counts as neutral. Above "
+        "that of stages.verify, since of several candidates each is scored, and `verify` follows.",
     )
     contradiction: float = Field(
         0.5,

@@ -92,7 +92,7 @@ BASES: dict[str, dict[str, Any]] = {
         "merge_similarity": 0.75,
     },
     "augment": {"probability": 1.0, "count": 2, "max_similarity": 0.75, "contradiction": 0.5},
-    "verify": {"relevance": 0.25, "coverage_similarity": 0.5},
+    "verify": {"relevance": 0.25, "turn_relevance": 0.25, "coverage_similarity": 0.5},
     "select": {
         "reject_contradiction": 0.9, "flag_contradiction": 0.5, "reject_self_contradiction": 0.95, "min_turns": 2,
         "flag_self_contradiction": 0.8, "flag_extracted_contradiction": None, "max_contradicted_share": 1.0,
@@ -123,7 +123,10 @@ MOVES: dict[str, list[dict[str, Any]]] = {
         {"form": "triple", "min_similarity": -1.0, "merge_similarity": 1.0, "max_subject_tokens": 9},
     ],
     "augment": [{}, {"probability": 0.5}, {"count": 5}, {"max_similarity": 0.25}, {"contradiction": 0.25}],
-    "verify": [{}, {"relevance": -1.0}, {"relevance": 0.5}, {"coverage_similarity": 0.25}],
+    "verify": [
+        {}, {"relevance": -1.0}, {"relevance": 0.5}, {"turn_relevance": -1.0}, {"turn_relevance": 0.5},
+        {"coverage_similarity": 0.25},
+    ],
     "select": [
         {}, {"reject_contradiction": 0.75}, {"flag_contradiction": 0.25}, {"reject_self_contradiction": 0.8},
         {"flag_self_contradiction": 0.4}, {"flag_extracted_contradiction": 0.5}, {"max_contradicted_share": 0.5},

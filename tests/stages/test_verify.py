@@ -6,7 +6,7 @@ from copy import deepcopy
 import pytest
 
 from factory.records import Fact, PairScore
-from factory.stages.verify import Verify, VerifyParams, consistency
+from factory.stages.verify import Verify, VerifyParams, consistency, pairs_of
 from tests.stages.parts import a_row, run
 
 PERSONAS = ["I have a dog.", "I don't drink alcohol.", "I work as a nurse."], ["I live in Texas."]
@@ -46,8 +46,8 @@ def test_turns_meet_the_facts_of_their_own_speaker_and_its_earlier_turns_only(ve
 
 
 def test_extracted_facts_meet_the_persona(verified):
-    (score,) = scored(verified, "extracted_persona").values()
-    assert (score.premise, score.hypothesis, score.speaker, score.turn) == ("I have a dog.", "I love my dog.", 0, 0)
+    score = scored(verified, "extracted_persona")["I have a dog.", "I love my dog."]
+    assert (score.speaker, score.turn) == (0, 0)
 
 
 def test_probabilities_are_the_models_own_and_pairs_below_relevance_are_not_scored(verified, nli, embedder):
@@ -56,14 +56,19 @@ def test_probabilities_are_the_models_own_and_pairs_below_relevance_are_not_scor
     for score, found in zip(verified.scores, again, strict=True):
         assert score.contradiction == pytest.approx(found.contradiction, abs=0.05)
         assert score.entailment + score.neutral + score.contradiction == pytest.approx(1, abs=0.01)
-        assert score.similarity >= 0.3
-    one, other = asyncio.run(embedder.encode(["I work as a nurse.", TURNS[0]]))
-    assert one @ other < 0.3
-    assert ("I work as a nurse.", TURNS[0]) not in pairs
+    texts = [text for pair in pairs_of(verified) for text in (pair.premise, pair.hypothesis)]
+    vectors = asyncio.run(embedder.encode(texts))
+    near = (vectors[::2] * vectors[1::2]).sum(axis=1)
+    seen = {(score.check, score.premise, score.hypothesis) for score in verified.scores}
+    for check, least in {"turn_persona": 0.12, "turn_turn": 0.3}.items():
+        cosines = {pair[:1] + pair[3:5]: near[at] for at, pair in enumerate(pairs_of(verified)) if pair.check == check}
+        assert {pair for pair in seen if pair[0] == check} == {pair for pair, one in cosines.items() if one >= least}
+        assert min(cosines.values()) < least
+    assert any(0.12 <= score.similarity < 0.3 for score in verified.scores)
 
 
 def test_lower_relevance_scores_more_pairs_and_changes_none(verified, kit_of):
-    wider = run(Verify(VerifyParams(relevance=-1)), deepcopy(verified), kit_of())
+    wider = run(Verify(VerifyParams(relevance=-1, turn_relevance=-1)), deepcopy(verified), kit_of())
     more = {(score.check, score.premise, score.hypothesis): score for score in wider.scores}
     assert len(more) == 3 * 3 + 2 * 1 + (3 + 1) + 3
     for score in verified.scores:
