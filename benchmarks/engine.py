@@ -1,6 +1,7 @@
 """Tokens a second of a whole `factory run` over those of the bare engine on the very same requests.
 
     python -m benchmarks.engine [--mode turns|script] [--dialogues 1024] [--cores N] [--rounds 3]
+    python -m benchmarks.engine --gpus 1 --in-flight 256 --shape 8b    # on a GPU, with random weights
 
 Each round is a run of the factory on a local Ray, whose worker's requests are recorded, then a replay of the record:
 prompts as token ids, answers of the recorded lengths, each dialogue's next request sent when its last one is answered;
@@ -18,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import statistics
 import subprocess
 import sys
@@ -29,18 +29,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import ray
-import yaml
-
-from benchmarks import recording
 from benchmarks.machine import print_machine
 from benchmarks.recording import Asked, chains, read, reusable, steady
-from factory.engines import LanguageModel
-from factory.jobfile import load_job
-from factory.run import run
-from factory.training.grammar import draw_persona
+from benchmarks.shapes import DUMMY, make_weights_up
+from benchmarks.talking import arguments, factory_run, job_of, model_of, settle_model
 
-TURNS, FACTS, MAX_TOKENS, BLOCK = 6, 5, 24, 32
+CPU_BLOCK, GPU_BLOCK = 32, 16
+"""Tokens in a block of the prefix cache."""
 
 
 @dataclass(slots=True)
@@ -65,61 +60,13 @@ def side_of(answers: list[tuple[float, int]], began: float, prompt_tokens: int, 
     )
 
 
-def job_of(folder: Path, given: argparse.Namespace, **converse: Any) -> Path:
-    """A job that only talks, with a persona of the grammar for each dialogue."""
-    chance = random.Random(1)
-    lines = (
-        json.dumps({"id": f"p{number}", "facts": [fact.text for fact in draw_persona(chance, FACTS)]})
-        for number in range(given.dialogues)
-    )
-    (folder / "personas.jsonl").write_text("\n".join(lines))
-    content = {
-        "corpus": str(folder / "corpus"),
-        "seeds": [{"path": "personas.jsonl"}],
-        "pairing": {"partners": 1, "samples": 1},
-        "models": {"dialogue": {"name": given.model, "max_model_len": 1024, "max_num_seqs": given.in_flight}},
-        "run": {"generate": {"cpus": given.cores}},
-        "stages": {
-            "converse": {
-                "mode": given.mode,
-                "turns": TURNS,
-                "min_turns": TURNS,
-                "sampling": {"max_tokens": MAX_TOKENS, "temperature": 0.5},
-            }
-            | converse
-        },
-    }
-    (folder / "job.yaml").write_text(yaml.safe_dump(content))
-    return folder / "job.yaml"
-
-
-def factory_run(job: Path, cores: int) -> list[Asked]:
-    """Run the factory, and read what its worker asked, which is kept beside the job."""
-    record = job.parent / "record"
-    record.mkdir()
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        num_cpus=cores + 1,
-        log_to_driver=False,
-        _node_ip_address="127.0.0.1",
-        _system_config={"worker_niceness": 0},
-        runtime_env=recording.RUNTIME
-        | {"env_vars": {recording.FOLDER: str(record), "PYTHONPATH": str(Path(__file__).parents[1])}},
-    )
-    try:
-        run(load_job(job))
-    finally:
-        ray.shutdown()
-    return read(record)
-
-
 def replay(asked: list[Asked], given: argparse.Namespace) -> Side:
     """The requests through vLLM's own loop, each dialogue's in order, no more at once than the factory sends."""
     from vllm.inputs.engine import tokens_input
 
     from factory.engines.vllm import _HEADROOM, _start
 
+    make_weights_up()
     engine, _ = _start(model_of(given))
     capacity = max(given.in_flight + 1, int(given.in_flight * _HEADROOM))
     waiting, params = [iter(chain) for chain in chains(asked)][::-1], sampling_of(asked)
@@ -151,16 +98,17 @@ def in_lockstep(asked: list[Asked], given: argparse.Namespace) -> Side:
     """The same through `LLM.generate`: all first turns, then all second turns, and so on."""
     os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
     from vllm import LLM, TokensPrompt
+    from vllm.platforms import current_platform
 
     from factory.models import resolve
 
+    cpu = {"block_size": CPU_BLOCK, "enable_chunked_prefill": False, "enforce_eager": True}
     llm = LLM(
         resolve(given.model),
         max_model_len=1024,
         max_num_seqs=given.in_flight,
-        block_size=BLOCK,
-        enable_chunked_prefill=False,
-        enforce_eager=True,
+        load_format="dummy" if DUMMY in os.environ else "auto",
+        **(cpu if current_platform.is_cpu() else {}),
         structured_outputs_config={"backend": "guidance", "disable_any_whitespace": True},
     )
     dialogues, params = chains(asked), sampling_of(asked)
@@ -176,11 +124,6 @@ def in_lockstep(asked: list[Asked], given: argparse.Namespace) -> Side:
             side.cached += output.num_cached_tokens or 0
     side.whole = side.tokens / (time.perf_counter() - began)
     return side
-
-
-def model_of(given: argparse.Namespace) -> LanguageModel:
-    """The model as the job names it."""
-    return LanguageModel(name=given.model, max_model_len=1024, max_num_seqs=given.in_flight)
 
 
 def sampling_of(asked: list[Asked]) -> Callable[[Asked], Any]:
@@ -211,7 +154,9 @@ WAYS = {"replay": replay, "lockstep": in_lockstep}
 
 def apart(way: str, folder: Path, given: argparse.Namespace) -> Side:
     """A replay in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.engine", *sys.argv[1:], "--replay", way, "--record", str(folder)]
+    told = {"dialogues": 1, "in-flight": given.in_flight, "cores": given.cores, "model": given.model}
+    options = [part for name, value in told.items() for part in (f"--{name}", str(value))]
+    command = [sys.executable, "-m", "benchmarks.engine", *options, "--replay", way, "--record", str(folder)]
     environment = os.environ | {"OMP_NUM_THREADS": str(given.cores)}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return Side(**json.loads(done.stdout.splitlines()[-1]))
@@ -219,13 +164,8 @@ def apart(way: str, folder: Path, given: argparse.Namespace) -> Side:
 
 def main() -> None:
     """Measure, and print a line a round and the medians."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, 1024)
     parser.add_argument("--mode", choices=("turns", "script"), default="turns")
-    parser.add_argument("--dialogues", type=int, default=1024)
-    parser.add_argument("--in-flight", type=int, default=64)
-    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="threads of the engine, on either side")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", default="persona-lm")
     parser.add_argument("--replay", choices=list(WAYS), help=argparse.SUPPRESS)
     parser.add_argument("--record", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -237,7 +177,8 @@ def main() -> None:
     for number in range(1, given.rounds + 1):
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            asked = factory_run(job_of(folder, given), given.cores)
+            settle_model(given, folder)
+            asked = factory_run(job_of(folder, given, mode=given.mode), given.cores)
             own = side_of(
                 [(one.ended, one.tokens) for one in asked],
                 asked[0].began,
@@ -246,7 +187,7 @@ def main() -> None:
             )
             sides = {"factory": own} | {way: apart(way, folder / "record", given) for way in WAYS}
         rounds.append(sides)
-        most = reusable(asked, BLOCK)
+        most = reusable(asked, GPU_BLOCK if given.gpus else CPU_BLOCK)
         print(f"round {number}: {len(asked)} requests, {own.tokens} tokens; {_told(asked)}")
         print(f"  {own.cached} of {most} reusable prompt tokens reused: {own.cached / max(most, 1):.3f}")
         for name, side in sides.items():

@@ -48,6 +48,7 @@ class Asked:
 
 def in_worker() -> None:
     """Write down each request of this process to vLLM."""
+    from benchmarks.shapes import make_weights_up
     from factory.engines import LanguageModel, Reply, Request, vllm
     from factory.engines.chat import ChatTokenizer
 
@@ -57,6 +58,7 @@ def in_worker() -> None:
     file = (Path(os.environ[FOLDER]) / f"{os.getpid()}.marshal").open("ab", buffering=0)
 
     def timed(model: LanguageModel) -> tuple[Any, ChatTokenizer]:
+        make_weights_up()
         engine, tokenize = start(model)
         step = engine.step
 

@@ -11,17 +11,15 @@ Gives up: one engine; with more of them the shards that are left are spread by t
 
 from __future__ import annotations
 
-import argparse
 import heapq
 import itertools
-import os
 import statistics
 import tempfile
 from pathlib import Path
 
-from benchmarks.engine import factory_run, job_of
 from benchmarks.machine import print_machine
 from benchmarks.recording import Asked, chains
+from benchmarks.talking import arguments, factory_run, job_of, settle_model
 
 
 def seats(asked: list[Asked], room: int) -> float:
@@ -44,18 +42,12 @@ def ideal(lengths: list[int], room: int) -> float:
 
 def main() -> None:
     """Measure, and print a line a round and the medians."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dialogues", type=int, default=1000)
-    parser.add_argument("--in-flight", type=int, default=64)
-    parser.add_argument("--cores", type=int, default=os.cpu_count())
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", default="persona-lm")
-    given = parser.parse_args()
-    given.mode = "turns"
+    given = arguments(__doc__, 1000).parse_args()
     print_machine()
     shares = []
     for number in range(1, given.rounds + 1):
         with tempfile.TemporaryDirectory() as temporary:
+            settle_model(given, Path(temporary))
             asked = factory_run(job_of(Path(temporary), given, turns=40, min_turns=2), given.cores)
         wall = max(one.ended for one in asked) - asked[0].began
         lengths = [sum(one.tokens for one in chain) for chain in chains(asked)]
