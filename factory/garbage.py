@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from factory.corpus import Corpus
 from factory.ledger import LEDGER
-from factory.plan import STAGING
 from factory.seed_store import SEEDS
+from factory.shard import STAGING
 from factory.storage import UNFINISHED, File
 from factory.table import CorpusError
 

@@ -41,7 +41,15 @@ _RANGE = 1 << 16
 _MOST_FILES = 8
 """Files after which all are made one."""
 
-_READ = ("sample", "seeds", "donors", "stages")
+_READ = (
+    "sample",
+    "seeds.list.element.id",
+    "seeds.list.element.digest",
+    "donors.list.element.list.element.source_id",
+    "donors.list.element.list.element.text",
+    "stages.list.element.recipe",
+)
+"""Columns and, of nested ones, the fields in them that entries are made of."""
 
 _SCHEMA = pa.schema(
     [

@@ -22,11 +22,9 @@ from factory.ledger import SLOT_COLUMNS, Ledger, slots_by_id, slots_of
 from factory.letters import Letters
 from factory.records import Row, rows_from_table
 from factory.seed_store import Seeds, TooManyBadSeeds
-from factory.shard import ShardSpec, leg_of, leg_start, passed
+from factory.shard import STAGING, ShardSpec, leg_of, leg_start, passed
 from factory.stages.select import Select
 from factory.wanted import PlanError, Slots, Wanted
-
-STAGING = "_staging"
 
 _Rows = TypeVar("_Rows", ToMake, ToDrop)
 

@@ -54,10 +54,14 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Handle:
+    """A worker. `asked` is the pulse that it was asked for at `asked_at`, none once it is heard; `busy_at` is when it
+    was given work and had none."""
+
     actor: Any
     opened: Any
     asked: Any
     asked_at: float
+    busy_at: float = 0.0
     ready: bool = False
     pulse: Pulse = field(default_factory=Pulse)
     tasks: dict[Any, Piece] = field(default_factory=dict)
@@ -80,6 +84,10 @@ class Pool:
         self.again = 0
         self._job = job
         self._chains = chains
+        self._alone: deque[Piece] = deque()
+        self._actors = ray.remote(Worker).options(
+            num_cpus=knobs.cpus, num_gpus=knobs.gpus, max_concurrency=_CONCURRENT_CALLS
+        )
         self._handles: list[_Handle] = []
         self._past = Pulse()
         self._failed_starts = 0
@@ -96,18 +104,20 @@ class Pool:
         """Start workers, hand out, and collect what is through. Raises RunError."""
         self._grow()
         self._hand_out()
-        outcomes = [outcome for handle in list(self._handles) for outcome in self._collect(handle)]
+        refs = [ref for handle in self._handles for ref in (*handle.tasks, handle.asked) if ref is not None]
+        done = set(ray.wait(refs, num_returns=len(refs), timeout=0)[0]) if refs else set()
+        outcomes = [outcome for handle in list(self._handles) for outcome in self._collect(handle, done)]
         for handle in list(self._handles):
-            self._feel(handle)
+            self._feel(handle, done)
         return outcomes
 
     def busy(self) -> bool:
         """Whether anything is queued or in hand."""
-        return bool(self.queue) or any(handle.tasks for handle in self._handles)
+        return bool(self.queue or self._alone) or any(handle.tasks for handle in self._handles)
 
     def waiting(self) -> bool:
         """Whether there is work, and no worker has found room in the cluster yet."""
-        return bool(self.queue) and not any(handle.ready for handle in self._handles)
+        return bool(self.queue or self._alone) and not any(handle.ready for handle in self._handles)
 
     def refs(self) -> list[Any]:
         """What to wait for."""
@@ -125,8 +135,9 @@ class Pool:
     def wind_down(self) -> None:
         """Hand out no more; workers finish the dialogues they are in."""
         self._winding_down = True
-        self.outstanding.subtract(piece.spec.id for piece in self.queue)
+        self.outstanding.subtract(piece.spec.id for piece in (*self.queue, *self._alone))
         self.queue.clear()
+        self._alone.clear()
         for handle in self._handles:
             handle.actor.wind_down.remote()
 
@@ -136,35 +147,39 @@ class Pool:
             self._drop(handle)
 
     def _grow(self) -> None:
-        pieces = len(self.queue) + sum(len(handle.tasks) for handle in self._handles)
+        queued = len(self.queue) + len(self._alone)
+        pieces = queued + sum(len(handle.tasks) for handle in self._handles)
         useful = -(-pieces // self._job.run.shards_per_worker)
-        wanted = min(self.knobs.max, max(self.knobs.min, useful)) if self.queue else 0
+        wanted = min(self.knobs.max, max(self.knobs.min, useful)) if queued else 0
         while len(self._handles) < wanted:
-            actor = (
-                ray.remote(Worker)
-                .options(num_cpus=self.knobs.cpus, num_gpus=self.knobs.gpus, max_concurrency=_CONCURRENT_CALLS)
-                .remote(self._job, self.leg, self._chains)
-            )
+            actor = self._actors.remote(self._job, self.leg, self._chains)
             self._handles.append(_Handle(actor, actor.opened.remote(), actor.pulse.remote(), time.monotonic()))
 
     def _hand_out(self) -> None:
+        """Fill the workers' hands. For each piece that must run alone, the worker that holds least is kept from more
+        until it holds nothing; the others go on."""
+        kept = len(self._alone)
         for handle in sorted(self._handles, key=lambda handle: len(handle.tasks)):
-            while self.queue and handle.ready and self._room(handle, self.queue[0]):
-                piece = self.queue.popleft()
-                if piece.leg == len(LEGS):
-                    ref = handle.actor.merge.remote(piece.spec)
-                else:
-                    ref = handle.actor.run.remote(piece)
-                handle.tasks[ref] = piece
+            if not handle.ready or handle.suspect():
+                continue
+            if kept:
+                kept -= 1
+                if not handle.tasks:
+                    self._give(handle, self._alone.popleft())
+                continue
+            while self.queue and len(handle.tasks) < self._job.run.shards_per_worker:
+                self._give(handle, self.queue.popleft())
 
-    def _room(self, handle: _Handle, piece: Piece) -> bool:
-        if piece.attempts or handle.suspect():
-            return not handle.tasks
-        return len(handle.tasks) < self._job.run.shards_per_worker
+    @staticmethod
+    def _give(handle: _Handle, piece: Piece) -> None:
+        if not handle.tasks:
+            handle.busy_at = time.monotonic()
+        merge = piece.leg == len(LEGS)
+        ref = handle.actor.merge.remote(piece.spec) if merge else handle.actor.run.remote(piece)
+        handle.tasks[ref] = piece
 
-    def _collect(self, handle: _Handle) -> Iterator[Outcome]:
-        done, _ = ray.wait(list(handle.tasks), num_returns=len(handle.tasks), timeout=0) if handle.tasks else ([], [])
-        for ref in done:
+    def _collect(self, handle: _Handle, done: set[Any]) -> Iterator[Outcome]:
+        for ref in [ref for ref in handle.tasks if ref in done]:
             piece = handle.tasks[ref]
             try:
                 result = ray.get(ref)
@@ -183,27 +198,30 @@ class Pool:
             if not piece.condemned:  # such a piece no engine has seen
                 self._fruitless = 0
             self.outstanding[piece.spec.id] -= 1
+            if not self.outstanding[piece.spec.id]:
+                del self.outstanding[piece.spec.id]
             yield Outcome(piece, result)
 
-    def _feel(self, handle: _Handle) -> None:
+    def _feel(self, handle: _Handle, done: set[Any]) -> None:
         """Read the worker's pulse; a worker that gives none, or finishes nothing, for too long is replaced."""
-        limit = self._job.run.stall_timeout_s
-        try:
-            handle.pulse = ray.get(handle.asked, timeout=0)
-        except GetTimeoutError:
-            if handle.ready and time.monotonic() - handle.asked_at > limit:
+        limit, now = self._job.run.stall_timeout_s, time.monotonic()
+        if handle.asked in done:
+            try:
+                handle.pulse = ray.get(handle.asked)
+            except _LOST:
+                self._bury(handle)
+                return
+            if not handle.ready and self._winding_down:
+                handle.actor.wind_down.remote()
+            handle.ready, handle.asked = True, None
+            if handle.tasks and min(handle.pulse.idle_s, now - handle.busy_at) > limit:
                 self._bury(handle, hung=True)
-            return
-        except _LOST:
-            self._bury(handle)
-            return
-        if not handle.ready and self._winding_down:
-            handle.actor.wind_down.remote()
-        handle.ready = True
-        if handle.tasks and handle.pulse.idle_s > limit:
+                return
+        elif handle.asked is not None and handle.ready and now - handle.asked_at > limit:
             self._bury(handle, hung=True)
-        elif time.monotonic() - handle.asked_at > 1:
-            handle.asked, handle.asked_at = handle.actor.pulse.remote(), time.monotonic()
+            return
+        if handle.asked is None and now - handle.asked_at > 1:
+            handle.asked, handle.asked_at = handle.actor.pulse.remote(), now
 
     def _bury(self, handle: _Handle, *, hung: bool = False) -> None:
         """A worker is lost. What it had in hand is handed out again, and under suspicion if its models were open."""
@@ -238,13 +256,14 @@ class Pool:
         if not self._proven or self._failed_starts > _RESTARTS:
             raise RunError(str(error)) from error
         self._drop(handle)
-        self.queue.extendleft(handle.tasks.values())
+        for piece in handle.tasks.values():
+            self._back(piece)
 
     def _fault(self, handle: _Handle, ref: Any, error: Exception) -> None:
         piece = handle.tasks.pop(ref)
         if piece.attempts + 1 >= _ATTEMPTS:
             raise RunError(f"a shard cannot be read or written: {error}") from error
-        self.queue.append(replace(piece, attempts=piece.attempts + 1))
+        self._alone.append(replace(piece, attempts=piece.attempts + 1))
 
     def _drop(self, handle: _Handle) -> None:
         self._handles.remove(handle)
@@ -252,25 +271,28 @@ class Pool:
             setattr(self._past, name, getattr(self._past, name) + getattr(handle.pulse, name))
         ray.kill(handle.actor)
 
+    def _back(self, piece: Piece) -> None:
+        (self._alone if piece.attempts else self.queue).appendleft(piece)
+
     def _again(self, piece: Piece, *, suspect: bool) -> None:
         if piece.leg == len(LEGS):
             if piece.attempts == _RESTARTS:
                 raise RunError(f"{_RESTARTS + 1} workers died while they wrote one shard; {_LOGS}")
-            self.queue.append(replace(piece, attempts=piece.attempts + 1))
+            self._alone.append(replace(piece, attempts=piece.attempts + 1))
             return
         last = piece.spec.rows[piece.leg] if piece.last is None else piece.last
         self.again += last - piece.first
         if not suspect:
-            self.queue.appendleft(piece)
+            self._back(piece)
         elif piece.attempts + 1 < _ATTEMPTS:
-            self.queue.append(replace(piece, attempts=piece.attempts + 1))
+            self._alone.append(replace(piece, attempts=piece.attempts + 1))
         elif last - piece.first <= 1:
-            self.queue.append(replace(piece, condemned=True))
+            self._alone.append(replace(piece, condemned=True))
         else:
             middle = (piece.first + last) // 2
             self.outstanding[piece.spec.id] += 1
-            self.queue.append(replace(piece, last=middle, attempts=_ATTEMPTS - 1))
-            self.queue.append(replace(piece, first=middle, attempts=_ATTEMPTS - 1))
+            self._alone.append(replace(piece, last=middle, attempts=_ATTEMPTS - 1))
+            self._alone.append(replace(piece, first=middle, attempts=_ATTEMPTS - 1))
 
 
 def _beneath(error: Exception) -> Exception:

@@ -13,16 +13,21 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+_Item = TypeVar("_Item")
+
+_AT_ONCE = 16
+"""Requests to an object store that are under way at once."""
 _COPIED_AT_ONCE = 8 * 1024 * 1024
 UNFINISHED = ".partial"
 """How the names of local files end that are being written, or were when their process died."""
@@ -162,19 +167,19 @@ class Storage:
             content: bytes = stream.read()
         return content
 
-    def write_parquet(self, path: str, table: pa.Table) -> int:
-        """Write a table as Parquet, zstd; the file's size in bytes."""
+    def write_parquet(self, path: str, table: pa.Table, compression: str = "zstd") -> int:
+        """Write a table as Parquet; the file's size in bytes."""
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
+        pq.write_table(table, sink, compression=compression)
         content = sink.getvalue()
         self.write_bytes(path, content)
         return int(content.size)
 
     def read_parquet(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """A Parquet file, or some of its columns."""
+        """A Parquet file, or some of its columns; of nested ones some fields, as in `seeds.list.element.id`."""
         names = list(columns) if columns else None
-        with self._named(path, "read"):
-            return pq.read_table(self._path(path), columns=names, filesystem=self._files)
+        with self._named(path, "read"), self._files.open_input_file(self._path(path)) as stream:
+            return pq.ParquetFile(stream, pre_buffer=True).read(names)
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""
@@ -196,6 +201,15 @@ class Storage:
             for info in infos
             if info.type == pafs.FileType.File
         )
+
+    def each(self, do: Callable[[_Item], object], items: Iterable[_Item]) -> None:
+        """Do something with the files of all items: with many at once in an object store, whose answers take long."""
+        if self._local:
+            for item in items:
+                do(item)
+        else:
+            with ThreadPoolExecutor(_AT_ONCE) as threads:
+                list(threads.map(do, items))
 
     def delete(self, path: str) -> None:
         """Delete a file; one that is gone has been deleted by another, or by a request whose answer was lost."""

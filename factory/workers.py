@@ -21,7 +21,7 @@ from factory.job import Job, build_stages, nli_model
 from factory.nli import Nli, NliModel
 from factory.pipeline import dead_letter, run_row, trim
 from factory.records import DeadLetter, Row, rows_to_table
-from factory.shard import Chains, Merged, ShardSpec, leg_start, merge, todo
+from factory.shard import STAGED, STAGING, Chains, Merged, ShardSpec, leg_start, merge, todo
 from factory.stages import Kit, Role
 
 _SCORING_IN_FLIGHT = 64
@@ -133,8 +133,8 @@ class Worker:
         done = [row for (row, _, _), result in zip(work, results, strict=True) if result is True]
         staged = None
         if done:
-            staged = f"_staging/{piece.spec.id}-{piece.leg}-{piece.first}.rows.parquet"
-            await asyncio.to_thread(self._corpus.storage.write_parquet, staged, rows_to_table(done))
+            staged = f"{STAGING}/{piece.spec.id}-{piece.leg}-{piece.first}.rows.parquet"
+            await asyncio.to_thread(self._corpus.storage.write_parquet, staged, rows_to_table(done), STAGED)
         decisions: Counter[str] = Counter(row.decision for row in done if row.decision)
         return Receipt(staged, letters, decisions)
 

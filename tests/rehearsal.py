@@ -105,11 +105,12 @@ class HashEmbedder:
 @dataclass
 class Rehearsal:
     """Runs jobs as `factory run` does, with Ray's actors in this process; `talker` and `nli` keep what was asked of
-    them, `steps` what the last run did."""
+    them, `steps` what the last run did. What is merged is committed at once, or later if `commit_every_s` says so."""
 
     talker: Talker = field(default_factory=Talker)
     nli: HashNli = field(default_factory=HashNli)
     steps: Steps = field(default_factory=Steps)
+    commit_every_s: float = 0.0
 
     def run(
         self,
@@ -143,6 +144,8 @@ class Rehearsal:
         replaced = {
             "factory.run.ray": local,
             "factory.pool.ray": local,
+            "factory.run._COMMIT_EVERY_S": self.commit_every_s,
+            "factory.run._GATHER_S": 0.0,
             "factory.run.Plan": planning,
             "factory.workers.open_engine": lambda _: self.talker,
             "factory.workers.Nli": lambda _: self.nli,

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from factory.engines import EngineDeadError
-from factory.job import Job
+from factory.job import Job, Workers
 from factory.plan import plan
-from factory.pool import RunError
-from tests.local_ray import Death
+from factory.pool import Pool, RunError
+from factory.shard import ShardSpec
+from factory.workers import Piece, Pulse, Receipt, Worker
+from tests.local_ray import Death, LocalRay, Steps
 from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, some_personas, write_seeds
 
 
@@ -81,3 +88,76 @@ def test_rows_that_are_begun_again_are_those_that_were_in_hand(tmp_path: Path) -
     rehearsal.run(job, deaths=[Death("request", all=False)], report=lambda progress: again.append(progress.again))
     assert 0 < touched < 12
     assert again[-1] == touched
+
+
+@dataclass
+class Bench:
+    """A pool whose workers do what the test says, and a clock that it sets."""
+
+    pool: Pool
+    local: LocalRay
+    clock: list[float] = field(default_factory=lambda: [0.0])
+
+    def put(self, *names: str) -> None:
+        for name in names:
+            self.pool.put(Piece(ShardSpec(name), 0))
+
+    def ticks(self, count: int = 3) -> None:
+        for _ in range(count):
+            self.pool.tick()
+            for actor in self.local.actors:
+                actor.instance._opened.set()
+
+    def hands(self) -> list[list[str]]:
+        """The shards that each worker holds."""
+        return [[piece.spec.id for piece in handle.tasks.values()] for handle in self.pool._handles]
+
+    def finish(self, shard: str) -> None:
+        for handle in self.pool._handles:
+            for ref, piece in handle.tasks.items():
+                if piece.spec.id == shard:
+                    ref.done, ref.value = True, Receipt(None, [])
+
+
+@pytest.fixture
+def bench(job: Job, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    local = LocalRay(Steps(), random.Random(0))
+    monkeypatch.setattr("factory.pool.ray", local)
+    found = Bench(Pool(job, 0, Workers(min=3, max=3), {}), local)
+    monkeypatch.setattr("factory.pool.time", SimpleNamespace(monotonic=lambda: found.clock[0]))
+    yield found
+    local.close()
+
+
+def test_what_a_dead_worker_held_runs_alone_while_other_workers_go_on(bench: Bench) -> None:
+    bench.put(*"abcdef")
+    bench.ticks()
+    assert sorted(map(sorted, bench.hands())) == [["a", "b"], ["c", "d"], ["e", "f"]]
+    bench.local.actors[0].die()
+    bench.put(*"ghijkl")
+    bench.ticks()
+    assert (bench.hands(), bench.pool.lost) == ([["c", "d"], ["e", "f"], ["a"]], 1), (
+        "a new worker has one of them alone"
+    )
+    for shard, held in (("e", [2, 1]), ("c", [1, 2]), ("f", [1, 2]), ("h", [1, 2])):
+        bench.finish(shard)
+        bench.ticks()
+        assert [len(hand) for hand in bench.hands()] == [*held, 1], "one worker at most waits to run the other"
+    bench.finish("d")
+    bench.ticks()
+    assert bench.hands() == [["b"], ["g", "i"], ["a"]]
+
+
+def test_a_worker_that_had_nothing_to_do_has_not_hung(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def idle(self: Worker) -> Pulse:
+        return Pulse(idle_s=math.inf)
+
+    monkeypatch.setattr(Worker, "pulse", idle)
+    bench.put("a")
+    bench.ticks()
+    bench.clock[0] += 2
+    bench.ticks()
+    assert (["a"] in bench.hands(), bench.pool.lost) == (True, 0)
+    bench.clock[0] += 901
+    bench.ticks()
+    assert bench.pool.lost == 1

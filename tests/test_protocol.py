@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from contextlib import suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from factory.corpus import Corpus
 from factory.job import Job
 from factory.plan import plan
 from tests.local_ray import Death, Killed
@@ -29,7 +31,8 @@ stages:
   select: {{}}
 run: {{rows_per_shard: 2, shards_per_worker: 2}}
 """
-MOST_AGAIN = 2 * 2 * 4
+CALLS = 4
+MOST_AGAIN = 2 * 2 * CALLS
 """Requests that one death may cost: shards in flight, rows of a shard, calls of a row."""
 
 
@@ -50,9 +53,9 @@ class Scene:
         return job_in(to, text=JOB)
 
 
-def mutes() -> Rehearsal:
+def mutes(commit_every_s: float = 0.0) -> Rehearsal:
     """A run in which the rows of a seed fail."""
-    rehearsal = Rehearsal()
+    rehearsal = Rehearsal(commit_every_s=commit_every_s)
     rehearsal.talker.mute = {"*p3*"}
     return rehearsal
 
@@ -113,6 +116,30 @@ def test_a_death_at_any_step_loses_nothing_and_doubles_nothing(scene: Scene, tmp
         assert made(job) == scene.rows, name
         assert failed(job) == scene.letters, name
         assert scene.requests <= len(rehearsal.talker.requests) <= scene.requests + MOST_AGAIN
+
+
+def test_a_death_while_merged_shards_wait_for_their_commit_loses_nothing(scene: Scene, tmp_path: Path) -> None:
+    calm = mutes(math.inf)
+    calm.run(scene.copy(tmp_path / "copy"))
+    late = [step for step, name in enumerate(calm.steps.seen) if any(what in name for what in ("commit", "delete"))]
+    late += [step for step, name in enumerate(calm.steps.seen) if name == "worker: after merge"]
+    for step in late:
+        job, rehearsal = scene.copy(tmp_path / "copy"), mutes(math.inf)
+        with suppress(Killed):
+            rehearsal.run(job, deaths=[Death(step)])
+        assert rehearsal.steps.died == [calm.steps.seen[step]]
+        rehearsal.run(job)
+        assert (made(job), failed(job)) == (scene.rows, scene.letters)
+        again = len(rehearsal.talker.requests) - scene.requests
+        assert again <= CALLS * len(scene.letters), "what was staged is not made again, what failed is tried again"
+
+
+def test_shards_that_are_merged_while_workers_are_busy_are_committed_together(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(12))
+    job = job_in(tmp_path, text=JOB)
+    Rehearsal(commit_every_s=math.inf).run(job)
+    assert len(rows_of(job)) == 12
+    assert len(Corpus(job.corpus).table.history()) == 2, "the first at once, all others at the end"
 
 
 def test_rows_that_were_staged_together_may_go_on_in_shards_of_their_own(tmp_path: Path) -> None:

@@ -24,6 +24,18 @@ def test_a_file_is_read_back_and_listed_and_deleted(tmp_path: Path) -> None:
     assert not storage.exists("deep")
 
 
+@pytest.mark.parametrize("where", ["disk", "store"])
+def test_something_is_done_with_each_file(tmp_path: Path, where: str, request: pytest.FixtureRequest) -> None:
+    root = str(tmp_path) if where == "disk" else f"{request.getfixturevalue('bucket')}/each"
+    storage, names = Storage(root), [f"files/{number:02}" for number in range(40)]
+    storage.each(lambda name: storage.write_bytes(name, b"x"), names)
+    assert storage.list("files") == names
+    storage.each(storage.delete, names[1:])
+    assert storage.list("files") == names[:1]
+    with pytest.raises(StorageError, match="no such file"):
+        storage.each(storage.read_bytes, names)
+
+
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     assert Storage(str(tmp_path / "nowhere")).list("_staging") == []
 
