@@ -9,6 +9,7 @@ engine's batch. Gives up: rows of a shard that wait for a slot are held in memor
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -169,9 +170,13 @@ class Worker:
                 for row, _, count in work
                 for recipe in self._chains[row.kind][count : leg_start(self._chains[row.kind], self._leg + 1)]
             }
-            for stage in sorted(to_run):
-                for role in sorted(self._stages[stage].needs):
-                    await self._open_model(role, stage)
+            gc.disable()  # imports make no garbage to speak of, and to look for it takes a fifth of their time
+            try:
+                for stage in sorted(to_run):
+                    for role in sorted(self._stages[stage].needs):
+                        await self._open_model(role, stage)
+            finally:
+                gc.enable()
             if self._slots is None:
                 room = self._engine.capacity if self._engine is not None else _SCORING_IN_FLIGHT
                 self._slots = asyncio.Semaphore(self._job.run.dialogues_in_flight or room)
