@@ -275,8 +275,10 @@ class _Driver:
                     self._plan.corpus.storage.delete(path)
 
     def _share_room(self) -> None:
-        """A pool without work lets its workers go once nothing more can come, or when the other pool needs the room."""
+        """A pool without work lets its workers go once nothing more can come, or when the other pool needs the room.
+        The second makes ready as soon as the first is: not before, or its start would hold up the first one's."""
         first, second = self._pools
+        second.expected = first.busy() and first.has_opened()
         if not first.busy() and (self._exhausted or self._interrupted or second.waiting()):
             first.release()
         if not second.busy() and first.waiting():

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import random
+from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from factory.engines import EngineDeadError
 from factory.job import Job
-from factory.plan import plan
-from factory.pool import RunError
-from tests.local_ray import Death
-from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, some_personas, write_seeds
+from factory.plan import Plan, plan
+from factory.pool import Pool, RunError
+from tests.local_ray import Death, LocalRay, Steps
+from tests.rehearsal import HashEmbedder, HashNli, Rehearsal, job_in, letters_of, rows_of, some_personas, write_seeds
 
 
 @pytest.fixture
@@ -81,3 +84,30 @@ def test_rows_that_are_begun_again_are_those_that_were_in_hand(tmp_path: Path) -
     rehearsal.run(job, deaths=[Death("request", all=False)], report=lambda progress: again.append(progress.again))
     assert 0 < touched < 12
     assert again[-1] == touched
+
+
+def test_a_pool_that_expects_work_opens_its_models_ahead_of_it(job: Job) -> None:
+    local, opened = LocalRay(Steps(), random.Random(0)), []
+
+    def embedder(model: object) -> HashEmbedder:
+        opened.append(model)
+        return HashEmbedder()
+
+    def nli(model: object) -> HashNli:
+        opened.append(model)
+        return HashNli()
+
+    stand_ins = {"factory.pool.ray": local, "factory.workers.Nli": nli, "factory.workers.Embeddings": embedder}
+    with ExitStack() as stack:
+        for name, stand_in in stand_ins.items():
+            stack.enter_context(patch(name, stand_in))
+        stack.callback(local.close)
+        pool = Pool(job, 1, job.run.verify, Plan(job).wanted.chains)
+        pool.tick()
+        assert not local.actors
+        pool.expected = True
+        pool.tick()
+        assert pool.has_opened()
+    assert len(local.actors) == 1
+    assert opened == [job.models.embedding, job.models.nli]
+    assert not pool.busy()
