@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -63,6 +64,7 @@ class _Handle:
     asked_at: float
     busy_at: float = 0.0
     ready: bool = False
+    open: bool = False
     pulse: Pulse = field(default_factory=Pulse)
     tasks: dict[Any, Piece] = field(default_factory=dict)
 
@@ -73,7 +75,8 @@ class _Handle:
 
 class Pool:
     """The workers of one leg. `outstanding` counts, by shard, the pieces that are queued or in a worker's hands;
-    `lost` the workers that died or hung, and `again` the rows that were handed out again for it."""
+    `lost` the workers that died or hung, and `again` the rows that were handed out again for it. While work is
+    `expected`, workers start and open their models ahead of it."""
 
     def __init__(self, job: Job, leg: int, knobs: Workers, chains: Chains) -> None:
         self.leg = leg
@@ -82,6 +85,7 @@ class Pool:
         self.outstanding: Counter[str] = Counter()
         self.lost = 0
         self.again = 0
+        self.expected = False
         self._job = job
         self._chains = chains
         self._alone: deque[Piece] = deque()
@@ -119,6 +123,10 @@ class Pool:
         """Whether there is work, and no worker has found room in the cluster yet."""
         return bool(self.queue or self._alone) and not any(handle.ready for handle in self._handles)
 
+    def has_opened(self) -> bool:
+        """Whether a worker has its models open."""
+        return any(self._opened(handle) for handle in self._handles)
+
     def refs(self) -> list[Any]:
         """What to wait for."""
         return [ref for handle in self._handles for ref in (*handle.tasks, *([] if handle.ready else [handle.asked]))]
@@ -150,10 +158,12 @@ class Pool:
         queued = len(self.queue) + len(self._alone)
         pieces = queued + sum(len(handle.tasks) for handle in self._handles)
         useful = -(-pieces // self._job.run.shards_per_worker)
-        wanted = min(self.knobs.max, max(self.knobs.min, useful)) if queued else 0
+        wanted = min(self.knobs.max, max(self.knobs.min, useful)) if queued or self.expected else 0
         while len(self._handles) < wanted:
             actor = self._actors.remote(self._job, self.leg, self._chains)
             self._handles.append(_Handle(actor, actor.opened.remote(), actor.pulse.remote(), time.monotonic()))
+            if not queued:
+                actor.prepare.remote()
 
     def _hand_out(self) -> None:
         """Fill the workers' hands. For each piece that must run alone, the worker that holds least is kept from more
@@ -245,11 +255,11 @@ class Pool:
 
     @staticmethod
     def _opened(handle: _Handle) -> bool:
-        try:
-            ray.get(handle.opened, timeout=0)
-        except (GetTimeoutError, *_LOST):
-            return False
-        return True
+        if not handle.open:
+            with suppress(GetTimeoutError, *_LOST):
+                ray.get(handle.opened, timeout=0)
+                handle.open = True
+        return handle.open
 
     def _start_failed(self, handle: _Handle, error: Exception) -> None:
         self._failed_starts += 1

@@ -20,9 +20,11 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from types import FrameType
+from typing import Any
 
 import ray
 from ray._private import ray_constants
+from ray._private.node import Node
 
 from factory.job import Job, Workers
 from factory.plan import Plan, Work
@@ -50,6 +52,10 @@ _PORTION = 16
 
 _OBJECT_STORE_BYTES = 100 * 1024 * 1024
 """Of a local Ray: only specs and receipts pass through it."""
+
+_UNUSED = ("start_api_server", "start_monitor", "start_log_monitor")
+"""Processes of a local Ray that no run asks: its web server (which it starts without a dashboard too, and waits for),
+its autoscaler, and what sends the driver the workers' output. They would double the start and the end of Ray."""
 
 
 @dataclass(slots=True)
@@ -291,8 +297,10 @@ class _Driver:
         self._committed_at = time.monotonic()
 
     def _share_room(self) -> None:
-        """A pool without work lets its workers go once nothing more can come, or when the other pool needs the room."""
+        """A pool without work lets its workers go once nothing more can come, or when the other pool needs the room.
+        The second makes ready as soon as the first is: not before, or its start would hold up the first one's."""
         first, second = self._pools
+        second.expected = first.busy() and first.has_opened()
         if not first.busy() and (self._exhausted or self._interrupted or second.waiting()):
             first.release()
         if not second.busy() and first.waiting():
@@ -347,9 +355,9 @@ def _ray(job: Job, address: str | None) -> Iterator[None]:
         # Ray starts workers at niceness 15: whatever else runs on the machine would starve the engine.
         "_system_config": {"worker_niceness": 0},
     }
-    loopback = nullcontext() if address else _loopback()
+    alone = nullcontext() if address else _alone()
     try:
-        with loopback:
+        with alone:
             ray.init(
                 address=address or "local", log_to_driver=False, logging_level="warning", **({} if address else local)
             )
@@ -374,16 +382,22 @@ def _refuse_what_never_fits(pools: Sequence[Workers]) -> None:
 
 
 @contextmanager
-def _loopback() -> Iterator[None]:
-    """Make Ray bind to loopback alone. It turns 127.0.0.1 into the machine's own address wherever it can be given one,
-    except where clusters are switched off, as it does by itself on desktop systems."""
+def _alone() -> Iterator[None]:
+    """Make Ray bind to loopback alone, and start only what a run on one machine needs. It turns 127.0.0.1 into the
+    machine's own address wherever it can be given one, except where clusters are switched off, as it does by itself on
+    desktop systems."""
     switch = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
-    before = ray_constants.ENABLE_RAY_CLUSTER, os.environ.get(switch)
-    ray_constants.ENABLE_RAY_CLUSTER, os.environ[switch] = False, "0"
+    ours: list[tuple[Any, str, Any]] = [(ray_constants, "ENABLE_RAY_CLUSTER", False)]
+    ours += [(Node, name, lambda *_, **__: None) for name in _UNUSED]
+    before = [getattr(owner, name) for owner, name, _ in ours], os.environ.get(switch)
+    for owner, name, value in ours:
+        setattr(owner, name, value)
+    os.environ[switch] = "0"
     try:
         yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before[0]
+        for (owner, name, _), value in zip(ours, before[0], strict=True):
+            setattr(owner, name, value)
         if before[1] is None:
             del os.environ[switch]
         else:

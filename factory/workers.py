@@ -1,14 +1,16 @@
 """The Ray actor that runs one leg of the pipeline on shards, many dialogues at once.
 
-A worker opens exactly the models that its rows still need, on the first shard that needs them; the recipes it works by
-are the driver's, so that a model that changes on disk meanwhile is the next plan's business. Each dialogue is a
-coroutine; a semaphore lets a new one start as an old one ends, across shard borders, so that no tail drains the
-engine's batch. Gives up: rows of a shard that wait for a slot are held in memory.
+A worker opens exactly the models that its rows still need, on the first shard that needs them, or ahead of it where the
+driver knows that rows will need them all; the recipes it works by are the driver's, so that a model that changes on
+disk meanwhile is the next plan's business. Each dialogue is a coroutine; a semaphore lets a new one start as an old one
+ends, across shard borders, so that no tail drains the engine's batch. Gives up: rows of a shard that wait for a slot
+are held in memory.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,7 +19,7 @@ from typing import cast
 from factory.corpus import Corpus
 from factory.embed import Embeddings
 from factory.engines import Engine, Reply, Request, open_engine
-from factory.job import Job, build_stages, nli_model
+from factory.job import Job, Recipe, build_stages, nli_model
 from factory.nli import Nli, NliModel
 from factory.pipeline import dead_letter, run_row, trim
 from factory.records import DeadLetter, Row, rows_to_table
@@ -115,6 +117,13 @@ class Worker:
         """Return once the models of the first rows are open."""
         await self._opened.wait()
 
+    async def prepare(self) -> None:
+        """Open the models of the whole leg, ahead of its first rows. What cannot be opened, they will say."""
+        chains = self._chains.values()
+        await self._open(
+            {recipe.stage for chain in chains for recipe in self._left(chain, leg_start(chain, self._leg))}
+        )
+
     async def wind_down(self) -> None:
         """Start no more dialogues; those that run are finished."""
         self._winding_down = True
@@ -126,7 +135,9 @@ class Worker:
         work = work[piece.first : piece.last]
         if piece.condemned:
             return Receipt(None, [self._condemn(row, wanted, count) for row, wanted, count in work])
-        await self._open(work)
+        await self._open(
+            {recipe.stage for row, _, count in work for recipe in self._left(self._chains[row.kind], count)}
+        )
         assert self._slots is not None
         results = await asyncio.gather(*(self._row(row, wanted, count) for row, wanted, count in work))
         letters = [result for result in results if isinstance(result, DeadLetter)]
@@ -161,17 +172,20 @@ class Worker:
         detail = "the worker died or hung each time it had this row in hand"
         return dead_letter(row, stage, "worker_died", detail, 2, fingerprint=wanted[-1])
 
-    async def _open(self, work: list[tuple[Row, list[str], int]]) -> None:
-        """Open the models that the stages to run ask, those that are not open yet."""
+    def _left(self, chain: list[Recipe], count: int) -> list[Recipe]:
+        """What this leg has left to do for a row with the first `count` stages of the chain."""
+        return chain[count : leg_start(chain, self._leg + 1)]
+
+    async def _open(self, to_run: set[str]) -> None:
+        """Open the models that these stages ask, those that are not open yet."""
         async with self._opening:
-            to_run = {
-                recipe.stage
-                for row, _, count in work
-                for recipe in self._chains[row.kind][count : leg_start(self._chains[row.kind], self._leg + 1)]
-            }
-            for stage in sorted(to_run):
-                for role in sorted(self._stages[stage].needs):
-                    await self._open_model(role, stage)
+            gc.disable()  # imports make no garbage to speak of, and to look for it takes a fifth of their time
+            try:
+                for stage in sorted(to_run):
+                    for role in sorted(self._stages[stage].needs):
+                        await self._open_model(role, stage)
+            finally:
+                gc.enable()
             if self._slots is None:
                 room = self._engine.capacity if self._engine is not None else _SCORING_IN_FLIGHT
                 self._slots = asyncio.Semaphore(self._job.run.dialogues_in_flight or room)

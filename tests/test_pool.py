@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 
 from factory.engines import EngineDeadError
 from factory.job import Job, Workers
-from factory.plan import plan
+from factory.plan import Plan, plan
 from factory.pool import Pool, RunError
 from factory.shard import ShardSpec
 from factory.workers import Piece, Pulse, Receipt, Worker
 from tests.local_ray import Death, LocalRay, Steps
-from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, some_personas, write_seeds
+from tests.rehearsal import HashEmbedder, HashNli, Rehearsal, job_in, letters_of, rows_of, some_personas, write_seeds
 
 
 @pytest.fixture
@@ -120,7 +122,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(job: Job, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench(job: Job, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     local = LocalRay(Steps(), random.Random(0))
     monkeypatch.setattr("factory.pool.ray", local)
     found = Bench(Pool(job, 0, Workers(min=3, max=3), {}), local)
@@ -161,3 +163,30 @@ def test_a_worker_that_had_nothing_to_do_has_not_hung(bench: Bench, monkeypatch:
     bench.clock[0] += 901
     bench.ticks()
     assert bench.pool.lost == 1
+
+
+def test_a_pool_that_expects_work_opens_its_models_ahead_of_it(job: Job) -> None:
+    local, opened = LocalRay(Steps(), random.Random(0)), []
+
+    def embedder(model: object) -> HashEmbedder:
+        opened.append(model)
+        return HashEmbedder()
+
+    def nli(model: object) -> HashNli:
+        opened.append(model)
+        return HashNli()
+
+    stand_ins = {"factory.pool.ray": local, "factory.workers.Nli": nli, "factory.workers.Embeddings": embedder}
+    with ExitStack() as stack:
+        for name, stand_in in stand_ins.items():
+            stack.enter_context(patch(name, stand_in))
+        stack.callback(local.close)
+        pool = Pool(job, 1, job.run.verify, Plan(job).wanted.chains)
+        pool.tick()
+        assert not local.actors
+        pool.expected = True
+        pool.tick()
+        assert pool.has_opened()
+    assert len(local.actors) == 1
+    assert opened == [job.models.embedding, job.models.nli]
+    assert not pool.busy()

@@ -109,14 +109,28 @@ def test_pools_take_turns_where_there_is_no_room_for_both(tmp_path: Path) -> Non
     assert_settled(job)
 
 
-def test_local_ray_listens_on_loopback_only(tmp_path: Path) -> None:
+def test_the_second_leg_makes_ready_while_the_first_works(tmp_path: Path) -> None:
+    write_personas(tmp_path, 2)
+    workers: set[int] = set()
+
+    def look(progress: Progress) -> None:
+        if not progress.generated:
+            workers.add(progress.workers)
+
+    run(scripted_job(tmp_path, "scripted?latency_ms=1500"), report=look)
+    assert workers == {0, 1, 2}
+
+
+def test_local_ray_listens_on_loopback_only_and_starts_nothing_it_does_not_need(tmp_path: Path) -> None:
     write_personas(tmp_path, 4)
     exposed: set[str] = set()
+    files: set[str] = set()
 
     def look(_: Progress) -> None:
         for process in psutil.Process().children(recursive=True):
             try:
                 connections = process.net_connections(kind="tcp")
+                files.update(Path(word).name for word in process.cmdline())
             except psutil.Error:
                 continue
             exposed.update(
@@ -127,6 +141,8 @@ def test_local_ray_listens_on_loopback_only(tmp_path: Path) -> None:
 
     run(scripted_job(tmp_path), report=look)
     assert exposed == set()
+    assert "raylet" in files
+    assert not files & {"dashboard.py", "monitor.py", "log_monitor.py"}
 
 
 def test_a_worker_that_this_machine_has_no_room_for_ends_the_run(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ no seed, since batching changes the arithmetic anyway.
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 import logging
@@ -239,6 +240,7 @@ def _start(model: LanguageModel) -> tuple[Any, ChatTokenizer]:
     # that it prefills in two chunks; and compiles for a minute, with a C++ compiler, to gain a fifth in speed.
     cpu = {"block_size": 32, "enable_chunked_prefill": False, "enforce_eager": True}
     platform = cpu if current_platform.is_cpu() else {}
+    gc.freeze()  # vLLM collects garbage four times while it starts, and would look through all it imported each time
     try:
         engine = LLMEngine.from_engine_args(
             EngineArgs(

@@ -1,0 +1,143 @@
+"""Wall time of generation and verification together, over the longer of the two alone.
+
+    python -m benchmarks.overlap [--dialogues 768] [--rounds 2] [--rows-per-shard 32] [--turns 6] [--gpus 0]
+
+A round is three runs of the factory on a local Ray: dialogues without scores; scores for those dialogues; and both at
+once, into a corpus of its own. Each leg has one worker; of the cores, the first half is the first leg's and the second
+half the second's, in all three runs. Timed, by what rows and versions say, from the moment the first stage begins, when
+its models are open, to the last commit. So the start of Ray and of the models of the first leg is left out everywhere,
+and that of the scorers where they run alone; where both run, it is in the time, and is shown. Gives up: the driver and
+Ray's own processes have no core to themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.machine import print_machine
+from factory import workers
+from factory.corpus import Corpus
+from factory.history import log
+from factory.jobfile import load_job
+from factory.run import run
+from factory.training.grammar import draw_persona
+
+FACTS, MAX_TOKENS = 5, 24
+
+
+def in_worker() -> None:
+    """For Ray to call in each worker: keep it to the cores of its leg."""
+    make = workers.Worker.__init__
+
+    def pinned(self: workers.Worker, job: Any, leg: int, chains: Any) -> None:
+        cores = sorted(os.sched_getaffinity(0))
+        half = len(cores) // 2
+        for thread in os.listdir("/proc/self/task"):
+            os.sched_setaffinity(int(thread), cores[half:] if leg else cores[:half])
+        make(self, job, leg, chains)
+
+    workers.Worker.__init__ = pinned  # type: ignore[method-assign]
+
+
+@dataclass(slots=True)
+class Times:
+    """When the stages of a corpus began and ended, in seconds since the epoch, and when it was committed."""
+
+    spans: dict[str, tuple[float, float]]
+    committed: float
+
+    @property
+    def seconds(self) -> float:
+        """From the first stage's begin to the last commit."""
+        return self.committed - min(began for began, _ in self.spans.values())
+
+
+def times(corpus: Corpus, stages: tuple[str, ...]) -> Times:
+    """The times of these stages."""
+    found: dict[str, list[tuple[float, float]]] = {stage: [] for stage in stages}
+    for row in corpus.rows():
+        for record in row.stages:
+            if record.stage in found and record.started_at is not None:
+                began = record.started_at.timestamp()
+                found[record.stage].append((began, began + record.seconds))
+    spans = {
+        stage: (min(began for began, _ in spans), max(ended for _, ended in spans)) for stage, spans in found.items()
+    }
+    return Times(spans, log(corpus)[0].time.timestamp())
+
+
+def made(folder: Path, corpus: str, scored: bool, given: argparse.Namespace, seed: int) -> Corpus:
+    """Run the job, with or without scores."""
+    chance = random.Random(seed)
+    lines = (
+        json.dumps({"id": f"p{number}", "facts": [fact.text for fact in draw_persona(chance, FACTS)]})
+        for number in range(given.dialogues)
+    )
+    (folder / "personas.jsonl").write_text("\n".join(lines))
+    sampling = {"max_tokens": MAX_TOKENS, "temperature": 0.5}
+    converse = {"turns": given.turns, "min_turns": given.turns, "sampling": sampling}
+    half = max(1, (os.cpu_count() or 2) // 2)
+    content = {
+        "corpus": str(folder / corpus),
+        "seeds": [{"path": "personas.jsonl"}],
+        "models": {"dialogue": {"name": given.model, "max_model_len": 1024, "max_num_seqs": 64}},
+        "run": {
+            "rows_per_shard": given.rows_per_shard,
+            "generate": {"cpus": half, "gpus": given.gpus},
+            "verify": {"cpus": half},
+        },
+        "stages": {"converse": converse} | ({"verify": {}, "select": {}} if scored else {}),
+    }
+    (folder / "job.yaml").write_text(yaml.safe_dump(content))
+    run(load_job(folder / "job.yaml"))
+    return Corpus(str(folder / corpus))
+
+
+def main() -> None:
+    """Measure, and print a line a round and the medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dialogues", type=int, default=768)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rows-per-shard", type=int, default=32)
+    parser.add_argument("--turns", type=int, default=6)
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs of the first leg's worker")
+    parser.add_argument("--model", default="persona-lm")
+    given = parser.parse_args()
+    print_machine()
+    hook = {
+        "worker_process_setup_hook": "benchmarks.overlap.in_worker",
+        "env_vars": {"PYTHONPATH": str(Path(__file__).parents[1])},
+    }
+    os.environ["RAY_JOB_CONFIG_JSON_ENV_VAR"] = json.dumps({"runtime_env": hook})
+    rounds = []
+    for number in range(1, given.rounds + 1):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            generated = times(made(folder, "apart", False, given, number), ("converse",))
+            verified = times(made(folder, "apart", True, given, number), ("verify",))
+            both = times(made(folder, "together", True, given, number), ("converse", "verify"))
+        rounds.append(both.seconds / max(generated.seconds, verified.seconds))
+        start = both.spans["converse"][0]
+        told = ", ".join(
+            f"{stage} from {began - start:.1f} to {ended - start:.1f}" for stage, (began, ended) in both.spans.items()
+        )
+        print(
+            f"round {number}: generate {generated.seconds:.1f} s, verify {verified.seconds:.1f} s, both "
+            f"{both.seconds:.1f} s ({told}): {rounds[-1]:.3f}",
+            flush=True,
+        )
+    print(f"both / the longer one: {statistics.median(rounds):.3f} (median of {given.rounds})")
+
+
+if __name__ == "__main__":
+    main()
