@@ -143,6 +143,7 @@ class Rehearsal:
         self.talker.listen(asked)
         replaced = {
             "factory.run.ray": local,
+            "factory.cluster.ray": local,
             "factory.pool.ray": local,
             "factory.run._COMMIT_EVERY_S": self.commit_every_s,
             "factory.run._GATHER_S": 0.0,
