@@ -91,7 +91,7 @@ def run(
 
 @app.command()
 def status(corpus: _Corpus, as_json: _Json = False) -> None:
-    """Say what stands in a corpus: decisions, reasons, gates, dead letters."""
+    """Say what stands in a corpus: decisions, reasons, gates, dead letters, and what they cost."""
     counts = corpus_status(Corpus(corpus))
     if as_json:
         _print_json(counts)

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from factory import costview
 from factory.calibrate import Calibration
 from factory.garbage import Garbage
 from factory.history import Version
@@ -149,11 +150,8 @@ def show_plan(corpus: str, summary: Summary) -> None:
                 table.add_row(f"{count:,}", _TO_DO.get(done, f"to redo from {done}"), escape(why))
         table.add_row(f"{summary.unchanged:,}", "to keep", "up to date")
         out.print(table)
-        calls = ", ".join(f"{stage} {count}" for stage, count in summary.calls.items())
-        out.print(f"{summary.model_calls} model calls" + (f" ({calls})" if calls else ""))
-        if summary.completion_tokens:
-            tokens = f"{summary.prompt_tokens:,} prompt and {summary.completion_tokens:,} completion tokens"
-            out.print(f"about {tokens} (estimated)")
+        for line in costview.estimated(summary):
+            out.print(line)
     _show_failures(summary.failed, summary.bad_seeds)
 
 
@@ -206,6 +204,10 @@ def show_status(status: dict[str, Any]) -> None:
             f"APC {status['apc']:.2f} (means)",
         )
     _line("models", ", ".join(status["models"]))
+    out.print()
+    for part in costview.spent(status["cost"], sum(status["dead_letters"].values())):
+        out.print(part)
+    out.print()
     _line("open it", f"import polars; polars.read_delta({status['corpus']!r})")
 
 

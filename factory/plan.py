@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from factory.compare import KINDS, Comparison, ToDrop, ToMake
 from factory.corpus import Corpus
+from factory.estimate import Estimate, Estimator
 from factory.job import LEGS, Job, row_fingerprints
 from factory.ledger import SLOT_COLUMNS, Ledger, slots_by_id, slots_of
 from factory.letters import Letters
@@ -43,9 +44,9 @@ class Work:
 
 
 @dataclass(slots=True)
-class Summary:
+class Summary(Estimate):
     """What a plan would do, in rows; `remake` by the first stage that is redone, `reasons` by what is done: "make",
-    "drop" or the stage. Calls and tokens are of models, both estimated."""
+    "drop" or the stage."""
 
     make: int = 0
     remake: Counter[str] = field(default_factory=Counter)
@@ -54,9 +55,6 @@ class Summary:
     failed: int = 0
     bad_seeds: int = 0
     reasons: dict[str, Counter[str]] = field(default_factory=dict)
-    calls: Counter[str] = field(default_factory=Counter)
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
 
     @property
     def rows(self) -> int:
@@ -223,7 +221,7 @@ class Plan:
                     self._staged[int(slot)].append(path)
 
     def _summary(self, failed: int) -> Summary:
-        make, drop = self._make, self._drop
+        make, drop, estimator = self._make, self._drop, Estimator(self.job, self.wanted, self.corpus)
         summary = Summary(failed=failed, bad_seeds=len(self.bad_seeds), drop=len(drop))
         summary.unchanged = len(self.wanted) - failed - len(make)
         kinds = self.wanted.imported[make.first].astype(np.int8)
@@ -239,41 +237,12 @@ class Plan:
                     stage = chain[min(keep, len(chain) - 1)].stage
                     summary.remake[stage] += int(old.sum())
                     summary.reasons.setdefault(stage, Counter()).update(self._told(make.reason[old]))
-                self._estimate(make.at(some), name, int(keep), summary)
+                estimator.add(make.at(some), name, int(keep), summary)
         return summary
 
     def _told(self, reasons: NDArray[np.int32]) -> Counter[str]:
         codes, counts = np.unique(reasons, return_counts=True)
         return Counter({self._reasons[code]: int(count) for code, count in zip(codes, counts, strict=True)})
-
-    def _estimate(self, rows: ToMake, kind: str, keep: int, summary: Summary) -> None:
-        """Calls of the stages that rows have yet to pass, and tokens at four characters each, half of the longest
-        completion."""
-        converse, seeds = self.job.stages.converse, self.wanted.seeds.sorted
-        script = converse is not None and converse.mode == "script"
-        turns = seeds.turns[rows.first] if kind == "imported" else np.full(len(rows), converse.turns if converse else 0)
-        speakers = 2
-        persona = (seeds.characters[rows.first] + (seeds.characters[rows.second] if kind == "generated" else 0)) // (
-            4 * speakers
-        )
-        for recipe in self.wanted.chains[kind][keep:]:
-            each = {
-                "expand": np.full(len(rows), speakers),
-                "converse": np.ones(len(rows), np.int64) if script else turns,
-                "extract": turns,
-                "select": np.zeros(len(rows), np.int64),
-            }
-            calls = each.get(recipe.stage, np.ones(len(rows), np.int64))
-            count = int(calls.sum())
-            if count:
-                summary.calls[recipe.stage] += count
-            if recipe.prompt is None:
-                continue
-            params = getattr(self.job.stages, recipe.stage)
-            answer = params.sampling.max_tokens // 2
-            history = answer * (turns // 2) if recipe.stage == "converse" and not script else 0
-            summary.prompt_tokens += int((calls * (len(recipe.prompt) // 4 + persona + history)).sum())
-            summary.completion_tokens += count * answer * getattr(params, "candidates", 1)
 
 
 def _read(job: Job, corpus: Corpus, report: Callable[[str, int], None]) -> Seeds:

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from factory.corpus import Corpus
+from factory.cost import cost
 
 
 def status(corpus: Corpus) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def status(corpus: Corpus) -> dict[str, Any]:
         "models": _counts(rows.select("stages").explode("stages").select(stages.field("models")).explode("models")),
         "dead_letters": dict(Counter(f"{letter.stage}/{letter.reason}" for letter in letters if letter.row_id)),
         "bad_seeds": dict(Counter(letter.reason for letter in letters if not letter.row_id)),
+        "cost": cost(rows),
     }
 
 

@@ -10,9 +10,11 @@ import json
 import re
 import time
 import uuid
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import polars as pl
@@ -85,6 +87,18 @@ class Table:
         self._rows = sum(shard.rows for shard in shards)
         return shards
 
+    def newest(self, shards: int, rows: int) -> tuple[list[Shard], float]:
+        """Of the shards that `shards` last saw those that were committed last: so many at most, and no more once they
+        hold so many rows. With it, when the newest of the others was committed, in seconds since 1970, 0 if there is
+        none: what was made since stands in no other."""
+        if self._snapshot is None:
+            return [], 0.0
+        times = dict(self._actions(self._snapshot).select("path", "modification_time").iter_rows())
+        ordered = sorted(self._shards(self._snapshot), key=lambda shard: (-times[shard.path], shard.path))
+        before = [0, *accumulate(shard.rows for shard in ordered)]
+        count = min(shards, bisect_left(before, rows))
+        return ordered[:count], times[ordered[count].path] / 1000 if ordered[count:] else 0.0
+
     def shards_at(self, version: int) -> list[Shard]:
         """The shards of a version. Raises CorpusError if there is none such, or its files are gone."""
         newest = self._open()
@@ -143,10 +157,13 @@ class Table:
             if time.monotonic() - began < _PATIENCE_S:
                 yield attempt
 
-    def _shards(self, snapshot: DeltaTable) -> list[Shard]:
+    def _actions(self, snapshot: DeltaTable) -> pl.DataFrame:
         with self._reading():
-            actions = pl.DataFrame(snapshot.get_add_actions())
-        found = {path: Shard.parse(path, size) for path, size in actions.select("path", "size_bytes").iter_rows()}
+            return pl.DataFrame(snapshot.get_add_actions())
+
+    def _shards(self, snapshot: DeltaTable) -> list[Shard]:
+        actions = self._actions(snapshot).select("path", "size_bytes")
+        found = {path: Shard.parse(path, size) for path, size in actions.iter_rows()}
         shards = [shard for shard in found.values() if shard is not None]
         if len(shards) < len(found):
             raise CorpusError(f"{self.root}: holds files of another program; give the job a corpus of its own")

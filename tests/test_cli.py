@@ -40,6 +40,18 @@ def test_plan_says_what_and_why(folder: Path) -> None:
     assert longer["model_calls"] > 0
 
 
+def test_plan_says_what_it_will_take_and_by_what_it_knows(folder: Path) -> None:
+    more = ("plan", folder / "job.yaml", "--set", "pairing.samples=2")
+    told = json.loads(call(*more, "--json"))
+    assert told["calls"] == {"converse": 4 * 6}
+    assert told["basis"] == {"converse": "6 rows of this corpus"}
+    assert told["seconds"] > 0
+    text = call(*more)
+    assert f"about {told['prompt_tokens']:,} prompt and {told['completion_tokens']:,} completion tokens" in text
+    assert "at the pace of this corpus" in text
+    assert "estimated from 6 rows of this corpus (converse)" in text
+
+
 def test_run_with_nothing_to_do(folder: Path) -> None:
     result = json.loads(call("run", folder / "job.yaml", "--json"))
     assert (result["rows"], result["committed"], result["tokens"]) == (0, 0, 0)
@@ -70,6 +82,28 @@ def test_status_counts(folder: Path) -> None:
     assert (status["rows"], status["turns"]) == (6, 24)
     assert status["decisions"] == {"accept": 6}
     assert status["bad_seeds"] == {"json": 1}
+
+
+def test_status_says_what_it_cost(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(8))
+    strict = ("stages.select.reject_contradiction=0.4", "stages.select.flag_contradiction=0.4")
+    job, rehearsal = job_in(tmp_path, *strict), Rehearsal()
+    rehearsal.talker.mute = {"*p5*"}
+    rehearsal.run(job)
+    status = json.loads(call("status", job.corpus, "--json"))
+    cost, failed = status["cost"], sum(status["dead_letters"].values())
+    assert (status["rows"], failed) == (7, 1)
+    text = call("status", job.corpus)
+    lines = [line.split() for line in text.splitlines()]
+    took = cost["stages"]["converse"]
+    assert any(line[:4] == ["converse", "7", "21", f"{took['prompt_tokens']:,}"] for line in lines)
+    (reason,) = (one for one in cost["reasons"] if one["reason"] == "persona_contradiction")
+    assert ["reject", "persona_contradiction", f"{reason['rows']}", f"{reason['tokens']:,}"] in [
+        line[:4] for line in lines
+    ]
+    assert f"{cost['per_accepted']['completion_tokens']:,.0f} completion tokens" in text
+    assert ["accepted", *(f"{cost['gates']['accepted'][name]:,}" for name in ("lines", "tokens"))] in lines
+    assert "dead letters, whose cost is not recorded: 1" in text
 
 
 def test_show_filters(folder: Path) -> None:

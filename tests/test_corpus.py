@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import datasets
@@ -64,6 +65,25 @@ def test_what_is_committed_is_read_and_nothing_else(root: str) -> None:
 
     corpus.table.commit([], [second], "emptied")
     assert (list(Corpus(root).rows()), Corpus(root).files()) == ([], [])
+
+
+def test_the_shards_committed_last_are_told_and_when_the_others_were(root: str) -> None:
+    corpus = Corpus(root)
+    assert corpus.table.newest(2, 9) == ([], 0)
+    shards, times = [shard_of(corpus, 1, 2), shard_of(corpus, 3), shard_of(corpus, 4, 5)], []
+    for shard in shards:
+        corpus.table.commit([shard], [], "made")
+        times.append(time.time())
+        time.sleep(0.01)
+    first, second, third = shards
+    table = Corpus(root).table
+    table.shards()
+    assert table.newest(3, 9) == ([third, second, first], 0)
+    for most, rows, found in ((2, 9, [third, second]), (3, 3, [third, second]), (3, 2, [third]), (1, 1, [third])):
+        told, since = table.newest(most, rows)
+        assert told == found
+        newest_other = 2 - len(found)
+        assert ([0, *times][newest_other] - 0.002) < since <= times[newest_other]
 
 
 def test_staged_files_and_recipes_are_kept_beside_the_table(root: str) -> None:
