@@ -106,8 +106,10 @@ def test_without_history_characters_tell(tmp_path: Path) -> None:
     summary = plan(job_in(tmp_path)).summary
     assert all("four characters a token" in basis for basis in summary.basis.values())
     assert summary.completion_tokens == 4 * (2 * 128 + 3 * 64 + 3 * 96) // 2
-    assert (summary.cached_tokens, summary.seconds) == (0, None)
-    assert summary.prompt_tokens > 0
+    expand, converse, extract = (len(one.prompt) // 4 for one in recipes(job_in(tmp_path), "generated") if one.prompt)
+    facts, said_before = 2 * len("I keep *p0* pets.I own 0 boats.") // 8, 64 // 2
+    of_row = 2 * (expand + facts) + 3 * (converse + facts + said_before) + 3 * (extract + facts)
+    assert (summary.prompt_tokens, summary.cached_tokens, summary.seconds) == (4 * of_row, 0, None)
 
 
 def test_history_is_not_read_where_no_model_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +161,20 @@ def test_moments_that_other_shards_were_made_in_do_not_count(tmp_path: Path, mon
     spent, _ = history.spent("generated", recipes(job_in(tmp_path), "generated")[1])
     assert spent is not None
     assert (spent.rows, spent.seconds) == (3, 120)
+
+
+def test_rows_of_the_same_recipe_and_kind_speak_before_all_others(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(2))
+    asked, corpus = recipes(job_in(tmp_path), "generated")[1], Corpus(str(tmp_path / "crafted"))
+    imported = row(1, "converse", 0, 3, asked.id)
+    imported.kind = "imported"
+    committed(corpus, imported)
+    assert History(corpus).spent("generated", asked) == (None, False)
+    committed(corpus, row(2, "converse", 0, 5))
+    told = [History(corpus).spent("generated", asked)]
+    committed(corpus, row(3, "converse", 0, 7, asked.id))
+    told.append(History(corpus).spent("generated", asked))
+    assert [(spent.rows, spent.seconds, same) for spent, same in told if spent] == [(1, 5, False), (1, 7, True)]
 
 
 def test_the_longer_leg_is_the_time_of_a_plan(tmp_path: Path) -> None:
