@@ -68,11 +68,10 @@ def job_of(folder: Path, given: Namespace) -> Path:
     return folder / "job.yaml"
 
 
-def command(arguments: list[str], given: Namespace) -> tuple[float, str]:
+def command(arguments: list[str]) -> tuple[float, str]:
     """Seconds that a Python command takes, and the last line it prints."""
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": str(given.cores),
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_LOGGING_LEVEL": "ERROR",
         "VLLM_NO_USAGE_STATS": "1",
@@ -87,7 +86,7 @@ def command(arguments: list[str], given: Namespace) -> tuple[float, str]:
 def by_factory(given: Namespace) -> tuple[Side, list[Dialogue]]:
     """A run of the factory, and the dialogues it was asked for, as they stand before their first turn."""
     with tempfile.TemporaryDirectory() as temporary:
-        wall, _ = command(["-m", "factory", "run", str(job_of(Path(temporary), given))], given)
+        wall, _ = command(["-m", "factory", "run", str(job_of(Path(temporary), given))])
         rows = list(Corpus(f"{temporary}/corpus").rows())
     talks = [row.stages[0] for row in rows]
     began = min(talk.started_at.timestamp() for talk in talks if talk.started_at)
@@ -98,11 +97,9 @@ def by_factory(given: Namespace) -> tuple[Side, list[Dialogue]]:
     return side, [{"first": a, "second": b, "said": []} for a, b in zip(first, second, strict=True)]
 
 
-def by_rival(way: str, dialogues: Path, given: Namespace) -> Side:
+def by_rival(way: str, dialogues: Path) -> Side:
     """The same by another way."""
-    wall, told = command(
-        ["-m", "benchmarks.others", *sys.argv[1:], "--way", way, "--dialogues-in", str(dialogues)], given
-    )
+    wall, told = command(["-m", "benchmarks.others", *sys.argv[1:], "--way", way, "--dialogues-in", str(dialogues)])
     side = Side(**json.loads(told))
     side.wall = wall
     return side
@@ -170,7 +167,7 @@ def main() -> None:
                 json.dump(dialogues, file)
                 file.flush()
             for way in given.ways:
-                sides[way] = by_rival(way, Path(file.name), given)
+                sides[way] = by_rival(way, Path(file.name))
             rounds.append(sides)
             told = (
                 f"{way} {side.wall:.1f} s, of these {side.seconds:.1f} talking, {side.tokens} tokens"

@@ -72,7 +72,7 @@ def engine(given: Namespace) -> dict[str, Any]:
 
 def lockstep(dialogues: list[Dialogue], given: Namespace) -> Side:
     """`LLM.generate`: all first turns, then all second turns, and so on."""
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": str(given.cores)}
     from vllm import LLM, SamplingParams
 
     llm = LLM(resolve(given.model), **engine(given))
@@ -96,7 +96,7 @@ def lockstep(dialogues: list[Dialogue], given: Namespace) -> Side:
 def own_loop(dialogues: list[Dialogue], given: Namespace) -> Side:
     """No rival but the bound: one loop around vLLM's `add_request` and `step`, in which each dialogue goes on when its
     turn is answered, and which does nothing else."""
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": str(given.cores)}
     from vllm import EngineArgs, SamplingParams
     from vllm.sampling_params import RequestOutputKind
     from vllm.v1.engine.llm_engine import LLMEngine
