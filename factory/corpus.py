@@ -1,4 +1,4 @@
-"""The corpus: a table of rows, and a second one of dead letters beside it.
+"""The corpus: a table of rows, and a second one of dead letters beside it; and its rows as what other libraries load.
 
 Recipes (what each fingerprint stands for), staged files of a running job, and what planning keeps live beside the table
 in folders that readers of Delta ignore. Gives up: a row is found by its id by reading the ids of every shard.
@@ -8,14 +8,33 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from factory.records import DEAD_LETTER_SCHEMA, ROW_SCHEMA, DeadLetter, Row, dead_letters_from_table, rows_from_table
-from factory.storage import Storage
-from factory.table import CorpusError, Table
+from factory.fingerprint import blake
+from factory.records import (
+    DEAD_LETTER_SCHEMA,
+    ROW_SCHEMA,
+    DeadLetter,
+    Decision,
+    Row,
+    dead_letters_from_table,
+    rows_from_table,
+)
+from factory.storage import Storage, absolute
+from factory.table import CorpusError, Shard, Table
+
+if TYPE_CHECKING:
+    import datasets
+    import ray.data
+
+    from factory.loading import CorpusDataset
 
 
 class Corpus:
@@ -67,6 +86,111 @@ class Corpus:
     def files(self) -> list[str]:
         """The Parquet files of the committed rows, for readers that know no Delta."""
         return [self.table.uri(shard) for shard in self.table.shards()]
+
+    def to_polars(
+        self,
+        *,
+        columns: Sequence[str] | None = None,
+        decisions: Sequence[Decision] | None = None,
+        version: int | None = None,
+    ) -> pl.LazyFrame:
+        """The rows as a polars frame, whose `collect` reads what is asked of it. Like the loaders below: all columns
+        without `columns`, all rows without `decisions`, the newest version without `version`; what is loaded stays as
+        it is when the corpus changes. Raises CorpusError for a column or version that is not there."""
+        names, version = self._columns(columns), self._pinned(version)
+        rows = self.scan() if version is None else pl.scan_delta(self.root, version=version)
+        return (rows if decisions is None else rows.filter(pl.col("decision").is_in(list(decisions)))).select(names)
+
+    def to_datasets(
+        self,
+        *,
+        columns: Sequence[str] | None = None,
+        decisions: Sequence[Decision] | None = None,
+        version: int | None = None,
+    ) -> datasets.Dataset:
+        """The rows as a dataset of Hugging Face's `datasets`, kept in its cache as Arrow files and mapped from there;
+        shards of an object store are copied into that cache first."""
+        import datasets
+
+        names, shards = self._columns(columns), self._shards_at(version)
+        schema = pa.schema([ROW_SCHEMA.field(name) for name in names])
+        if not shards:
+            return datasets.Dataset(schema.empty_table())
+        copies = Path(datasets.config.HF_DATASETS_CACHE) / "persona-factory" / blake("corpus", absolute(self.root))
+        return datasets.Dataset.from_parquet(
+            [str(self._local(shard, copies)) for shard in shards],
+            columns=names,
+            features=datasets.Features.from_arrow_schema(schema),
+            filters=None if decisions is None else [("decision", "in", list(decisions))],
+        )
+
+    def to_ray(
+        self,
+        *,
+        columns: Sequence[str] | None = None,
+        decisions: Sequence[Decision] | None = None,
+        version: int | None = None,
+    ) -> ray.data.Dataset:
+        """The rows as a dataset of Ray Data, read by its workers."""
+        import ray.data
+
+        names, files = self._columns(columns), [self.table.uri(shard) for shard in self._shards_at(version)]
+        if not files:
+            return ray.data.from_arrow(ROW_SCHEMA.empty_table().select(names))
+        rows = ray.data.read_parquet(files)
+        if decisions is not None:
+            rows = rows.filter(expr=ray.data.expressions.col("decision").is_in(list(decisions)))
+        return rows.select_columns(names)
+
+    def to_torch(
+        self,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        seed: int = 0,
+        epoch: int = 0,
+        columns: Sequence[str] | None = None,
+        decisions: Sequence[Decision] | None = None,
+        version: int | None = None,
+    ) -> CorpusDataset:
+        """The rows of one rank as an iterable dataset of PyTorch: shuffled, each row in exactly one rank, resumed to
+        the row (`factory.loading`)."""
+        from factory.loading import CorpusDataset
+
+        names, version = self._columns(columns), self._pinned(version)
+        return CorpusDataset(
+            self.root, version, rank=rank, world_size=world_size, seed=seed, epoch=epoch,
+            columns=names, decisions=decisions,
+        )  # fmt: skip
+
+    @staticmethod
+    def _columns(columns: Sequence[str] | None) -> list[str]:
+        wrong = set(columns or ()).difference(ROW_SCHEMA.names)
+        if wrong:
+            raise CorpusError(f"no column {', '.join(sorted(wrong))}; there are {', '.join(ROW_SCHEMA.names)}")
+        return list(ROW_SCHEMA.names if columns is None else columns)
+
+    def _pinned(self, version: int | None) -> int | None:
+        """The version, or the newest; none where every row has failed. Raises CorpusError if there is no such one."""
+        if version is not None:
+            self.table.shards_at(version)
+            return version
+        self.scan()
+        return self.table.version()
+
+    def _shards_at(self, version: int | None) -> list[Shard]:
+        pinned = self._pinned(version)
+        return [] if pinned is None else self.table.shards_at(pinned)
+
+    def _local(self, shard: Shard, copies: Path) -> Path:
+        """The shard on the local disk, copied once if it is elsewhere."""
+        copy = copies / Path(shard.path).name
+        if copy.exists():
+            return copy
+        copies.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=copies) as folder:
+            found = self.storage.local(shard.path, Path(folder))
+            return found.replace(copy) if found.parent == Path(folder) else found
 
     def save_recipe(self, recipe_id: str, content: dict[str, object]) -> None:
         """Keep what a fingerprint stands for, for `explain`; written once."""
