@@ -156,15 +156,20 @@ def test_each_row_is_in_one_rank_once_and_each_rank_goes_on_where_it_stood(
             assert numbers(later) == all_rows
 
 
-def test_seeds_and_epochs_have_orders_of_their_own_over_all_shards(tmp_path: Path) -> None:
+def test_seeds_and_epochs_have_orders_of_their_own_over_all_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "_POOL", 60)
     corpus = grown(str(tmp_path), [20] * 10)
     first = corpus.to_torch(seed=1)
     orders = [numbers(first), numbers(corpus.to_torch(seed=2)), numbers(corpus.to_torch(seed=1, epoch=1))]
     first.set_epoch(1)
     assert numbers(first) == orders[2]
     assert len({tuple(order) for order in [*orders, sorted(orders[0])]}) == 4
-    for order in orders:
-        assert len({number // 20 for number in order[:20]}) > 5
+    first_pools = [{number // 20 for number in order[:60]} for order in orders]
+    assert [len(pool) for pool in first_pools] == [3, 3, 3]
+    assert len(set(map(frozenset, first_pools))) == 3
+    assert all(len({number // 20 for number in order[:20]}) == 3 for order in orders)
 
 
 def test_the_workers_of_a_loader_share_the_rows_of_their_rank(tmp_path: Path) -> None:
