@@ -107,9 +107,9 @@ def in_engine() -> None:
         times = mmap.mmap(opened.fileno(), 0)
     stepping = 0.0
 
-    def timed(model: LanguageModel) -> Any:
+    def timed(model: LanguageModel) -> tuple[Any, Any]:
         make_weights_up()
-        engine = start(model)
+        engine, tokenizer = start(model)
         step = engine.step
 
         def stepped() -> Any:
@@ -121,7 +121,7 @@ def in_engine() -> None:
             return outputs
 
         engine.step = stepped
-        return engine
+        return engine, tokenizer
 
     vllm_process.start = timed
     vllm_process.main(int(sys.argv[1]))

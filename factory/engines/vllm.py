@@ -22,6 +22,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import lru_cache
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
@@ -39,12 +40,20 @@ from factory.engines import (
 )
 from factory.engines.chat import ChatTokenizer
 from factory.engines.vllm_process import Answer, Ask, explain
-from factory.models import resolve
 
 _HEADROOM = 1.1
 """Requests in flight per sequence the engine runs: a freed slot never waits for the event loop (as in Ray Data)."""
 
-_MAIN = "import sys; from factory.engines.vllm_process import main; main(int(sys.argv[1]))"
+_MAIN = """
+import sys, types
+
+factory = sys.modules["factory"] = types.ModuleType("factory")
+factory.__path__ = sys.argv[2:]
+from factory.engines.vllm_process import main
+
+main(int(sys.argv[1]))
+"""
+"""Of the process: the package without what its public names import, Ray and polars among it, which takes a second."""
 
 
 class VllmEngine:
@@ -149,7 +158,7 @@ def _spawn() -> tuple[subprocess.Popen[bytes], Connection[Any, Any]]:
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(  # noqa: S603 -- this very interpreter
-            [sys.executable, "-c", _MAIN, str(theirs.fileno())],
+            [sys.executable, "-c", _MAIN, str(theirs.fileno()), str(Path(__file__).parents[1])],
             pass_fds=[theirs.fileno()],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
@@ -159,28 +168,25 @@ def _spawn() -> tuple[subprocess.Popen[bytes], Connection[Any, Any]]:
 def _open(
     model: LanguageModel, process: subprocess.Popen[bytes], pipe: Connection[Any, Any]
 ) -> tuple[ChatTokenizer, int]:
-    """The tokenizer, and the longest length of the model, which the process opens meanwhile."""
-    from transformers import AutoTokenizer
-
-    wrong: Exception | None = None
+    """The model's tokenizer and its longest length."""
     try:
         pipe.send(model)
-        chat = ChatTokenizer(
-            AutoTokenizer.from_pretrained(
-                resolve(model.name), revision=model.revision, trust_remote_code=model.trust_remote_code
-            )
-        )
-    except Exception as error:  # many kinds; what vLLM says of the model comes first
-        wrong = error
-    try:
+        # What a tokenizer is made of, and where its repository's code is imported from, while the process is at work.
+        from transformers import PreTrainedTokenizerFast  # noqa: F401
+        from transformers.dynamic_module_utils import init_hf_modules
+
+        if model.trust_remote_code:
+            init_hf_modules()  # type: ignore[no-untyped-call]
         told = pipe.recv()
     except (EOFError, OSError):
-        raise EngineDeadError(f"model {model.name}: vLLM's process died as it started ({_end_of(process)})") from wrong
+        raise EngineDeadError(f"model {model.name}: vLLM's process died as it started ({_end_of(process)})") from None
     if isinstance(told, EngineStartError):
         raise told
-    if wrong is not None:
-        raise EngineStartError(f"model {model.name}: {explain(wrong)}") from wrong
-    return chat, told
+    tokenizer, max_model_len = told
+    try:
+        return ChatTokenizer(tokenizer), max_model_len
+    except Exception as error:  # of the chat template, or of a tokenizer that vLLM alone knows
+        raise EngineStartError(f"model {model.name}: {explain(error)}") from error
 
 
 def _end_of(process: subprocess.Popen[bytes]) -> str:

@@ -18,6 +18,7 @@ import secrets
 import signal
 import textwrap
 import threading
+from contextlib import suppress
 from functools import lru_cache
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -73,9 +74,9 @@ class Answer(NamedTuple):
 def main(descriptor: int) -> None:
     """Serve the engine at the other end of the pipe until that sends none, or dies.
 
-    The first message in is the model; the first one out its longest length, or an EngineStartError. Then lists of Ask,
-    and of ids to abort, come in; lists of ids with an Answer or a RequestError go out, and at last an EngineDeadError
-    if the engine fails.
+    The first message in is the model; the first one out its tokenizer and longest length, or an EngineStartError. Then
+    lists of Ask, and of ids to abort, come in; lists of ids with an Answer or a RequestError go out, and at last an
+    EngineDeadError if the engine fails.
     """
     # Whatever becomes of the worker, and whatever this process is doing then, it holds no memory for longer.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -84,12 +85,12 @@ def main(descriptor: int) -> None:
     pipe = Connection(descriptor)
     gc.disable()  # imports make no garbage to speak of, and to look for it takes a fifth of their time
     try:
-        engine = start(pipe.recv())
+        engine, tokenizer = start(pipe.recv())
     except EngineStartError as error:
         pipe.send(error)
         return
     gc.enable()
-    pipe.send(engine.model_config.max_model_len)
+    pipe.send((tokenizer, engine.model_config.max_model_len))
     inbox: queue.SimpleQueue[list[Ask | int] | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(pipe, inbox), daemon=True).start()
     try:
@@ -101,8 +102,9 @@ def main(descriptor: int) -> None:
 
 
 def _listen(pipe: Connection[Any, Any], inbox: queue.SimpleQueue[list[Ask | int] | None]) -> None:
-    while (items := pipe.recv()) is not None:
-        inbox.put(items)
+    with suppress(EOFError):
+        while (items := pipe.recv()) is not None:
+            inbox.put(items)
     inbox.put(None)
 
 
@@ -165,14 +167,15 @@ def _params(sampling: str, n: int, schema: str | None) -> Any:
         raise RequestError(f"vLLM refuses the sampling: {error}") from error
 
 
-def start(model: LanguageModel) -> Any:
-    """vLLM's own engine, with the model open. Raises EngineStartError."""
+def start(model: LanguageModel) -> tuple[Any, Any]:
+    """vLLM's own engine, with the model open, and the model's tokenizer. Raises EngineStartError."""
     # vLLM reads these when it is imported.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(model.cpu_kv_cache_gib)
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     try:
+        from transformers import AutoTokenizer
         from vllm import EngineArgs
         from vllm.platforms import current_platform
         from vllm.v1.engine.llm_engine import LLMEngine
@@ -186,7 +189,7 @@ def start(model: LanguageModel) -> Any:
     platform = cpu if current_platform.is_cpu() else {}
     gc.freeze()  # vLLM collects garbage four times while it starts, and would look through all it imported each time
     try:
-        return LLMEngine.from_engine_args(
+        engine = LLMEngine.from_engine_args(
             EngineArgs(
                 model=resolve(model.name),
                 served_model_name=model.name,
@@ -210,12 +213,17 @@ def start(model: LanguageModel) -> Any:
                 **platform,
             )
         )
+        # Not the engine's own, which cannot be sent elsewhere.
+        tokenizer = AutoTokenizer.from_pretrained(
+            resolve(model.name), revision=model.revision, trust_remote_code=model.trust_remote_code
+        )
+        return engine, tokenizer
     except Exception as error:  # vLLM raises many kinds; each becomes one sentence for people
         raise EngineStartError(f"model {model.name}: {explain(error)}") from error
 
 
 def explain(error: Exception) -> str:
-    """One sentence for what vLLM, or its tokenizer, raised at the start, and the first line of its own words."""
+    """One sentence for what was raised at the start, and the first line of its own words."""
     said = f"{type(error).__name__}: {error}"
     sentence = next((text for pattern, text in _REASONS if re.search(pattern, said)), "vLLM cannot start it")
     own = re.sub(r"^.*validation errors? for \w+\s+(?:Value error, )?|\s*\[type=.*", "", str(error), flags=re.DOTALL)
