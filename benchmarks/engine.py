@@ -64,10 +64,11 @@ def replay(asked: list[Asked], given: argparse.Namespace) -> Side:
     """The requests through vLLM's own loop, each dialogue's in order, no more at once than the factory sends."""
     from vllm.inputs.engine import tokens_input
 
-    from factory.engines.vllm import _HEADROOM, _start
+    from factory.engines.vllm import _HEADROOM
+    from factory.engines.vllm_process import start
 
     make_weights_up()
-    engine, _ = _start(model_of(given))
+    engine, _ = start(model_of(given))
     capacity = max(given.in_flight + 1, int(given.in_flight * _HEADROOM))
     waiting, params = [iter(chain) for chain in chains(asked)][::-1], sampling_of(asked)
     running: dict[str, Any] = {}
@@ -217,10 +218,11 @@ def _told(asked: list[Asked]) -> str:
     start, end = steady([(one.ended, one.tokens) for one in asked])
     middle = sorted((one for one in asked if start <= one.ended <= end), key=lambda one: one.ended)
     first, last, wall = middle[0], middle[-1], end - start
-    loop, cpu = last.loop_cpu - first.loop_cpu, last.cpu - first.cpu
+    loop, cpu, engine = (getattr(last, name) - getattr(first, name) for name in ("loop_cpu", "cpu", "engine_cpu"))
     return (
         f"of {wall:.1f} s steady {last.stepping - first.stepping:.1f} s in the engine's steps, CPU {loop:.2f} s in the "
-        f"event loop ({loop / len(middle) * 1e3:.2f} ms a request) and {cpu - loop:.1f} s in the other threads"
+        f"event loop ({loop / len(middle) * 1e3:.2f} ms a request), {cpu - loop:.2f} s in the worker's other threads "
+        f"and {engine:.1f} s in the engine's process"
     )
 
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import marshal
+import mmap
 import os
+import struct
+import sys
 import time
 from array import array
 from bisect import bisect
@@ -18,7 +21,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-FOLDER = "BENCHMARK_RECORD"
+FOLDER, CLOCK = "BENCHMARK_RECORD", "BENCHMARK_CLOCK"
+_CLOCK = struct.Struct("dd")
 RUNTIME = {"worker_process_setup_hook": "benchmarks.recording.in_worker"}
 
 
@@ -26,7 +30,7 @@ RUNTIME = {"worker_process_setup_hook": "benchmarks.recording.in_worker"}
 class Asked:
     """One request: the dialogue it belongs to, prompt and completions as token ids, prompt tokens that the prefix cache
     had, and when it was sent and answered, in seconds since the epoch. As it was answered, how many seconds the worker
-    had spent: CPU of its event loop, CPU of all its threads, and in the engine's steps."""
+    had spent: CPU of its event loop and of all its threads, CPU of the engine's process, and in the engine's steps."""
 
     dialogue: str
     prompt: list[int]
@@ -38,6 +42,7 @@ class Asked:
     ended: float
     loop_cpu: float
     cpu: float
+    engine_cpu: float
     stepping: float
 
     @property
@@ -48,42 +53,33 @@ class Asked:
 
 def in_worker() -> None:
     """Write down each request of this process to vLLM."""
-    from benchmarks.shapes import make_weights_up
-    from factory.engines import LanguageModel, Reply, Request, vllm
+    from factory.engines import Reply, Request, vllm
     from factory.engines.chat import ChatTokenizer
+    from factory.engines.vllm_process import Answer
 
-    generate, reply, start = vllm.VllmEngine.generate, vllm._reply, vllm._start
-    outputs: dict[str, Any] = {}
-    stepping = 0.0
-    file = (Path(os.environ[FOLDER]) / f"{os.getpid()}.marshal").open("ab", buffering=0)
+    generate, reply = vllm.VllmEngine.generate, vllm._reply
+    kept: dict[str, tuple[list[int], Answer]] = {}
+    folder = Path(os.environ[FOLDER])
+    file = (folder / f"{os.getpid()}.marshal").open("ab", buffering=0)
+    clock = folder / f"{os.getpid()}.clock"
+    clock.write_bytes(bytes(_CLOCK.size))
+    os.environ[CLOCK] = str(clock)
+    with clock.open("rb") as opened:
+        times = mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ)
 
-    def timed(model: LanguageModel) -> tuple[Any, ChatTokenizer]:
-        make_weights_up()
-        engine, tokenize = start(model)
-        step = engine.step
-
-        def stepped() -> Any:
-            nonlocal stepping
-            began = time.perf_counter()
-            outputs = step()
-            stepping += time.perf_counter() - began
-            return outputs
-
-        engine.step = stepped
-        return engine, tokenize
-
-    def kept(output: Any, chat: ChatTokenizer) -> Reply:
-        outputs[_task()] = output
-        return reply(output, chat)
+    def replied(prompt: list[int], answer: Answer, chat: ChatTokenizer) -> Reply:
+        kept[_task()] = prompt, answer
+        return reply(prompt, answer, chat)
 
     async def written(self: vllm.VllmEngine, request: Request) -> Reply:
         began, task = time.time(), _task()
-        answer = await generate(self, request)
-        output = outputs.pop(task)
+        answered = await generate(self, request)
+        prompt, answer = kept.pop(task)
+        stepping, engine_cpu = _CLOCK.unpack(times)
         asked = (
             f"{os.getpid()}-{task}",
-            array("i", output.prompt_token_ids).tobytes(),
-            [array("i", part.token_ids).tobytes() for part in output.outputs],
+            array("i", prompt).tobytes(),
+            [array("i", ids).tobytes() for ids, _ in answer.completions],
             answer.cached_tokens,
             request.sampling.model_dump_json(),
             request.json_schema,
@@ -91,13 +87,44 @@ def in_worker() -> None:
             time.time(),
             time.thread_time(),
             time.process_time(),
+            engine_cpu,
             stepping,
         )
         marshal.dump(asked, file)
-        return answer
+        return answered
 
-    vllm._reply, vllm._start = kept, timed
+    vllm._reply, vllm._MAIN = replied, "from benchmarks.recording import in_engine; in_engine()"
     vllm.VllmEngine.generate = written  # type: ignore[method-assign]
+
+
+def in_engine() -> None:
+    """Be the engine's process, and keep its clock: seconds in its steps, and CPU seconds of all its threads."""
+    from benchmarks.shapes import make_weights_up
+    from factory.engines import LanguageModel, vllm_process
+
+    start = vllm_process.start
+    with Path(os.environ[CLOCK]).open("r+b") as opened:
+        times = mmap.mmap(opened.fileno(), 0)
+    stepping = 0.0
+
+    def timed(model: LanguageModel) -> tuple[Any, Any]:
+        make_weights_up()
+        engine, tokenizer = start(model)
+        step = engine.step
+
+        def stepped() -> Any:
+            nonlocal stepping
+            began = time.perf_counter()
+            outputs = step()
+            stepping += time.perf_counter() - began
+            _CLOCK.pack_into(times, 0, stepping, time.process_time())
+            return outputs
+
+        engine.step = stepped
+        return engine, tokenizer
+
+    vllm_process.start = timed
+    vllm_process.main(int(sys.argv[1]))
 
 
 def _task() -> str:

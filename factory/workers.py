@@ -13,6 +13,7 @@ import asyncio
 import gc
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -181,9 +182,11 @@ class Worker:
         async with self._opening:
             gc.disable()  # imports make no garbage to speak of, and to look for it takes a fifth of their time
             try:
-                for stage in sorted(to_run):
-                    for role in sorted(self._stages[stage].needs):
-                        await self._open_model(role, stage)
+                needed = [(role, stage) for stage in sorted(to_run) for role in sorted(self._stages[stage].needs)]
+                engine = [(role, stage) for role, stage in needed if role == "dialogue"]
+                scorers = [(role, stage) for role, stage in needed if role != "dialogue"]
+                # The engine opens in a process of its own, the scorers here.
+                await asyncio.gather(self._open_models(engine), self._open_models(scorers))
             finally:
                 gc.enable()
             if self._slots is None:
@@ -192,6 +195,10 @@ class Worker:
                 self._opened.set()
                 await asyncio.sleep(_HEARD_S)
             self.beat()
+
+    async def _open_models(self, needed: Sequence[tuple[Role, str]]) -> None:
+        for role, stage in needed:
+            await self._open_model(role, stage)
 
     async def _open_model(self, role: Role, stage: str) -> None:
         if role == "dialogue":

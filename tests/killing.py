@@ -7,6 +7,7 @@ before it dies, so that a death comes once. `python -m tests.killing run JOB` is
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ import ray
 
 from factory import workers
 from factory.cli import main
-from factory.engines import Request
+from factory.engines import Request, Sampling, vllm
 from factory.nli import Nli
 from factory.run import _Driver
 from factory.storage import Storage
@@ -63,23 +64,34 @@ def in_worker() -> None:
 def _make_poisonous(word: str) -> None:
     """Have vLLM's CPU engine die of requests with this word: it does of a request with a seed of its own that is
     prefilled in two chunks, and so the factory lets neither happen."""
-    os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
-    import vllm
+    prompt, sampled = vllm.VllmEngine._prompt, vllm._sampled
+    poisoned = False
 
-    from factory.engines import vllm as engine
+    def read(self: vllm.VllmEngine, request: Request) -> list[int]:
+        nonlocal poisoned
+        poisoned = any(word in message["content"] for message in request.messages)
+        return prompt(self, request)
 
-    params, arguments = engine._sampling_params, vllm.EngineArgs
+    def seeded(sampling: Sampling) -> str:
+        return json.dumps(json.loads(sampled(sampling)) | ({"seed": 1} if poisoned else {}))
 
-    def seeded(request: Request) -> Any:
-        found = params(request).clone()
-        if any(word in message["content"] for message in request.messages):
-            found.seed = 1
-        return found
+    vllm.VllmEngine._prompt, vllm._sampled = read, seeded
+    vllm._MAIN = CHUNKED
 
-    def chunked(**options: Any) -> Any:
-        return arguments(**options | {"enable_chunked_prefill": True, "max_num_batched_tokens": 32})
 
-    engine._sampling_params, vllm.EngineArgs = seeded, chunked
+CHUNKED = """
+import os, sys
+
+os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
+import vllm
+from factory.engines.vllm_process import main
+
+arguments = vllm.EngineArgs
+vllm.EngineArgs = lambda **options: arguments(
+    **options | {"enable_chunked_prefill": True, "max_num_batched_tokens": 32}
+)
+main(int(sys.argv[1]))
+"""
 
 
 def in_driver() -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from factory.engines import (
@@ -20,10 +25,12 @@ from factory.engines import (
     Request,
     RequestError,
     Sampling,
+    vllm,
 )
 from factory.engines.vllm import VllmEngine
 from factory.models import resolve
 
+NUMBERS = {"type": "array", "items": {"type": "integer"}, "minItems": 1500}
 MODEL = LanguageModel(name="persona-lm", max_num_seqs=32)
 SYSTEM = Message(
     role="system",
@@ -123,10 +130,8 @@ def test_the_second_turn_finds_the_first_in_the_cache(engine: VllmEngine, run: C
 
 
 def test_a_cancelled_request_frees_its_place(engine: VllmEngine, run: Callable[..., Any]) -> None:
-    endless = {"type": "array", "items": {"type": "integer"}, "minItems": 1500}
-
     async def cancel() -> Reply:
-        long = request("Count.", sampling=Sampling(max_tokens=1500), json_schema=endless)
+        long = request("Count.", sampling=Sampling(max_tokens=1500), json_schema=NUMBERS)
         tasks = [asyncio.create_task(engine.generate(long)) for _ in range(MODEL.max_num_seqs)]
         await engine.generate(request("Hi!", sampling=Sampling(max_tokens=1)))
         for task in tasks:
@@ -140,16 +145,26 @@ def test_a_cancelled_request_frees_its_place(engine: VllmEngine, run: Callable[.
     assert engine._calls == {}
 
 
+FAILING = """
+import os, sys
+
+os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+from vllm.v1.engine.llm_engine import LLMEngine
+from factory.engines.vllm_process import main
+
+def step(_):
+    raise RuntimeError("the device has fallen off the bus")
+
+LLMEngine.step = step
+main(int(sys.argv[1]))
+"""
+
+
 def test_an_engine_that_fails_fails_what_waits_and_what_comes(
     run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vllm.v1.engine.llm_engine import LLMEngine
-
-    def step(_: LLMEngine) -> list[Any]:
-        raise RuntimeError("the device has fallen off the bus")
-
+    monkeypatch.setattr(vllm, "_MAIN", FAILING)
     engine = VllmEngine(MODEL)
-    monkeypatch.setattr(LLMEngine, "step", step)
 
     async def ask() -> None:
         for ends in await asyncio.gather(*(engine.generate(request("Hi!")) for _ in range(5)), return_exceptions=True):
@@ -162,6 +177,60 @@ def test_an_engine_that_fails_fails_what_waits_and_what_comes(
             await engine.generate(request("Anybody there?"))
 
     run(ask())
+
+
+def test_an_engine_whose_process_is_killed_says_so(run: Callable[..., Any]) -> None:
+    engine = VllmEngine(MODEL)
+    (process,) = children()
+
+    async def ask() -> None:
+        endless = request("Count.", sampling=Sampling(max_tokens=1500), json_schema=NUMBERS)
+        waiting = asyncio.create_task(engine.generate(endless))
+        await engine.generate(request("Hi!"))
+        process.kill()
+        with pytest.raises(EngineDeadError, match="process died .*SIGKILL"):
+            await waiting
+        with pytest.raises(EngineDeadError, match="process died .*SIGKILL"):
+            await engine.generate(request("Anybody there?"))
+
+    run(ask())
+
+
+def test_a_process_that_dies_as_it_starts_is_no_error_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm, "_MAIN", "import os; os.abort()")
+    with pytest.raises(EngineDeadError, match="as it started .*SIGABRT"):
+        VllmEngine(MODEL)
+
+
+def test_an_engine_dies_with_its_worker() -> None:
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER, MODEL.model_dump_json()], stdout=subprocess.PIPE, text=True
+    )
+    assert worker.stdout is not None
+    engine = psutil.Process(int(worker.stdout.readline()))
+    os.kill(engine.pid, signal.SIGSTOP)  # busy, and deaf to the pipe
+    worker.kill()
+    assert worker.wait() == -signal.SIGKILL
+    assert psutil.wait_procs([engine], timeout=10)[1] == []
+
+
+WORKER = """
+import sys, time
+import psutil
+from factory.engines import LanguageModel
+from factory.engines.vllm import VllmEngine
+
+engine = VllmEngine(LanguageModel.model_validate_json(sys.argv[1]))
+(process,) = [child for child in psutil.Process().children() if "vllm_process" in " ".join(child.cmdline())]
+print(process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def children() -> list[psutil.Process]:
+    """The engines' processes that this one has started and not closed, but the module's own."""
+    started = [child for child in psutil.Process().children() if "vllm_process" in " ".join(child.cmdline())]
+    return sorted(started, key=lambda child: child.create_time())[-1:]
 
 
 def changed_model(folder: Path, drop: str | None = None, **config: Any) -> str:

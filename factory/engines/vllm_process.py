@@ -1,0 +1,230 @@
+"""The process in which vLLM runs: started by `factory.engines.vllm`, which asks it through a pipe.
+
+vLLM's synchronous engine is stepped in one loop; whatever was asked meanwhile is taken between two steps, and what one
+step finished is answered in one message, as token ids. Gives up: requests carry no seed, since batching changes the
+arithmetic anyway.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import logging
+import os
+import queue
+import re
+import secrets
+import signal
+import textwrap
+import threading
+from contextlib import suppress
+from functools import lru_cache
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+from factory.engines import EngineDeadError, EngineStartError, LanguageModel, RequestError
+from factory.models import resolve
+
+_PR_SET_PDEATHSIG = 1
+
+_REASONS = (
+    (
+        r"^(?:LocalEntry|Repository|Revision)NotFound|^GatedRepo|Repo id must|Invalid repository ID|couldn't connect to"
+        r"|not a valid model identifier|gated repo",
+        "there is no such directory or bundled model, and the Hugging Face hub has none of that name and revision, "
+        "cannot be reached, or wants a token (HF_TOKEN)",
+    ),
+    (
+        r"KV cache is needed|cache blocks",
+        "not enough memory for the KV cache; lower max_model_len, or raise gpu_memory_utilization (on a CPU: "
+        "cpu_kv_cache_gib)",
+    ),
+    (
+        r"out of memory|Free memory on device|on kv cache allocation",
+        "not enough memory; free some, use a smaller or quantized model, or lower gpu_memory_utilization (on a CPU: "
+        "cpu_kv_cache_gib) or raise tensor_parallel",
+    ),
+    (r"derived max_model_len", "max_model_len is more than the model was made for"),
+    (r"chat_template is not set", "its tokenizer has no chat template; use a model that is tuned to chat"),
+    (r"TemplateError", "its chat template refuses a system message, which every prompt here begins with"),
+    (r"[Aa]rchitecture|HybridKVCacheCoordinator", "this vLLM cannot generate text with the model's architecture"),
+    (r"compute capability|does not support b?float|not supported for quantization", "wrong dtype for it or this GPU"),
+)
+"""What vLLM 0.32 says when it cannot start, and what to tell people."""
+
+
+class Ask(NamedTuple):
+    """A request: its prompt's token ids, its sampling as JSON, and how many completions, in what JSON Schema."""
+
+    id: int
+    prompt: list[int]
+    sampling: str
+    n: int
+    schema: str | None
+
+
+class Answer(NamedTuple):
+    """What came of a request: token ids and finish reason of each completion, and prompt tokens from the cache."""
+
+    completions: list[tuple[list[int], str]]
+    cached_tokens: int
+
+
+def main(descriptor: int) -> None:
+    """Serve the engine at the other end of the pipe until that sends none, or dies.
+
+    The first message in is the model; the first one out its tokenizer and longest length, or an EngineStartError. Then
+    lists of Ask, and of ids to abort, come in; lists of ids with an Answer or a RequestError go out, and at last an
+    EngineDeadError if the engine fails.
+    """
+    # Whatever becomes of the worker, and whatever this process is doing then, it holds no memory for longer.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
+    os.set_inheritable(descriptor, False)
+    pipe = Connection(descriptor)
+    gc.disable()  # imports make no garbage to speak of, and to look for it takes a fifth of their time
+    try:
+        engine, tokenizer = start(pipe.recv())
+    except EngineStartError as error:
+        pipe.send(error)
+        return
+    gc.enable()
+    pipe.send((tokenizer, engine.model_config.max_model_len))
+    inbox: queue.SimpleQueue[list[Ask | int] | None] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(pipe, inbox), daemon=True).start()
+    try:
+        _serve(engine, pipe, inbox)
+    except Exception as error:  # whatever vLLM raises while it steps, the engine is lost
+        logging.getLogger(__name__).exception("vLLM stopped")
+        pipe.send(EngineDeadError(f"vLLM stopped: {type(error).__name__}: {error}"))
+    engine.engine_core.shutdown()
+
+
+def _listen(pipe: Connection[Any, Any], inbox: queue.SimpleQueue[list[Ask | int] | None]) -> None:
+    with suppress(EOFError):
+        while (items := pipe.recv()) is not None:
+            inbox.put(items)
+    inbox.put(None)
+
+
+def _serve(engine: Any, pipe: Connection[Any, Any], inbox: queue.SimpleQueue[list[Ask | int] | None]) -> None:
+    running: set[int] = set()
+    while True:
+        while not running or not inbox.empty():
+            items = inbox.get()
+            if items is None:
+                return
+            refused = {}
+            for item in items:
+                if isinstance(item, Ask):
+                    try:
+                        _begin(engine, item)
+                        running.add(item.id)
+                    except RequestError as error:
+                        refused[item.id] = error
+                elif item in running:
+                    running.remove(item)
+                    engine.abort_request([str(item)])
+            if refused:
+                pipe.send(list(refused.items()))
+        done = [output for output in engine.step() if output.finished]
+        if done:
+            running.difference_update(int(output.request_id) for output in done)
+            pipe.send([(int(output.request_id), _answer(output)) for output in done])
+
+
+def _begin(engine: Any, ask: Ask) -> None:
+    from vllm.exceptions import VLLMClientError
+    from vllm.inputs.engine import tokens_input
+
+    try:
+        engine.add_request(str(ask.id), tokens_input(ask.prompt), _params(ask.sampling, ask.n, ask.schema))
+    except (ValueError, VLLMClientError) as error:
+        raise RequestError(f"vLLM refuses the request: {error}") from error
+
+
+def _answer(output: Any) -> Answer:
+    completions = [(list(part.token_ids), str(part.finish_reason)) for part in output.outputs]
+    return Answer(completions, output.num_cached_tokens or 0)
+
+
+@lru_cache(256)  # vLLM copies them before it changes them
+def _params(sampling: str, n: int, schema: str | None) -> Any:
+    from vllm.exceptions import VLLMClientError
+    from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
+
+    guide = StructuredOutputsParams(json=schema) if schema is not None else None
+    try:
+        return SamplingParams(
+            n=n,
+            structured_outputs=guide,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+            detokenize=False,
+            **json.loads(sampling),
+        )
+    except VLLMClientError as error:
+        raise RequestError(f"vLLM refuses the sampling: {error}") from error
+
+
+def start(model: LanguageModel) -> tuple[Any, Any]:
+    """vLLM's own engine, with the model open, and the model's tokenizer. Raises EngineStartError."""
+    # vLLM reads these when it is imported.
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(model.cpu_kv_cache_gib)
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    try:
+        from transformers import AutoTokenizer
+        from vllm import EngineArgs
+        from vllm.platforms import current_platform
+        from vllm.v1.engine.llm_engine import LLMEngine
+    except ImportError as error:
+        raise EngineStartError(
+            f"model {model.name}: vLLM cannot be imported ({error}); pip install '.[cpu]' or '.[gpu]'"
+        ) from error
+    # The CPU build reuses whole blocks of 128 tokens unless told otherwise, longer than most turns; dies of a request
+    # that it prefills in two chunks; and compiles for a minute, with a C++ compiler, to gain a fifth in speed.
+    cpu = {"block_size": 32, "enable_chunked_prefill": False, "enforce_eager": True}
+    platform = cpu if current_platform.is_cpu() else {}
+    gc.freeze()  # vLLM collects garbage four times while it starts, and would look through all it imported each time
+    try:
+        engine = LLMEngine.from_engine_args(
+            EngineArgs(
+                model=resolve(model.name),
+                served_model_name=model.name,
+                revision=model.revision,
+                tokenizer_revision=model.revision,
+                dtype=model.dtype,
+                quantization=model.quantization,
+                trust_remote_code=model.trust_remote_code,
+                max_model_len=model.max_model_len,
+                max_num_seqs=model.max_num_seqs,
+                tensor_parallel_size=model.tensor_parallel,
+                distributed_executor_backend="mp" if model.tensor_parallel > 1 else "uni",
+                gpu_memory_utilization=model.gpu_memory_utilization,
+                enable_prefix_caching=True,
+                # A small model writes blank lines between JSON tokens until max_tokens, if it may.
+                structured_outputs_config={"backend": "guidance", "disable_any_whitespace": True},
+                # vLLM seeds the whole process: workers with the default seed of 0 would draw the same dialogues.
+                seed=secrets.randbits(31),
+                disable_log_stats=True,
+                use_tqdm_on_load=False,
+                **platform,
+            )
+        )
+        # Not the engine's own, which cannot be sent elsewhere.
+        tokenizer = AutoTokenizer.from_pretrained(
+            resolve(model.name), revision=model.revision, trust_remote_code=model.trust_remote_code
+        )
+        return engine, tokenizer
+    except Exception as error:  # vLLM raises many kinds; each becomes one sentence for people
+        raise EngineStartError(f"model {model.name}: {explain(error)}") from error
+
+
+def explain(error: Exception) -> str:
+    """One sentence for what was raised at the start, and the first line of its own words."""
+    said = f"{type(error).__name__}: {error}"
+    sentence = next((text for pattern, text in _REASONS if re.search(pattern, said)), "vLLM cannot start it")
+    own = re.sub(r"^.*validation errors? for \w+\s+(?:Value error, )?|\s*\[type=.*", "", str(error), flags=re.DOTALL)
+    return f"{sentence} (vLLM: {textwrap.shorten(own, 300, placeholder=' ...')})"
