@@ -4,7 +4,7 @@
 
 The job is `jobs/quickstart.yaml`, all six stages, with personas of the grammar in place of its two dozen. Core-seconds
 are what the kernel counts for the driver, Ray's processes and each worker, from their starts to their ends, split by
-thread: a worker's event loop, the engine's thread, those of the two scorers. The event loop's are split by stage:
+thread: a worker's event loop, those of the two scorers, and the engine's process. The event loop's are split by stage:
 each step of each coroutine is timed on the thread's own clock. Gives up: the last half second of a worker; and threads
 of native libraries, which are not told apart.
 """
@@ -67,8 +67,10 @@ def in_worker() -> None:
         while True:
             parts: defaultdict[str, float] = defaultdict(float)
             for thread, seconds in threads().items():
-                parts[names(worker).get(thread, "other threads")] += seconds - at_start.get(thread, 0)
-            told = {"leg": leg, "start": sum(at_start.values()), "parts": parts, "steps": spent}
+                name = "engine" if thread < 0 else names(worker).get(thread, "other threads")
+                parts[name] += seconds - at_start.get(thread, 0)
+            engines = [-thread for thread in at_start if thread < 0]
+            told = {"leg": leg, "start": sum(at_start.values()), "parts": parts, "steps": spent, "engines": engines}
             path = Path(os.environ[FOLDER]) / f"{os.getpid()}.json"
             path.with_suffix(".new").write_text(json.dumps(told))
             path.with_suffix(".new").rename(path)
@@ -101,14 +103,19 @@ def timed(coroutine: Any, spent: defaultdict[str, float]) -> Generator[Any, Any,
 
 
 def threads() -> dict[int, float]:
-    """CPU seconds of each thread of this process."""
-    return {thread.id: thread.user_time + thread.system_time for thread in psutil.Process().threads()}
+    """CPU seconds of each thread of this process, and of its engine's process under its number, negative."""
+    found = {thread.id: thread.user_time + thread.system_time for thread in psutil.Process().threads()}
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            taken = child.cpu_times()
+            found[-child.pid] = taken.user + taken.system
+    return found
 
 
 def names(worker: workers.Worker) -> dict[int, str]:
     """What the threads that matter do, by their ids."""
     known = {
-        thread.native_id: {"vllm": "engine", "AsyncIO Thread: default": "event loop"}.get(thread.name, "other threads")
+        thread.native_id: {"AsyncIO Thread: default": "event loop"}.get(thread.name, "other threads")
         for thread in threading.enumerate()
         if thread.native_id is not None
     }
@@ -156,7 +163,8 @@ def profile(folder: Path, given: argparse.Namespace) -> tuple[dict[str, float], 
         parts[f"{leg}: event loop, between steps"] += loop - sum(steps.values())
         for name, seconds in told["parts"].items():
             parts[f"{leg}: {name}"] += seconds
-        children.seconds.pop(int(path.stem), None)
+        for process in (int(path.stem), *told["engines"]):
+            children.seconds.pop(process, None)
     parts["Ray's own processes"] = sum(children.seconds.values())
     return parts, result.decisions.get("accept", 0)
 

@@ -26,6 +26,7 @@ from factory.engines import (
     RequestError,
     Sampling,
     vllm,
+    vllm_process,
 )
 from factory.engines.vllm import VllmEngine
 from factory.models import resolve
@@ -243,7 +244,7 @@ def changed_model(folder: Path, drop: str | None = None, **config: Any) -> str:
 
 def start(**fields: Any) -> str:
     with pytest.raises(EngineStartError) as caught:
-        VllmEngine(LanguageModel(**fields))
+        vllm_process.start(LanguageModel(**fields))
     return str(caught.value)
 
 
@@ -257,5 +258,44 @@ def test_start_errors_are_one_readable_line(tmp_path: Path, monkeypatch: pytest.
     memory = start(name=changed_model(tmp_path / "long", max_position_embeddings=10**6), gpu_memory_utilization=0.01)
     assert "not enough memory for the KV cache; lower max_model_len" in memory
     assert "architecture" in start(name=changed_model(tmp_path / "odd", architectures=["OddForCausalLM"]))
-    assert "no chat template" in start(name=changed_model(tmp_path / "base", drop="chat_template.jinja"))
     assert "\n" not in hub + memory
+
+
+@pytest.mark.parametrize(
+    ("folder", "error"), [("base", "its tokenizer has no chat template"), ("none", "no such directory")]
+)
+def test_a_model_that_cannot_be_opened_is_one_readable_line(tmp_path: Path, folder: str, error: str) -> None:
+    changed_model(tmp_path / "base", drop="chat_template.jinja")
+    with pytest.raises(EngineStartError, match=error) as caught:
+        VllmEngine(LanguageModel(name=str(tmp_path / folder)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tokenizer_of_the_model_s_own_code_is_opened_where_that_is_allowed(
+    tmp_path: Path, run: Callable[..., Any]
+) -> None:
+    name = changed_model(tmp_path / "own-code")
+    config = json.loads((tmp_path / "own-code" / "tokenizer_config.json").read_text())
+    config |= {
+        "tokenizer_class": "OwnTokenizer",
+        "auto_map": {"AutoTokenizer": [None, "tokenization_own.OwnTokenizer"]},
+    }
+    (tmp_path / "own-code" / "tokenizer_config.json").write_text(json.dumps(config))
+    (tmp_path / "own-code" / "tokenization_own.py").write_text(OWN_TOKENIZER)
+    engine = VllmEngine(LanguageModel(name=name, trust_remote_code=True))
+    assert type(engine._chat._tokenizer).__name__ == "OwnTokenizer"
+
+    async def ask() -> Reply:
+        reply = await engine.generate(request("Hi!"))
+        await engine.close()
+        return reply
+
+    assert run(ask()).completions[0].tokens
+
+
+OWN_TOKENIZER = """
+from transformers import PreTrainedTokenizerFast
+
+class OwnTokenizer(PreTrainedTokenizerFast):
+    pass
+"""
