@@ -17,6 +17,9 @@ from factory.corpus import Corpus
 from factory.diff import diff as corpus_diff
 from factory.explain import explain as explain_row
 from factory.explain import find_row
+from factory.export import By, ExportError, Form, Format, Of
+from factory.export import export as export_corpus
+from factory.export.view import parse_decisions, parse_origins, parse_splits, show_export
 from factory.garbage import gc as collect_garbage
 from factory.jobfile import load_job
 from factory.labelled import PairFile, read_pairs
@@ -186,6 +189,40 @@ def gc(
         display.show_garbage(garbage, delete)
 
 
+@app.command()
+def export(  # noqa: PLR0917 -- typer reads the options off the signature
+    corpus: _Corpus,
+    kind: Annotated[
+        Format, typer.Argument(metavar="FORMAT", help="chat, plain, preference, extraction, nli, ranking.")
+    ],
+    to: Annotated[str, typer.Option("--to", metavar="URI", help="An empty place for the files: a path or a URI.")],
+    form: Annotated[Form, typer.Option("--as", help="Parquet (zstd) or JSON Lines (gzip).")] = "parquet",
+    split: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=SHARE", help="Share of the seeds for test or validation: --split test=0.1"),
+    ] = None,
+    decision: Annotated[list[str] | None, typer.Option(help="Rows so decided; accept unless set.")] = None,
+    facts: Annotated[
+        list[str] | None, typer.Option(help="Facts of this origin stand in prompts; repeat for several.")
+    ] = None,
+    by: Annotated[By, typer.Option(help="preference: what makes a reply the better one.")] = "nli",
+    of: Annotated[Of, typer.Option(help="preference: candidates of a turn, or dialogues of a slot.")] = "turn",
+    version: Annotated[int | None, typer.Option(min=0, help="Version of the corpus; the newest unless set.")] = None,
+    rows_per_file: Annotated[int, typer.Option(min=1, help="Examples per file, at most.")] = 50_000,
+    as_json: _Json = False,
+) -> None:
+    """Write a corpus as files to train on, which `datasets` reads by split."""
+    result = export_corpus(
+        corpus, kind, to, form=form, splits=parse_splits(split or ()),
+        decisions=parse_decisions(decision or ["accept"]), facts=parse_origins(facts) if facts else None, by=by, of=of,
+        version=version, rows_per_file=rows_per_file, report=display.CountView(),
+    )  # fmt: skip
+    if as_json:
+        _print_json(to_jsonable_python(result))
+    else:
+        show_export(result, form)
+
+
 _Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="What to train, on what, and how: a short YAML.")]
 _To = Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the model goes.")]
 
@@ -252,7 +289,7 @@ def _print_json(value: dict[str, Any]) -> None:
 
 _MENDABLE = (
     YamlError, SourceError, PlanError, RunError, CorpusError, StorageError, ScorerStartError, CalibrationError,
-    TrainingError,
+    TrainingError, ExportError,
 )  # fmt: skip
 
 

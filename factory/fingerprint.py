@@ -43,6 +43,11 @@ def key(*parts: str) -> int:
     return int(blake(*parts)[:16], 16)
 
 
+def fraction(*parts: str) -> float:
+    """A number in [0, 1) by hash, in steps of 2**-32: what is below a share of 1 stays there as more is hashed."""
+    return int(blake(*parts)[:8], 16) / 2**32
+
+
 def mix(*parts: Keys | int) -> Keys:
     """One key for each row of arrays of keys, which broadcast; the order of the parts counts.
 

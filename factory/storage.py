@@ -83,7 +83,7 @@ class Storage:
         self._local = isinstance(self._files, pafs.LocalFileSystem)
 
     def _path(self, path: str) -> str:
-        return f"{self._root.rstrip('/')}/{path}"
+        return f"{self._root.rstrip('/')}/{path}".rstrip("/")
 
     @contextmanager
     def _named(self, path: str, done: str) -> Iterator[None]:
@@ -210,6 +210,21 @@ class Storage:
         else:
             with ThreadPoolExecutor(_AT_ONCE) as threads:
                 list(threads.map(do, items))
+
+    def move(self, source: str, target: str) -> None:
+        """Give a file another name: at once on a local disk; an object is copied within its store, then deleted."""
+        with self._named(target, "written"):
+            if self._local:
+                self._files.move(self._path(source), self._path(target))
+            else:
+                self._files.copy_file(self._path(source), self._path(target))
+        if not self._local:
+            self.delete(source)
+
+    def delete_folder(self, folder: str) -> None:
+        """Delete a folder with all that is in it; one that is not there is as good as deleted."""
+        with self._named(folder, "deleted"), suppress(FileNotFoundError):
+            self._files.delete_dir(self._path(folder))
 
     def delete(self, path: str) -> None:
         """Delete a file; one that is gone has been deleted by another, or by a request whose answer was lost."""

@@ -97,6 +97,22 @@ def side_of(template: str, row: Row, number: int, facts: Sequence[str]) -> tuple
     return (system, start, *history) if number % 2 == 0 else (system, *history)
 
 
+def sides_of(template: str, row: Row, facts: Sequence[Sequence[str]]) -> list[tuple[Message, ...]]:
+    """The dialogue from either side, each ending with a turn of that speaker, whose facts are `facts` at its number.
+    None of an imported dialogue whose speakers do not alternate: it has no two sides to take."""
+    if not alternates(row):
+        return []
+    return [
+        (*side_of(template, row, number, facts[turn.speaker]), Message(role="assistant", content=turn.text))
+        for number, turn in list(enumerate(row.turns))[-2:]
+    ]
+
+
+def alternates(row: Row) -> bool:
+    """Whether speaker 0 opens and the two take turns, which every prompt of a turn takes for granted."""
+    return all(turn.speaker == number % 2 for number, turn in enumerate(row.turns))
+
+
 @lru_cache(4096)  # a speaker is told the same at each of its turns
 def _start_of(
     template: str, facts: tuple[str, ...], role: str | None, partner_role: str | None, topic: str | None

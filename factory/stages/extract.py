@@ -89,7 +89,7 @@ class Extract:
         ]
         passed = [line for line in row.extracted if line.gate == "accepted"]
         if passed:
-            texts = [self.fact(line) for line in passed]
+            texts = [fact_of(line) for line in passed]
             vectors = await kit.embedder.encode([turn.text for turn in row.turns] + texts)
             self._compare(passed, vectors[: len(row.turns)], vectors[len(row.turns) :])
             self._merge(row, passed, texts, vectors[len(row.turns) :])
@@ -97,12 +97,6 @@ class Extract:
     def messages(self, utterance: str) -> tuple[Message, ...]:
         """The prompt for one turn."""
         return render(self.template, utterance=utterance, form=self.params.form, relations=self.params.relations)
-
-    def fact(self, line: Extraction) -> str:
-        """The sentence of a line that passed the format gate."""
-        if line.subject is None or line.relation is None or line.object is None:
-            return line.text
-        return as_sentence(line.subject, line.relation, line.object)
 
     def _gated(self, line: str, speaker: int, turn: int) -> Extraction:
         """A line before the first of PPDS's gates that stops it; the last gate, similarity, is still to come."""
@@ -135,6 +129,13 @@ class Extract:
                 kept.append(index)
                 speaker = row.speakers[line.speaker]
                 speaker.facts.append(Fact(texts[index], "extract", speaker.seed_id, line.turn))
+
+
+def fact_of(line: Extraction) -> str:
+    """The sentence of a line that passed the format gate."""
+    if line.subject is None or line.relation is None or line.object is None:
+        return line.text
+    return as_sentence(line.subject, line.relation, line.object)
 
 
 def written(completion: Completion) -> list[str]:

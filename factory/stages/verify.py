@@ -7,11 +7,12 @@ context, so a contradiction may be none in context (CAFFEINE, EACL 2024, finds t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from factory.nli import Probabilities
 from factory.records import Check, Consistency, PairScore, Row
 from factory.stages import Kit, Role
 
@@ -159,15 +160,20 @@ _ByTurn = dict[tuple[int, str], PairScore]
 
 
 def _apc(row: Row, number: int, of_turn: _ByTurn, cosine: Cosine) -> float:
-    """APC of one turn (NeurIPS 2024): over the facts s, the sum of (1 - P_rel)(1 - P_contradict) + P_rel P_entail.
-
-    Their P_rel is a trained classifier's; ours the cosine of s with the query: the turn before (turn 0: itself).
-    """
+    """APC of one turn; its query is the turn before (turn 0: itself)."""
     turn, query = row.turns[number], row.turns[max(number - 1, 0)].text
+    scored = [(cosine(fact, query), of_turn.get((number, fact))) for fact in persona(row, turn.speaker)]
+    return apc(scored)
+
+
+def apc(statements: Iterable[tuple[float, Probabilities | PairScore | None]]) -> float:
+    """APC of a reply (NeurIPS 2024): over the statements s, the sum of (1 - P_rel)(1 - P_contradict) + P_rel P_entail.
+
+    Each is given by the cosine of s with the query, which stands for P_rel (theirs is a trained classifier's), and what
+    NLI makes of s and the reply; none counts as neutral."""
     total = 0.0
-    for fact in persona(row, turn.speaker):
-        relevance = min(max(cosine(fact, query), 0.0), 1.0)
-        score = of_turn.get((number, fact))
+    for cosine, score in statements:
+        relevance = min(max(cosine, 0.0), 1.0)
         entailed, contradicted = (score.entailment, score.contradiction) if score else (0.0, 0.0)
         total += (1 - relevance) * (1 - contradicted) + relevance * entailed
     return total

@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from factory.corpus import Corpus
 from factory.engines import Message
-from factory.fingerprint import blake
+from factory.fingerprint import fraction
 from factory.prompts import bundled
 from factory.records import Decision, Origin, Row
-from factory.stages.converse import side_of
+from factory.stages.converse import sides_of
 from factory.training import TrainingError
 
 IGNORED = -100
@@ -48,20 +48,13 @@ class ChatSource(BaseModel):
 
 def is_held(row: Row, share: float) -> bool:
     """Whether one of the row's seeds is held out; by hash, so that a grown corpus never moves a seed."""
-    return any(int(blake("held", seed.id)[:8], 16) < share * 2**32 for seed in row.seeds)
+    return any(fraction("held", seed.id) < share for seed in row.seeds)
 
 
 def chats_of(row: Row, origins: Sequence[Origin]) -> list[Chat]:
     """The dialogue from either side, each ending with a turn of that speaker."""
-    template = bundled("converse")
-    chats = []
-    for number in range(len(row.turns))[-2:]:
-        turn = row.turns[number]
-        if turn.speaker != number % 2:  # an imported dialogue in which one speaks twice has no two sides to take
-            return []
-        facts = list(dict.fromkeys(row.speakers[turn.speaker].facts_of(*origins)))
-        chats.append((*side_of(template, row, number, facts), Message(role="assistant", content=turn.text)))
-    return chats
+    facts = [list(dict.fromkeys(speaker.facts_of(*origins))) for speaker in row.speakers]
+    return sides_of(bundled("converse"), row, facts)
 
 
 def rows_of(source: ChatSource, held: bool, order: random.Random | None = None) -> Iterator[Row]:

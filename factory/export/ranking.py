@@ -1,0 +1,87 @@
+"""Ranking: one true reply among 20, the hits@1 of Persona-Chat.
+
+The others are drawn from what was said around it in the corpus: a window of at most 512 dialogues of the same split,
+of which none shares a seed with its own, so that none is an answer of the same persona. Every reply is as likely to
+stand among the others as to be the true one, so no text gives itself away. Gives up: which others are drawn changes as
+a corpus grows; that a drawn one would do as well ("I see.") is not looked into.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from factory.export.formats import MESSAGES, NOT_ALTERNATING
+from factory.export.source import Source
+from factory.export.writing import Example
+from factory.records import Row
+from factory.stages.converse import alternates
+
+OTHERS = 19
+RANKING = pa.schema(
+    [
+        ("prompt", MESSAGES),
+        ("candidates", pa.list_(pa.string())),
+        ("label", pa.int32()),
+        ("row_id", pa.string()),
+        ("turn", pa.int32()),
+    ]
+)
+_BLOCK = 256
+"""Dialogues of a split that are taken together; the window is the block and the one before."""
+
+
+def ranking(source: Source) -> Iterator[tuple[str, Example]]:
+    """Each turn that answers one, with its prompt and 20 shuffled candidates, of which `label` is the true one's."""
+    blocks: dict[str, list[Row]] = defaultdict(list)
+    before: dict[str, list[Row]] = defaultdict(list)
+    for split, row in source.rows():
+        if not alternates(row):
+            source.leave_out(NOT_ALTERNATING)
+            continue
+        blocks[split].append(row)
+        if len(blocks[split]) == _BLOCK:
+            yield from ((split, example) for example in _examples(source, blocks[split], before[split]))
+            before[split] = blocks.pop(split)
+    for split, block in blocks.items():
+        yield from ((split, example) for example in _examples(source, block, before[split]))
+
+
+def _examples(source: Source, block: Sequence[Row], before: Sequence[Row]) -> Iterator[Example]:
+    said = [
+        (turn.text, frozenset(seed.id for seed in row.seeds)) for row in (*before, *block) for turn in row.turns[1:]
+    ]
+    for row in block:
+        own = frozenset(seed.id for seed in row.seeds)
+        facts = [source.facts_of(row, speaker) for speaker in range(len(row.speakers))]
+        for number in range(1, len(row.turns)):
+            draw, true = random.Random(f"{row.row_id} {number}"), row.turns[number].text
+            others = _others(draw, said, own, true)
+            if len(others) < OTHERS:
+                source.leave_out(f"turns without {OTHERS} others to stand beside")
+                continue
+            label = draw.randrange(OTHERS + 1)
+            yield {
+                "prompt": list(source.prompt(row, number, facts[number % 2])),
+                "candidates": [*others[:label], true, *others[label:]],
+                "label": label,
+                "row_id": row.row_id,
+                "turn": number,
+            }
+
+
+def _others(
+    draw: random.Random, said: Sequence[tuple[str, frozenset[str]]], own: frozenset[str], true: str
+) -> list[str]:
+    """Distinct texts of others, none of them the true one; fewer than wanted if there are no more."""
+    found: dict[str, str] = {}
+    for count in (4 * OTHERS, len(said)):  # nearly always a few draws are enough
+        for text, seeds in draw.sample(said, min(count, len(said))):
+            if seeds.isdisjoint(own) and text.casefold() != true.casefold():
+                found.setdefault(text.casefold(), text)
+            if len(found) == OTHERS:
+                return list(found.values())
+    return list(found.values())

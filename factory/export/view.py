@@ -1,0 +1,57 @@
+"""An export on the command line: its splits as they are asked for, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from rich.markup import escape
+from rich.table import Table
+
+from factory.display import out
+from factory.export import Export, ExportError, Form
+from factory.records import Decision, Origin
+
+
+def parse_splits(texts: Sequence[str]) -> dict[str, float]:
+    """Shares by name, of NAME=SHARE. Raises ExportError."""
+    shares: dict[str, float] = {}
+    for text in texts:
+        name, _, share = text.partition("=")
+        try:
+            shares[name] = float(share)
+        except ValueError:
+            raise ExportError(f"--split {text}: write it as NAME=SHARE, such as --split test=0.1") from None
+    return shares
+
+
+def parse_decisions(texts: Sequence[str]) -> list[Decision]:
+    """Raises ExportError for what is no decision."""
+    return _parse("decision", texts, Decision)
+
+
+def parse_origins(texts: Sequence[str]) -> list[Origin]:
+    """Raises ExportError for what is no origin of facts."""
+    return _parse("facts", texts, Origin)
+
+
+def _parse(option: str, texts: Sequence[str], kind: Any) -> Any:
+    try:
+        return TypeAdapter(list[kind]).validate_python(list(texts))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ExportError(f"--{option} {first['input']}: {first['msg']}") from None
+
+
+def show_export(result: Export, form: Form) -> None:
+    """Print the splits, what was left out, and how to read it."""
+    table = Table("split", "examples", "files", box=None, pad_edge=False, header_style="bold")
+    for split, count in result.rows.items():
+        table.add_row(split, f"{count:,}", str(len(result.files[split])))
+    out.print(table)
+    for why, count in result.left_out.items():
+        out.print(f"left out: {count:,} {escape(why)}")
+    loader = "parquet" if form == "parquet" else "json"
+    read = f"import datasets; datasets.load_dataset({loader!r}, data_dir={result.to!r})"
+    out.print(f"[bold]open it[/] {escape(read)} (version {result.version} of {escape(result.corpus)})")

@@ -1,0 +1,163 @@
+"""What `datasets` reads back of each format, held against the rows of the corpus."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, get_args
+
+import datasets
+import pytest
+
+from factory.corpus import Corpus
+from factory.explain import sent_prompts
+from factory.export import Form, Format, export, schema_of
+from factory.job import Job, Recipe
+from factory.records import Row
+from tests.rehearsal import rows_of
+
+SPLITS = {"test": 0.4}
+
+
+def accepted(job: Job) -> dict[str, Row]:
+    return {row_id: row for row_id, row in rows_of(job).items() if row.decision == "accept"}
+
+
+def read(folder: Path, kind: Format, form: Form = "parquet") -> datasets.DatasetDict:
+    builder = "parquet" if form == "parquet" else "json"
+    features = datasets.Features.from_arrow_schema(schema_of(kind)) if form == "jsonl" else None
+    cache = f"{folder}.cache"
+    return datasets.load_dataset(builder, data_dir=str(folder), cache_dir=cache, features=features)  # type: ignore[no-any-return]
+
+
+def examples(job: Job, kind: Format, folder: Path, **options: Any) -> list[dict[str, Any]]:
+    """All that is exported without splits, as `datasets` reads it."""
+    export(job.corpus, kind, str(folder), **options)
+    return list(read(folder, kind)["train"])
+
+
+@pytest.mark.parametrize("kind", get_args(Format))
+def test_each_format_is_read_back_by_split_from_either_form(job: Job, tmp_path: Path, kind: Format) -> None:
+    found = {}
+    for form in get_args(Form):
+        told = export(job.corpus, kind, str(tmp_path / form), form=form, splits=SPLITS, rows_per_file=20)
+        found[form] = read(tmp_path / form, kind, form)
+        assert {split: len(part) for split, part in found[form].items()} == told.rows
+        assert told.rows.keys() == {"train", "test"}
+        assert len(told.files["train"]) == -(-told.rows["train"] // 20)
+    for split, part in found["parquet"].items():
+        assert part.features == datasets.Features.from_arrow_schema(schema_of(kind))
+        assert part.to_list() == found["jsonl"][split].to_list()
+
+
+def test_json_lines_need_no_schema(job: Job, tmp_path: Path) -> None:
+    told = export(job.corpus, "chat", str(tmp_path / "chat"), form="jsonl")
+    files = {"train": f"{tmp_path}/chat/train-*.jsonl.gz"}
+    loaded = datasets.load_dataset("json", data_files=files, cache_dir=str(tmp_path / "cache"))
+    assert len(loaded["train"]) == told.rows["train"]
+    assert loaded["train"].features == datasets.Features.from_arrow_schema(schema_of("chat"))
+
+
+def test_chats_hold_the_prompts_that_generation_sent(job: Job, tmp_path: Path) -> None:
+    rows, corpus = accepted(job), Corpus(job.corpus)
+    chats = examples(job, "chat", tmp_path / "chat")
+    assert Counter(chat["row_id"] for chat in chats) == dict.fromkeys(rows, 2)
+    for chat in chats:
+        row = rows[chat["row_id"]]
+        (record,) = (record for record in row.stages if record.stage == "converse")
+        content = corpus.recipe(record.recipe)
+        assert content is not None
+        recipe = Recipe.model_validate({name: value for name, value in content.items() if name != "made_with"})
+        sent = [list(messages) for _, messages in sent_prompts(recipe, row)]
+        own = [number for number, turn in enumerate(row.turns) if turn.speaker == chat["speaker"]]
+        replies = [place for place, message in enumerate(chat["messages"]) if message["role"] == "assistant"]
+        assert [chat["messages"][:place] for place in replies] == [sent[number] for number in own]
+        assert [chat["messages"][place]["content"] for place in replies] == [row.turns[number].text for number in own]
+        assert chat["messages"][-1]["role"] == "assistant"
+
+
+def test_prompts_hold_the_facts_that_are_asked_for(job: Job, tmp_path: Path) -> None:
+    rows = accepted(job)
+    for chat in examples(job, "chat", tmp_path / "chat", facts=("seed", "augment")):
+        speaker = rows[chat["row_id"]].speakers[chat["speaker"]]
+        system = chat["messages"][0]["content"]
+        assert all(fact in system for fact in speaker.facts_of("seed", "augment"))
+        assert not any(fact in system for fact in speaker.facts_of("expand"))
+
+
+def test_plain_rows_are_flat(job: Job, tmp_path: Path) -> None:
+    export(job.corpus, "plain", str(tmp_path / "plain"), decisions=("accept", "reject"))
+    found = {row["row_id"]: row for row in read(tmp_path / "plain", "plain")["train"]}
+    rows = rows_of(job)
+    assert found.keys() == rows.keys()
+    assert {row.decision for row in rows.values()} == {"accept", "reject"}
+    for row_id, flat in found.items():
+        row = rows[row_id]
+        assert (flat["decision"], flat["reasons"]) == (row.decision, row.reasons)
+        assert flat["seeds"] == [seed.id for seed in row.seeds]
+        assert flat["turns"] == [turn.text for turn in row.turns]
+        assert flat["turn_speakers"] == ["ab"[turn.speaker] for turn in row.turns]
+        assert flat["expanded_b"] == row.speakers[1].facts_of("expand")
+        assert flat["distractors_a"] == row.speakers[0].facts_of("augment") != []
+        assert row.consistency is not None
+        assert (flat["apc"], flat["scored_pairs"]) == (row.consistency.apc, row.consistency.pairs)
+
+
+def test_extraction_pairs_a_turn_with_its_facts_or_none(job: Job, tmp_path: Path) -> None:
+    rows = accepted(job)
+    found = {(one["row_id"], one["turn"]): one for one in examples(job, "extraction", tmp_path / "extraction")}
+    left_out = 0
+    for row in rows.values():
+        for number, turn in enumerate(row.turns):
+            lines = [line for line in row.extracted if line.turn == number]
+            passed = [line.text for line in lines if line.gate == "accepted"]
+            if lines and not passed:
+                left_out += 1
+                assert (row.row_id, number) not in found
+                continue
+            one = found.pop((row.row_id, number))
+            assert (one["utterance"], one["facts"]) == (turn.text, passed)
+            assert one["target"] == ("\n".join(passed) if passed else "[None]")
+    assert not found
+    assert left_out
+
+
+def test_nli_pairs_have_the_likeliest_label(job: Job, tmp_path: Path) -> None:
+    scores = [score for row in Corpus(job.corpus).rows() if row.decision == "accept" for score in row.scores]
+    found = examples(job, "nli", tmp_path / "nli")
+    assert len(found) == len(scores) > 0
+    for one, score in zip(found, scores, strict=True):
+        assert (one["premise"], one["hypothesis"], one["check"]) == (score.premise, score.hypothesis, score.check)
+        likelihoods = {name: getattr(score, name) for name in ("entailment", "neutral", "contradiction")}
+        assert one["label"] == max(likelihoods, key=lambda name: likelihoods[name])
+        assert one["probability"] == max(likelihoods.values())
+    assert {one["label"] for one in found} == {"entailment", "neutral", "contradiction"}
+
+
+def test_ranking_has_one_true_reply_among_twenty(job: Job, tmp_path: Path) -> None:
+    rows = accepted(job)
+    saying: dict[str, list[Row]] = {}
+    for row in rows.values():
+        for turn in row.turns[1:]:
+            saying.setdefault(turn.text, []).append(row)
+    found = examples(job, "ranking", tmp_path / "ranking")
+    assert len(found) == sum(len(row.turns) - 1 for row in rows.values())
+    places = Counter(one["label"] for one in found)
+    assert len(places) == 20
+    for one in found:
+        row = rows[one["row_id"]]
+        assert len(set(one["candidates"])) == len(one["candidates"]) == 20
+        assert one["candidates"][one["label"]] == row.turns[one["turn"]].text
+        assert one["prompt"][-1]["content"] == row.turns[one["turn"] - 1].text
+        own = {seed.id for seed in row.seeds}
+        for place, text in enumerate(one["candidates"]):
+            if place != one["label"]:
+                assert any(own.isdisjoint(seed.id for seed in other.seeds) for other in saying[text])
+
+
+def test_a_split_ranks_among_its_own(job: Job, tmp_path: Path) -> None:
+    export(job.corpus, "ranking", str(tmp_path / "ranking"), splits=SPLITS)
+    rows, loaded = accepted(job), read(tmp_path / "ranking", "ranking")
+    for part in loaded.values():
+        said = {turn.text for row_id in part["row_id"] for turn in rows[row_id].turns}
+        assert {text for texts in part["candidates"] for text in texts} <= said

@@ -1,0 +1,112 @@
+"""Splits: a persona on one side, and nothing moves as a corpus grows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import datasets
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from factory.export import ExportError, export
+from factory.export.splits import Splits
+from factory.records import Fact, Row
+from factory.training.chats import is_held
+from tests.stages.parts import a_row
+from tests.training.corpora import dialogue, write_corpus
+
+IDS = st.lists(st.text(min_size=1, max_size=3), min_size=2, max_size=12, unique=True)
+
+
+def pairs(ids: list[str]) -> list[Row]:
+    """A row of each two of these seeds."""
+    rows = []
+    for one in ids:
+        for other in ids:
+            if one != other:
+                row = a_row(["x"], ["y"], turns=["Hi.", "Hello."], row_id=f"{one} {other}")
+                for seed, speaker, own in zip(row.seeds, row.speakers, (one, other), strict=True):
+                    seed.id = speaker.seed_id = speaker.facts[0].source_id = own
+                rows.append(row)
+    return rows
+
+
+@settings(deadline=None, max_examples=60)
+@given(IDS, IDS, st.floats(0.01, 0.5), st.floats(0.01, 0.49))
+def test_a_persona_is_on_one_side_and_a_grown_corpus_moves_nothing(
+    ids: list[str], more: list[str], test: float, validation: float
+) -> None:
+    splits = Splits.of({"test": test, "validation": validation})
+    before = {row.row_id: splits.take(row) for row in pairs(ids)}
+    after = {row.row_id: splits.take(row) for row in pairs(list({*ids, *more}))}
+    assert before.items() <= after.items()
+    sides: dict[str, set[str]] = {}
+    for row in pairs(ids):
+        if (side := before[row.row_id]) is not None:
+            for seed in row.seeds:
+                sides.setdefault(seed.id, set()).add(side)
+    assert all(len(found) == 1 for found in sides.values())
+    wider = Splits.of({"test": min(test * 1.5, 0.5), "validation": validation})
+    assert all(wider.side(one) == splits.side(one) for one in ids if splits.side(one) != "train")
+
+
+def test_the_shares_are_of_the_seeds() -> None:
+    splits = Splits.of({"test": 0.1, "validation": 0.2})
+    sides = [splits.side(str(number)) for number in range(5000)]
+    assert sides.count("test") / 5000 == pytest.approx(0.1, abs=0.02)
+    assert sides.count("validation") / 5000 == pytest.approx(0.2, abs=0.02)
+
+
+def test_the_test_split_holds_what_training_with_the_same_share_holds_out() -> None:
+    splits = Splits.of({"test": 0.3})
+    for row in map(dialogue, range(100)):
+        assert is_held(row, 0.3) == (splits.take(row) != "train")
+
+
+def test_rows_on_both_sides_are_left_out_and_said(tmp_path: Path) -> None:
+    rows = pairs([f"p{number}" for number in range(12)])
+    for row in rows:
+        row.decision = "accept"
+    write_corpus(tmp_path / "corpus", rows)
+    told = export(str(tmp_path / "corpus"), "plain", str(tmp_path / "out"), splits={"test": 0.4})
+    assert told.left_out == {
+        "rows whose personas are on different sides of the split": len(rows) - sum(told.rows.values())
+    }
+    loaded = datasets.load_dataset("parquet", data_dir=told.to, cache_dir=str(tmp_path / "cache"))
+    seeds = {split: {seed for own in part["seeds"] for seed in own} for split, part in loaded.items()}
+    assert not seeds["train"] & seeds["test"]
+    assert len(seeds["train"] | seeds["test"]) == 12
+
+
+def test_a_distractor_of_another_side_stays_there(tmp_path: Path) -> None:
+    splits, rows = Splits.of({"test": 0.4}), [dialogue(number) for number in range(30)]
+    kept = 0
+    for row in rows:
+        donors = [Fact(f"I am {number}.", "augment", f"a{number}") for number in range(10)]
+        row.speakers[0].facts += donors
+        for number, seed in enumerate(row.seeds):
+            row.speakers[number].facts[0].source_id = seed.id
+        side = splits.take(row)
+        if side is not None:
+            own = [fact for fact in donors if splits.side(fact.source_id) == side]
+            assert row.speakers[0].facts_of("augment") == [fact.text for fact in own]
+            assert 0 < len(own) < 10
+            kept += 1
+    assert kept
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ({"held": 0.1}, "use test or validation"),
+        ({"train": 0.1}, "use test or validation"),
+        ({"test": 1.5}, "between 0 and 1"),
+        ({"test": 0.0}, "between 0 and 1"),
+        ({"test": float("nan")}, "between 0 and 1"),
+        ({"test": 0.5, "validation": 0.5}, "leave no seed to train on"),
+    ],
+)
+def test_wrong_shares_are_named(shares: dict[str, float], message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        Splits.of(shares)
