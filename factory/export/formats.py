@@ -15,7 +15,7 @@ from factory.stages.verify import verdict
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 NOT_ALTERNATING = "rows whose speakers do not alternate"
-_STRING, _INT, _DOUBLE, _STRINGS = pa.string(), pa.int32(), pa.float64(), pa.list_(pa.string())
+_STRING, _INT, _DOUBLE, _STRINGS = pa.string(), pa.int64(), pa.float64(), pa.list_(pa.string())
 _SCORES = ("c_score", "profile_length", "apc", "entailed_share", "contradicted_share", "coverage")
 
 CHAT = pa.schema([("messages", MESSAGES), ("row_id", _STRING), ("speaker", _INT)])

@@ -57,7 +57,7 @@ def schema(by: By) -> pa.Schema:
             *diversities,
             ("chosen_row_id", pa.string()),
             ("rejected_row_id", pa.string()),
-            ("turn", pa.int32()),
+            ("turn", pa.int64()),
         ]
     )
 

@@ -25,9 +25,9 @@ RANKING = pa.schema(
     [
         ("prompt", MESSAGES),
         ("candidates", pa.list_(pa.string())),
-        ("label", pa.int32()),
+        ("label", pa.int64()),
         ("row_id", pa.string()),
-        ("turn", pa.int32()),
+        ("turn", pa.int64()),
     ]
 )
 _BLOCK = 256

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -16,29 +17,35 @@ from factory.fingerprint import fingerprint
 from factory.records import ROWS, Row
 from factory.stages.converse import alternates
 
-_FILE_OPTIONS = "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE;"
+_OPTIONS = "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE;"
 
 
 def slots(source: Source) -> Iterator[tuple[str, list[Row]]]:
     """Rows that differ by their sample alone (and what came of it), two or more, by sample; each has scores and no
     working. Memory holds one slot. Raises ExportError if the scratch folder cannot hold them."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            file = sqlite3.connect(Path(folder) / "rows")
-            file.executescript(_FILE_OPTIONS + "CREATE TABLE rows (slot TEXT, sample INTEGER, split TEXT, row TEXT)")
-            file.executemany("INSERT INTO rows VALUES (?, ?, ?, ?)", _entries(source))
-            file.execute("CREATE INDEX by_slot ON rows (slot, sample)")
-            ordered = file.execute("SELECT slot, split, row FROM rows ORDER BY slot, sample")
-            for _, members in groupby(ordered, key=lambda entry: entry[0]):
-                found = list(members)
-                if len(found) > 1:
-                    yield found[0][1], [ROWS.validate_json(f"[{row}]")[0] for _, _, row in found]
-                else:
-                    source.leave_out("rows that are the only one of their slot")
-        except sqlite3.Error as error:
-            raise ExportError(f"{folder}: {error}; make room there, or name another folder in TMPDIR") from error
-        finally:
-            file.close()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _scratch_errors(folder),
+        closing(sqlite3.connect(Path(folder) / "rows")) as file,
+    ):
+        file.executescript(_OPTIONS + "CREATE TABLE rows (slot TEXT, sample INTEGER, split TEXT, row TEXT)")
+        file.executemany("INSERT INTO rows VALUES (?, ?, ?, ?)", _entries(source))
+        file.execute("CREATE INDEX by_slot ON rows (slot, sample)")
+        ordered = file.execute("SELECT slot, split, row FROM rows ORDER BY slot, sample")
+        for _, members in groupby(ordered, key=lambda entry: entry[0]):
+            found = list(members)
+            if len(found) > 1:
+                yield found[0][1], [ROWS.validate_json(f"[{row}]")[0] for _, _, row in found]
+            else:
+                source.leave_out("rows that are the only one of their slot")
+
+
+@contextmanager
+def _scratch_errors(folder: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise ExportError(f"{folder}: {error}; make room there, or name another folder in TMPDIR") from error
 
 
 def _entries(source: Source) -> Iterator[tuple[str, int, str, str]]:
@@ -51,5 +58,6 @@ def _entries(source: Source) -> Iterator[tuple[str, int, str, str]]:
             slot = [row.kind, [seed.id for seed in row.seeds], row.topic, row.opening]
             roles = [speaker.role for speaker in row.speakers]
             turns = [replace(turn, candidates=[]) for turn in row.turns]
-            bare = replace(row, turns=turns, donors=[], extracted=[], scores=[])
+            stages = [record for record in row.stages if record.stage == "converse"]
+            bare = replace(row, turns=turns, stages=stages, donors=[], extracted=[], scores=[])
             yield fingerprint("slot", [*slot, roles]), row.sample, split, ROWS.dump_json([bare]).decode()[1:-1]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from pydantic import TypeAdapter, ValidationError
 from rich.markup import escape
@@ -28,20 +28,23 @@ def parse_splits(texts: Sequence[str]) -> dict[str, float]:
 
 def parse_decisions(texts: Sequence[str]) -> list[Decision]:
     """Raises ExportError for what is no decision."""
-    return _parse("decision", texts, Decision)
+    with _option("decision"):
+        return TypeAdapter(list[Decision]).validate_python(list(texts))
 
 
 def parse_origins(texts: Sequence[str]) -> list[Origin]:
     """Raises ExportError for what is no origin of facts."""
-    return _parse("facts", texts, Origin)
+    with _option("facts"):
+        return TypeAdapter(list[Origin]).validate_python(list(texts))
 
 
-def _parse(option: str, texts: Sequence[str], kind: Any) -> Any:
+@contextmanager
+def _option(name: str) -> Iterator[None]:
     try:
-        return TypeAdapter(list[kind]).validate_python(list(texts))
+        yield
     except ValidationError as error:
         first = error.errors()[0]
-        raise ExportError(f"--{option} {first['input']}: {first['msg']}") from None
+        raise ExportError(f"--{name} {first['input']}: {first['msg']}") from None
 
 
 def show_export(result: Export, form: Form) -> None:

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory.export.errors import ExportError
+from factory.export.splits import TRAIN
 from factory.storage import Storage, StorageError, on_scratch
 
 Form = Literal["parquet", "jsonl"]
@@ -116,7 +117,7 @@ class Files:
             self._flush(split)
             if split in self._open:
                 self._end(split)
-        for split in reversed(self.rows):
+        for split in sorted(self.rows, key=lambda name: name == TRAIN):  # the one that most would miss is whole last
             for number in range(len(self.rows[split])):
                 self._named.append(self.names(split)[number])
                 self.storage.move(self._staged(split, number), self._named[-1])

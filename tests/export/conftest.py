@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from factory.job import Job
@@ -26,7 +24,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
         folder, "pairing.samples=2", "models.nli.name=nli-small", "models.embedding.name=minilm",
         "stages.converse.candidates=4", "stages.converse.turns=4", "stages.converse.relevance=-1",
         "stages.converse.topics=[hens]", "stages.converse.prompt=own.j2", "stages.augment.probability=1",
-        "stages.extract.min_similarity=0.3", "stages.select.reject_contradiction=0.5",
+        "stages.extract.min_similarity=0.3", "stages.select.max_contradicted_share=0.1",
     )  # fmt: skip
     Rehearsal().run(made)
     return made
