@@ -52,7 +52,7 @@ def a_row(number: int) -> Row:
         Speaker(name, facts=[Fact(f"I like {place} things.", "seed", name) for place in range(FACTS)]) for name in "ab"
     ]
     pair = PairScore("turn_persona", 0, 0, "I like 3 things.", texts[0], 0.3, 0.1, 0.8, 0.1)
-    scores = Consistency(0.5, FACTS, 5.0 + number / 1000, 0.2, 0.1, 0.4, PAIRS)
+    scores = Consistency(0.5, FACTS, 5.0, number / SHARD, 0.1, 0.4, PAIRS)
     seeds = [SeedRef(name, "d", "personas.jsonl", 1) for name in "ab"]
     return Row("", "generated", 0, seeds, speakers, turns=turns, scores=[pair] * PAIRS, consistency=scores,
                decision="accept")  # fmt: skip
@@ -62,9 +62,11 @@ def make(root: Path, rows: int) -> None:
     """Commit so many rows; the same ones in each shard, but for ids, seeds and sample."""
     corpus = Corpus(str(root))
     corpus.table.shards()
-    table, shards = rows_to_table([a_row(number) for number in range(SHARD)]), []
+    first_samples, shards = rows_to_table([a_row(number) for number in range(SHARD)]), []
+    others = pa.concat_tables([first_samples.slice(1), first_samples.slice(0, 1)]).combine_chunks()
     for first in range(0, rows, SHARD):
         numbers = range(first, first + SHARD)
+        table = first_samples if first < rows // 2 else others
         pairs = [number % (rows // 2) for number in numbers]
         refs = [[{"id": f"{pair}{side}", "digest": "d", "source": "s", "line": 1} for side in "ab"] for pair in pairs]
         columns = {

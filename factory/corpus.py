@@ -51,10 +51,16 @@ class Corpus:
         self.dead = Table(f"{root.rstrip('/')}/_dead_letters", DEAD_LETTER_SCHEMA)
 
     def rows(
-        self, row_id_prefix: str = "", *, version: int | None = None, order: random.Random | None = None
+        self,
+        row_id_prefix: str = "",
+        *,
+        version: int | None = None,
+        order: random.Random | None = None,
+        columns: Sequence[str] | None = None,
     ) -> Iterator[Row]:
         """The committed rows whose id begins so, shard by shard. `version` is the newest without it; `order` shuffles
-        the shards, and the rows of each."""
+        the shards, and the rows of each. Of `columns`, as `Storage.read_parquet` takes them, those that are not named
+        are empty; the ones that a row cannot be without must be among them."""
         shards = self.table.shards() if version is None else self.table.shards_at(version)
         if order is not None:
             order.shuffle(shards)
@@ -63,7 +69,7 @@ class Corpus:
                 found = pc.starts_with(self.table.read(shard, ["row_id"])["row_id"], row_id_prefix)
                 if not pc.any(found).as_py():
                     continue
-            rows = rows_from_table(self.table.read(shard))
+            rows = rows_from_table(self.table.read(shard, columns))
             if order is not None:
                 order.shuffle(rows)
             for row in rows:

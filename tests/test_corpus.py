@@ -49,6 +49,15 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
 
 
+def test_rows_are_read_without_the_columns_that_nobody_asked_for(tmp_path: Path) -> None:
+    corpus = Corpus(str(tmp_path))
+    corpus.table.shards()
+    corpus.table.commit([shard_of(corpus, 1, 2)], [], "made")
+    columns = ["row_id", "kind", "sample", "seeds", "speakers", "turns.list.element.speaker", "turns.list.element.text"]
+    assert list(corpus.rows(columns=columns)) == [a_row(1), a_row(2)]
+    assert [row.turns for row in corpus.rows(columns=columns[:5])] == [[], []]
+
+
 def test_what_is_committed_is_read_and_nothing_else(root: str) -> None:
     corpus = Corpus(root)
     assert (corpus.table.shards(), list(corpus.rows()), corpus.files(), corpus.table.version()) == ([], [], [], None)

@@ -36,6 +36,21 @@ def test_something_is_done_with_each_file(tmp_path: Path, where: str, request: p
         storage.each(storage.read_bytes, names)
 
 
+@pytest.mark.parametrize("where", ["disk", "store"])
+def test_a_file_gets_another_name_and_a_folder_goes(tmp_path: Path, where: str, request: pytest.FixtureRequest) -> None:
+    storage = Storage(str(tmp_path) if where == "disk" else f"{request.getfixturevalue('bucket')}/moved")
+    for name in ("aside/a", "aside/deep/b"):
+        storage.write_bytes(name, name.encode())
+    storage.move("aside/a", "a")
+    assert storage.list("") == ["a", "aside/deep/b"]
+    assert storage.read_bytes("a") == b"aside/a"
+    storage.delete_folder("aside")
+    storage.delete_folder("aside")
+    assert storage.list("") == ["a"]
+    with pytest.raises(StorageError, match=r"moved/b|/b: "):
+        storage.move("aside/a", "b")
+
+
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     assert Storage(str(tmp_path / "nowhere")).list("_staging") == []
 

@@ -11,6 +11,7 @@ corpus's order, so shuffle when you train.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -38,6 +39,14 @@ _BY_ROW: dict[str, tuple[pa.Schema, Callable[[Source, Row], Iterator[Example]]]]
     "extraction": (EXTRACTION, extraction),
     "nli": (NLI, nli),
 }
+_COLUMNS: dict[Format | Of, tuple[str, ...]] = {
+    "plain": ("reasons", "consistency"),
+    "extraction": ("extracted",),
+    "nli": ("scores",),
+    "turn": ("turns.list.element.candidates",),
+    "slot": ("consistency",),
+}
+"""What a format reads of a row besides what all do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,8 @@ def export(
     pinned = newest if version is None else version
     if pinned is None:
         raise ExportError(f"{corpus}: every row failed, so there is nothing to export; see: factory status {corpus}")
-    source = Source(opened, pinned, Splits.of(splits or {}), decisions, facts, report)
+    columns = _COLUMNS.get(of if kind == "preference" else kind, ())
+    source = Source(opened, pinned, columns, Splits.of(splits or {}), decisions, facts, report)
     with Files(to, schema_of(kind, by), form, rows_per_file) as files:
         for split, example in _examples(source, kind, by, of):
             files.add(split, example)
@@ -97,7 +107,7 @@ def export(
         rows = {split: sum(counts) for split, counts in sorted(files.rows.items())}
         names = {split: files.names(split) for split in rows}
         result = Export(corpus, pinned, kind, to, names, rows, dict(source.left_out))
-        files.write_manifest({**asdict(result), **_options(source, kind, by, of)})
+        files.write_manifest(_manifest(result, source, by, of))
     return result
 
 
@@ -111,10 +121,18 @@ def _examples(source: Source, kind: Format, by: By, of: Of) -> Iterator[tuple[st
             yield from ((split, example) for example in _BY_ROW[kind][1](source, row))
 
 
-def _options(source: Source, kind: Format, by: By, of: Of) -> dict[str, object]:
-    """What the manifest says besides: how the export was asked for."""
-    chosen: dict[str, object] = {"by": by, "of": of} if kind == "preference" else {}
-    return {"splits": asdict(source.splits), "decisions": list(source.decisions), "facts": source.facts, **chosen}
+def _manifest(result: Export, source: Source, by: By, of: Of) -> dict[str, object]:
+    """What was exported, and how it was asked for; a URI's credentials stay out of it."""
+    told = asdict(result)
+    del told["to"]
+    return {
+        **told,
+        "corpus": re.sub("//[^/]*@", "//", result.corpus),
+        "splits": asdict(source.splits),
+        "decisions": list(source.decisions),
+        "facts": source.facts,
+        **({"by": by, "of": of} if result.format == "preference" else {}),
+    }
 
 
 def _told(source: Source) -> str:

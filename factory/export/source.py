@@ -15,14 +15,32 @@ from factory.records import Decision, Origin, Row
 from factory.stages.converse import side_of
 from factory.table import CorpusError
 
+_COLUMNS = (
+    "row_id",
+    "kind",
+    "sample",
+    "seeds",
+    "speakers",
+    "topic",
+    "opening",
+    "turns.list.element.speaker",
+    "turns.list.element.text",
+    "decision",
+    "stages.list.element.stage",
+    "stages.list.element.recipe",
+    "stages.list.element.fingerprint",
+)
+"""What every format reads. Candidates and scored pairs, most of a row, are for those that ask for them."""
+
 
 @dataclass
 class Source:
-    """A corpus at one version. `facts` are the origins of facts that prompts hold; `left_out` counts, by reason, what
-    is not exported; `report` is told how many rows are read."""
+    """A corpus at one version. `columns` are read besides what every format needs. `facts` are the origins of facts
+    that prompts hold; `left_out` counts, by reason, what is not exported; `report` is told how many rows are read."""
 
     corpus: Corpus
     version: int
+    columns: Sequence[str]
     splits: Splits
     decisions: Sequence[Decision]
     facts: Sequence[Origin] | None
@@ -32,16 +50,27 @@ class Source:
 
     def rows(self) -> Iterator[tuple[str, Row]]:
         """The rows so decided, each with its split. Memory holds one shard."""
-        for number, row in enumerate(self.corpus.rows(version=self.version), 1):
+        for number, row in enumerate(self.corpus.rows(version=self.version, columns=(*_COLUMNS, *self.columns)), 1):
             self.report("rows read", number)
             if row.decision not in self.decisions:
                 self.left_out[f"rows decided {row.decision}"] += 1
                 continue
-            split = self.splits.take(row)
+            split = self.splits.of_row(row)
             if split is None:
                 self.left_out["rows whose personas are on different sides of the split"] += 1
                 continue
+            self._keep_to(split, row)
             yield split, row
+
+    def _keep_to(self, split: str, row: Row) -> None:
+        """Take the distractors off a row that other sides' speakers gave."""
+        for speaker in row.speakers:
+            facts = [
+                fact for fact in speaker.facts if fact.origin != "augment" or self.splits.side(fact.source_id) == split
+            ]
+            if len(facts) < len(speaker.facts):
+                self.left_out["distractors from another side of the split"] += len(speaker.facts) - len(facts)
+                speaker.facts = facts
 
     def facts_of(self, row: Row, speaker: int) -> list[str]:
         """What a speaker's prompt holds: the facts of the origins asked for; unless any are, those it was given and

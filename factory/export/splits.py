@@ -48,13 +48,7 @@ class Splits:
             return "test"
         return "validation" if place >= 1 - self.validation else TRAIN
 
-    def take(self, row: Row) -> str | None:
-        """The split of a row, none if its personas are on different sides. Facts of speakers on other sides, which
-        `augment` has placed there, are taken off the row."""
+    def of_row(self, row: Row) -> str | None:
+        """The split of a row, none if its personas are on different sides."""
         sides = {self.side(seed.id) for seed in row.seeds}
-        if len(sides) > 1:
-            return None
-        (side,) = sides
-        for speaker in row.speakers:
-            speaker.facts = [fact for fact in speaker.facts if self.side(fact.source_id) == side]
-        return side
+        return sides.pop() if len(sides) == 1 else None

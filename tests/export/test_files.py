@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.dataset as pads
 import pytest
 
+from factory.corpus import Corpus
 from factory.export import Export, ExportError, Form, export
 from factory.export.writing import Files
 from factory.records import rows_to_table
@@ -116,6 +117,17 @@ def test_an_object_store_takes_an_export(corpus: str, bucket: str, tmp_path: Pat
         assert store.read_bytes(name) == (tmp_path / "out" / name).read_bytes()
     with pytest.raises(ExportError, match="holds files already"):
         export_small(corpus, f"{bucket}/exports/chat")
+
+
+def test_what_is_written_holds_no_credentials(bucket: str) -> None:
+    with_key = bucket.replace("s3://", "s3://AKIA:hushhush@")
+    table = Corpus(f"{with_key}/keyed").table
+    table.shards()
+    table.commit([table.write(rows_to_table([dialogue(1)]))], [], "made")
+    export(f"{with_key}/keyed", "chat", f"{with_key}/exports/keyed")
+    manifest = Storage(f"{bucket}/exports/keyed").read_bytes("_export.json").decode()
+    assert f'"{bucket}/keyed"' in manifest
+    assert "hush" not in manifest
 
 
 def test_a_place_that_cannot_be_written_is_named(corpus: str, tmp_path: Path) -> None:

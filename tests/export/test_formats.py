@@ -13,8 +13,10 @@ from factory.corpus import Corpus
 from factory.explain import sent_prompts
 from factory.export import Form, Format, export, schema_of
 from factory.job import Job, Recipe
-from factory.records import Row
+from factory.records import Extraction, Fact, Row, StageRecord
 from tests.rehearsal import rows_of
+from tests.stages.parts import a_row
+from tests.training.corpora import write_corpus
 
 SPLITS = {"test": 0.4}
 
@@ -162,3 +164,35 @@ def test_a_split_ranks_among_its_own(job: Job, tmp_path: Path) -> None:
     for part in loaded.values():
         said = {turn.text for row_id in part["row_id"] for turn in rows[row_id].turns}
         assert {text for texts in part["candidates"] for text in texts} <= said
+
+
+def imported(number: int, speakers: str, given: tuple[str, ...] = ()) -> Row:
+    """A dialogue that people held, with what was read off it; speaker 0 comes with a persona, if any."""
+    row = a_row(given, turns=[f"Line {place}." for place in range(len(speakers))], row_id=f"{number:032x}")
+    row.kind, row.decision = "imported", "accept"
+    for turn, speaker in zip(row.turns, speakers, strict=True):
+        turn.speaker = int(speaker)
+    row.stages = [StageRecord("extract", "r", "f")]
+    row.extracted = [Extraction(0, 0, "I own it.", "accepted", "I", "own", "a boat"), Extraction(1, 1, "?", "format")]
+    for speaker in row.speakers:
+        speaker.facts += [Fact("I own a boat.", "extract", "s", 0), Fact("I sew.", "augment", "other")]
+    return row
+
+
+def test_dialogues_of_people_are_told_by_what_was_read_off_them(tmp_path: Path) -> None:
+    rows = [imported(1, "0101"), imported(2, "0101", ("I ski.",)), imported(3, "0011")]
+    write_corpus(tmp_path / "corpus", rows)
+    told = export(str(tmp_path / "corpus"), "chat", str(tmp_path / "chat"))
+    systems = [chat["messages"][0]["content"] for chat in read(tmp_path / "chat", "chat")["train"]]
+    facts = [[line[2:] for line in system.splitlines() if line.startswith("- ")] for system in systems]
+    assert facts == [["I own a boat.", "I sew."], ["I own a boat.", "I sew."], ["I ski."], ["I own a boat.", "I sew."]]
+    assert told.left_out == {"rows whose speakers do not alternate": 1}
+
+
+def test_a_turn_without_a_line_is_one_without_facts(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "corpus", [imported(1, "010")])
+    told = export(str(tmp_path / "corpus"), "extraction", str(tmp_path / "out"))
+    first, none = read(tmp_path / "out", "extraction")["train"]
+    assert (first["utterance"], first["facts"], first["target"]) == ("Line 0.", ["I own a boat."], "I own a boat.")
+    assert (none["utterance"], none["facts"], none["target"]) == ("Line 2.", [], "[None]")
+    assert told.left_out == {"turns whose lines the gates stopped": 1}

@@ -38,8 +38,8 @@ def test_a_persona_is_on_one_side_and_a_grown_corpus_moves_nothing(
     ids: list[str], more: list[str], test: float, validation: float
 ) -> None:
     splits = Splits.of({"test": test, "validation": validation})
-    before = {row.row_id: splits.take(row) for row in pairs(ids)}
-    after = {row.row_id: splits.take(row) for row in pairs(list({*ids, *more}))}
+    before = {row.row_id: splits.of_row(row) for row in pairs(ids)}
+    after = {row.row_id: splits.of_row(row) for row in pairs(list({*ids, *more}))}
     assert before.items() <= after.items()
     sides: dict[str, set[str]] = {}
     for row in pairs(ids):
@@ -61,7 +61,7 @@ def test_the_shares_are_of_the_seeds() -> None:
 def test_the_test_split_holds_what_training_with_the_same_share_holds_out() -> None:
     splits = Splits.of({"test": 0.3})
     for row in map(dialogue, range(100)):
-        assert is_held(row, 0.3) == (splits.take(row) != "train")
+        assert is_held(row, 0.3) == (splits.of_row(row) != "train")
 
 
 def test_rows_on_both_sides_are_left_out_and_said(tmp_path: Path) -> None:
@@ -81,19 +81,20 @@ def test_rows_on_both_sides_are_left_out_and_said(tmp_path: Path) -> None:
 
 def test_a_distractor_of_another_side_stays_there(tmp_path: Path) -> None:
     splits, rows = Splits.of({"test": 0.4}), [dialogue(number) for number in range(30)]
-    kept = 0
+    donors = [f"d{number}" for number in range(10)]
     for row in rows:
-        donors = [Fact(f"I am {number}.", "augment", f"a{number}") for number in range(10)]
-        row.speakers[0].facts += donors
-        for number, seed in enumerate(row.seeds):
-            row.speakers[number].facts[0].source_id = seed.id
-        side = splits.take(row)
-        if side is not None:
-            own = [fact for fact in donors if splits.side(fact.source_id) == side]
-            assert row.speakers[0].facts_of("augment") == [fact.text for fact in own]
-            assert 0 < len(own) < 10
-            kept += 1
-    assert kept
+        row.speakers[0].facts += [Fact(f"I am {donor}.", "augment", donor) for donor in donors]
+    write_corpus(tmp_path / "corpus", rows)
+    told = export(str(tmp_path / "corpus"), "plain", str(tmp_path / "out"), splits={"test": 0.4})
+    loaded = datasets.load_dataset("parquet", data_dir=told.to, cache_dir=str(tmp_path / "cache"))
+    kept = 0
+    for split, part in loaded.items():
+        own = [f"I am {donor}." for donor in donors if splits.side(donor) == split]
+        assert 0 < len(own) < len(donors)
+        assert part["distractors_a"] == [own] * len(part)
+        kept += len(own) * len(part)
+    left_out = told.left_out["distractors from another side of the split"]
+    assert kept + left_out == len(donors) * sum(told.rows.values())
 
 
 @pytest.mark.parametrize(
