@@ -192,20 +192,26 @@ def gc(
 @app.command()
 def export(  # noqa: PLR0917 -- typer reads the options off the signature
     corpus: _Corpus,
-    kind: Annotated[
-        Format, typer.Argument(metavar="FORMAT", help="chat, plain, preference, extraction, nli, ranking.")
-    ],
+    kind: Annotated[Format, typer.Argument(metavar="FORMAT", help="What to train on it.")],
     to: Annotated[str, typer.Option("--to", metavar="URI", help="An empty place for the files: a path or a URI.")],
     form: Annotated[Form, typer.Option("--as", help="Parquet (zstd) or JSON Lines (gzip).")] = "parquet",
     split: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=SHARE", help="Share of the seeds for test or validation: --split test=0.1"),
     ] = None,
-    decision: Annotated[list[str] | None, typer.Option(help="Rows so decided; accept unless set.")] = None,
-    facts: Annotated[
-        list[str] | None, typer.Option(help="Facts of this origin stand in prompts; repeat for several.")
+    decision: Annotated[
+        list[str] | None, typer.Option(metavar="accept|flag|reject", help="Rows so decided; accept unless set.")
     ] = None,
-    by: Annotated[By, typer.Option(help="preference: what makes a reply the better one.")] = "nli",
+    facts: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="seed|expand|extract|augment",
+            help="Facts of this origin stand in prompts (repeat it); else those a speaker had in its own.",
+        ),
+    ] = None,
+    by: Annotated[
+        By, typer.Option(help="preference: what makes a reply the better one; apc of turns asks NLI.")
+    ] = "nli",
     of: Annotated[Of, typer.Option(help="preference: candidates of a turn, or dialogues of a slot.")] = "turn",
     version: Annotated[int | None, typer.Option(min=0, help="Version of the corpus; the newest unless set.")] = None,
     rows_per_file: Annotated[int, typer.Option(min=1, help="Examples per file, at most.")] = 50_000,

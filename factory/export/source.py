@@ -53,11 +53,11 @@ class Source:
         for number, row in enumerate(self.corpus.rows(version=self.version, columns=(*_COLUMNS, *self.columns)), 1):
             self.report("rows read", number)
             if row.decision not in self.decisions:
-                self.left_out[f"rows decided {row.decision}"] += 1
+                self.leave_out(f"rows decided {row.decision}")
                 continue
             split = self.splits.of_row(row)
             if split is None:
-                self.left_out["rows whose personas are on different sides of the split"] += 1
+                self.leave_out("rows whose personas are on different sides of the split")
                 continue
             self._keep_to(split, row)
             yield split, row
@@ -106,6 +106,6 @@ class Source:
         del content["made_with"]
         return Recipe.model_validate(content)
 
-    def leave_out(self, why: str, count: int = 1) -> None:
+    def leave_out(self, why: str) -> None:
         """Count something that is not exported."""
-        self.left_out[why] += count
+        self.left_out[why] += 1

@@ -28,7 +28,7 @@ Form = Literal["parquet", "jsonl"]
 Example = dict[str, Any]
 
 MANIFEST = "_export.json"
-"""Says what the export was made of; written last. Readers of folders pass over names that begin so."""
+"""Says what the export was made of; written last. `datasets`, pyarrow and Spark pass over a name that begins so."""
 _STAGING = ".partial"
 _ENDINGS: dict[Form, str] = {"parquet": "parquet", "jsonl": "jsonl.gz"}
 _GROUP = 1024

@@ -9,6 +9,8 @@ import datasets
 import pytest
 
 from factory.cli import main
+from factory.export import ExportError, export
+from tests.rehearsal import Rehearsal, job_in, some_personas, write_seeds
 from tests.test_cli import call
 from tests.training.corpora import dialogue, write_corpus
 
@@ -78,3 +80,12 @@ def test_without_a_corpus_it_says_so(
     with pytest.raises(SystemExit):
         main()
     assert "there is no corpus here yet" in capsys.readouterr().err
+
+
+def test_a_corpus_of_dead_letters_has_nothing_to_export(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(2))
+    rehearsal, job = Rehearsal(), job_in(tmp_path)
+    rehearsal.talker.mute = {"pets"}
+    rehearsal.run(job)
+    with pytest.raises(ExportError, match="every row failed"):
+        export(job.corpus, "chat", str(tmp_path / "out"))
