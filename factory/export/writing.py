@@ -118,10 +118,15 @@ class Files:
             if split in self._open:
                 self._end(split)
         for split in sorted(self.rows, key=lambda name: name == TRAIN):  # the one that most would miss is whole last
-            for number in range(len(self.rows[split])):
-                self._named.append(self.names(split)[number])
-                self.storage.move(self._staged(split, number), self._named[-1])
+            names = self.names(split)
+            self._named += names
+            self.storage.each(
+                self._give_name, [(self._staged(split, number), name) for number, name in enumerate(names)]
+            )
         self.storage.delete_folder(_STAGING)
+
+    def _give_name(self, names: tuple[str, str]) -> None:
+        self.storage.move(*names)
 
     def names(self, split: str) -> list[str]:
         """The files of a split, as they are named in the end."""
