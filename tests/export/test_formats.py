@@ -16,7 +16,7 @@ from factory.job import Job, Recipe
 from factory.records import Extraction, Fact, Row, StageRecord
 from tests.rehearsal import rows_of
 from tests.stages.parts import a_row
-from tests.training.corpora import write_corpus
+from tests.training.corpora import dialogue, write_corpus
 
 SPLITS = {"test": 0.4}
 
@@ -156,6 +156,16 @@ def test_ranking_has_one_true_reply_among_twenty(job: Job, tmp_path: Path) -> No
         for place, text in enumerate(one["candidates"]):
             if place != one["label"]:
                 assert any(own.isdisjoint(seed.id for seed in other.seeds) for other in saying[text])
+
+
+def test_others_come_from_a_window_and_never_say_what_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("factory.export.ranking._BLOCK", 20)
+    write_corpus(tmp_path / "corpus", [dialogue(number) for number in range(50)])
+    told = export(str(tmp_path / "corpus"), "ranking", str(tmp_path / "ranking"))
+    found = read(tmp_path / "ranking", "ranking")["train"]
+    assert (len(found), told.left_out) == (3 * 50, {})
+    assert {one["candidates"][one["label"]] for one in found} > {"Hello.", "Nice."}
+    assert all(len(set(one["candidates"])) == 20 for one in found)
 
 
 def test_a_split_ranks_among_its_own(job: Job, tmp_path: Path) -> None:
