@@ -23,7 +23,7 @@ from factory.export.errors import ExportError
 from factory.export.formats import CHAT, EXTRACTION, NLI, PLAIN, chat, extraction, nli, plain
 from factory.export.preference import By, Of, of_slots, of_turns
 from factory.export.preference import schema as preference_schema
-from factory.export.ranking import RANKING, ranking
+from factory.export.ranking import RANKING, ranked
 from factory.export.source import Source
 from factory.export.splits import Splits
 from factory.export.writing import Example, Files, Form
@@ -115,7 +115,7 @@ def _examples(source: Source, kind: Format, by: By, of: Of) -> Iterator[tuple[st
     if kind == "preference":
         yield from of_turns(source, by) if of == "turn" else of_slots(source, by)
     elif kind == "ranking":
-        yield from ranking(source)
+        yield from ranked(source)
     else:
         for split, row in source.rows():
             yield from ((split, example) for example in _BY_ROW[kind][1](source, row))

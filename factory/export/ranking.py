@@ -34,7 +34,7 @@ _BLOCK = 256
 """Dialogues of a split that are taken together; the window is the block and the one before."""
 
 
-def ranking(source: Source) -> Iterator[tuple[str, Example]]:
+def ranked(source: Source) -> Iterator[tuple[str, Example]]:
     """Each turn that answers one, with its prompt and 20 shuffled candidates, of which `label` is the true one's."""
     blocks: dict[str, list[Row]] = defaultdict(list)
     before: dict[str, list[Row]] = defaultdict(list)
