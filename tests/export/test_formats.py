@@ -168,7 +168,8 @@ def test_others_come_from_a_window_and_never_say_what_is_true(tmp_path: Path, mo
     assert all(len(set(one["candidates"])) == 20 for one in found)
 
 
-def test_a_split_ranks_among_its_own(job: Job, tmp_path: Path) -> None:
+def test_a_split_ranks_among_its_own(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("factory.export.ranking._BLOCK", 12)
     export(job.corpus, "ranking", str(tmp_path / "ranking"), splits=SPLITS)
     rows, loaded = accepted(job), read(tmp_path / "ranking", "ranking")
     for part in loaded.values():
