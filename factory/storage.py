@@ -83,7 +83,7 @@ class Storage:
         self._local = isinstance(self._files, pafs.LocalFileSystem)
 
     def _path(self, path: str) -> str:
-        return f"{self._root.rstrip('/')}/{path}".rstrip("/")
+        return f"{self._root.rstrip('/')}/{path}"
 
     @contextmanager
     def _named(self, path: str, done: str) -> Iterator[None]:
