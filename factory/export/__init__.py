@@ -1,8 +1,8 @@
 """Exports of a corpus for trainers: streamed into Parquet or JSON Lines that `datasets` reads by split.
 
 >>> from factory.export import export
->>> export("out/quickstart", "chat", "out/chat", splits={"test": 0.1}).rows
-{'test': 2, 'train': 38}
+>>> export("out/quickstart", "chat", "out/chat").rows
+{'train': 48}
 
 A format reads no more of a corpus at once than a shard, and what it needs to look back at: 512 dialogues (`ranking`),
 one slot (`preference` of slots). The same version exported again gives the same bytes. Gives up: rows stand in the
