@@ -5,8 +5,8 @@
 {'train': 48}
 
 A format reads no more of a corpus at once than a shard, and what it needs to look back at: 512 dialogues (`ranking`),
-one slot (`preference` of slots). The same version exported again gives the same bytes. Gives up: rows stand in the
-corpus's order, so shuffle when you train.
+one slot (`preference` of slots). The same version exported again gives the same bytes, but for the last digits of APC
+that is computed anew. Gives up: rows stand in the corpus's order, so shuffle when you train.
 """
 
 from __future__ import annotations
