@@ -90,6 +90,8 @@ def export(
     hold; without, what a speaker was given and expanded, or else what was read off its turns. `by` and `of` are for
     `preference` alone. Raises ExportError, CorpusError, StorageError, and ScorerStartError (`by` APC of turns).
     """
+    if kind != "preference" and (by, of) != ("nli", "turn"):
+        raise ExportError(f"{kind} knows no `by` and no `of`: they say how replies are paired in preference")
     opened = Corpus(corpus)
     opened.scan()
     newest = opened.table.version()

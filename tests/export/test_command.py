@@ -56,6 +56,7 @@ def test_it_says_what_came_of_it(corpus: Path, tmp_path: Path) -> None:
         (("chat", "--decision", "maybe"), "--decision maybe: Input should be 'accept', 'flag' or 'reject'"),
         (("chat", "--facts", "none"), "--facts none: Input should be 'seed', 'expand', 'extract' or 'augment'"),
         (("chat", "--version", "7"), "no version 7; the newest is 0"),
+        (("chat", "--by", "divpo"), "chat knows no `by`"),
         (("extraction",), "15 rows that extraction has not read"),
         (("preference",), "15 rows without candidates"),
     ],
