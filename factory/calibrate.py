@@ -112,9 +112,9 @@ def _point(threshold: float, contradiction: Floats, wrong: NDArray[np.bool_]) ->
     )
 
 
-def wilson_most(count: int, total: int) -> float:
-    """The upper end of the 95 % interval of a share (Wilson, 1927)."""
-    z, share = 1.96, count / total
+def wilson_most(count: int, total: int, z: float = 1.96) -> float:
+    """The upper end of the interval of a share (Wilson, 1927), of 95 % unless another quantile `z` is given."""
+    share = count / total
     centre, spread = share + z * z / (2 * total), math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     return min(1.0, (centre + z * spread) / (1 + z * z / total))
 

@@ -58,7 +58,7 @@ def _rows(corpus: Corpus, shards: Sequence[Shard]) -> pl.LazyFrame:
     seeds, stages, one = pl.col("seeds"), pl.col("stages"), pl.element().struct
     field = {name: stages.list.eval(one.field(name)) for name in ("stage", "recipe", "fingerprint")}
     times = one.field("started_at").cast(pl.Int64).cast(pl.String)
-    return _scan(corpus, shards).select(
+    return scan(corpus, shards).select(
         "row_id",
         "decision",
         "reasons",
@@ -70,7 +70,8 @@ def _rows(corpus: Corpus, shards: Sequence[Shard]) -> pl.LazyFrame:
     )
 
 
-def _scan(corpus: Corpus, shards: Sequence[Shard]) -> pl.LazyFrame:
+def scan(corpus: Corpus, shards: Sequence[Shard]) -> pl.LazyFrame:
+    """The rows of these shards, of which there is one at least."""
     return pl.scan_parquet([corpus.table.uri(shard) for shard in shards], glob=False)
 
 
@@ -105,7 +106,7 @@ def _known(corpus: Corpus, rows: pl.DataFrame, shards: Sequence[Shard], *columns
     if rows.is_empty() or not shards:
         return pl.Series([False] * len(rows), dtype=pl.Boolean)
     seeds = pl.col("seeds").list
-    there = _scan(corpus, shards).select(first=seeds.first().struct.field("id"), last=seeds.last().struct.field("id"))
+    there = scan(corpus, shards).select(first=seeds.first().struct.field("id"), last=seeds.last().struct.field("id"))
     found = rows.lazy().with_row_index().join(there.select(columns), on=columns, how="semi").collect()
     return pl.Series(range(len(rows)), dtype=pl.UInt32).is_in(found["index"].implode())
 

@@ -16,12 +16,13 @@ from factory.table import CorpusError, Shard, Table
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version of the corpus. `rows` is none where the log does not tell."""
+    """A version of the corpus. `rows`, and the `run` that made it, are none where the log does not tell."""
 
     version: int
     time: datetime
     rows: int | None
     message: str
+    run: str | None
 
 
 def log(corpus: Corpus) -> list[Version]:
@@ -35,6 +36,7 @@ def log(corpus: Corpus) -> list[Version]:
             datetime.fromtimestamp(entry["timestamp"] / 1000, UTC),
             int(entry["rows"]) if "rows" in entry else None,
             entry.get("message", entry["operation"].lower()),
+            entry.get("run"),
         )
         for entry in history
     ]

@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -133,6 +134,7 @@ class _Driver:
         self._letters = plan.letters
         self._noted = plan.letters.version
         self._committed_at = -math.inf
+        self._id = uuid.uuid4().hex
         sent = plan.job.model_copy(update={"corpus": absolute(plan.job.corpus)})
         knobs = (sent.run.generate, sent.run.verify)
         self._pools = [Pool(sent, leg, own, plan.wanted.chains) for leg, own in enumerate(knobs)]
@@ -158,7 +160,7 @@ class _Driver:
         table = self._plan.corpus.table
         if self._noted != self._letters.version and table.version() is not None:
             self._noted = self._letters.version
-            table.commit([], [], "dead letters changed", letters=self._noted)
+            table.commit([], [], "dead letters changed", letters=self._noted, run=self._id)
 
     def interrupt(self) -> None:
         """Finish what is under way, then stop."""
@@ -270,7 +272,7 @@ class _Driver:
                 sum(len(one.work.spec.drop) for one, _ in ready),
             )
             message = f"{made} rows made" + (f", {dropped} dropped" if dropped else "")
-            self._plan.corpus.table.commit(add, remove, message, letters=self._letters.version)
+            self._plan.corpus.table.commit(add, remove, message, letters=self._letters.version, run=self._id)
             self._noted = self._letters.version
         self._note_letters()
         staged: list[str] = []

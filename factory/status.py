@@ -16,7 +16,11 @@ from factory.cost import cost
 
 def status(corpus: Corpus) -> dict[str, Any]:
     """Counts of a corpus, as JSON values. Raises CorpusError if there is none."""
-    rows = corpus.scan()
+    return counts(corpus, corpus.scan())
+
+
+def counts(corpus: Corpus, rows: pl.LazyFrame) -> dict[str, Any]:
+    """The same of rows that the corpus's `scan` gave."""
     reason = pl.col("reasons").str.split(":").list.first()
     letters = list(corpus.dead_letters())
     totals = rows.select(
