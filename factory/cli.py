@@ -144,6 +144,28 @@ def explain(
 
 
 @app.command()
+def report(
+    corpus: _Corpus,
+    to: Annotated[Path, typer.Option(metavar="FILE", help="Where the page goes; the figures go beside it, as .json.")],
+    since: Annotated[
+        int | None, typer.Option(min=0, help="Version to compare with; that which the last run found without it.")
+    ] = None,
+    dialogues: Annotated[int, typer.Option(min=0, help="Dialogues that the page carries.")] = 400,
+    as_json: _Json = False,
+) -> None:
+    """Write a page that shows a corpus: its funnel, distributions, diversity, persona groups, cost and dialogues."""
+    from factory.report import STEPS
+    from factory.report import report as write_report
+
+    with display.counting("parts of the report", STEPS) as progress:
+        page, figures = write_report(Corpus(corpus), to, since=since, dialogues=dialogues, progress=progress)
+    if as_json:
+        _print_json({"page": str(page), "figures": str(figures)})
+    else:
+        display.out.print(f"{page}\n{figures}", markup=False)
+
+
+@app.command()
 def log(corpus: _Corpus, as_json: _Json = False) -> None:
     """List a corpus's versions, newest first."""
     versions = history.log(Corpus(corpus))

@@ -45,13 +45,14 @@ def distributions(rows: pl.LazyFrame) -> dict[str, dict[str, Any]]:
         frame = rows.select(decision=DECISION, value=values)
         if frame.collect_schema()["value"].is_nested():
             frame = frame.explode("value")
-        told = _distribution(frame, step, share)
+        told = distribution(frame, step, share)
         if told:
             found[name] = {"of": of, "step": step} | told
     return found
 
 
-def _distribution(frame: pl.LazyFrame, step: float, share: bool) -> dict[str, Any]:
+def distribution(frame: pl.LazyFrame, step: float, share: bool) -> dict[str, Any]:
+    """One of them, of a frame with `decision` and `value`, in steps; a `share` is drawn from 0 to 1."""
     value = pl.col("value").cast(pl.Float64)
     # A value that stands on a step must not fall below it by its last bit.
     number = (value / step + 1e-6).floor().cast(pl.Int64)

@@ -1,0 +1,148 @@
+"""A report of a large corpus: time and memory to make it, its size, and how soon a browser has it open.
+
+    python -m benchmarks.reporting [--rows 100000] [--to FOLDER]
+
+The corpus is made up: personas of the grammar that trains persona-lm, eight turns that say own facts or small talk,
+probabilities drawn so that speakers with a diet are contradicted more often, decisions by `select` as it is. The report
+is made in a process of its own, and opened from disk in a headless Chromium. Gives up: texts as varied as a large
+model's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmarks.machine import print_machine
+from factory.corpus import Corpus
+from factory.fingerprint import blake
+from factory.records import (
+    Consistency,
+    Fact,
+    PairScore,
+    Row,
+    SeedRef,
+    Speaker,
+    StageRecord,
+    Turn,
+    row_id,
+    rows_to_table,
+)
+from factory.stages.select import Select, SelectParams
+from factory.training.grammar import draw_persona, sentence, small_talk
+
+PER_SHARD, FACTS, TURNS = 2500, 5, 8
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+REPORT = """
+import resource, sys, time
+from pathlib import Path
+began = time.monotonic()
+from factory import Corpus
+from factory.report import report
+report(Corpus(sys.argv[1]), Path(sys.argv[2]))
+print(f"{time.monotonic() - began:.1f} s, {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
+"""
+
+
+def facts(seed: int) -> list[str]:
+    return [fact.text for fact in draw_persona(random.Random(seed), FACTS)]
+
+
+def made_up(number: int, rows: int) -> Row:
+    """One dialogue of two personas, of whom there are half as many as rows."""
+    rng = random.Random(number)
+    seeds = [number % (rows // 2), (number * 7 + 1) % (rows // 2)]
+    speakers = [Speaker(f"p{seed}", facts=[Fact(text, "seed", f"p{seed}") for text in facts(seed)]) for seed in seeds]
+    row = Row(
+        row_id=row_id(tuple(speaker.seed_id for speaker in speakers), number),
+        kind="generated",
+        sample=0,
+        seeds=[SeedRef(one.seed_id, blake(one.seed_id), "personas.jsonl", n + 1) for n, one in zip(seeds, speakers)],
+        speakers=speakers,
+    )
+    talk = [form for forms in small_talk().values() for form in forms if "{" not in form]
+    for turn in range(TURNS):
+        own = speakers[turn % 2].facts_of("seed")
+        text = rng.choice(own) if rng.random() < 0.5 else sentence(rng.choice(talk), rng)
+        row.turns.append(Turn(turn % 2, text, "stop", 200, 15, 150, 1))
+        for fact in own[:3]:
+            odds = 0.04 if any("vegan" in one or "vegetarian" in one for one in own) else 0.004
+            wrong = rng.betavariate(8, 1) if rng.random() < odds else rng.betavariate(0.4, 40)
+            right = (1 - wrong) * (rng.betavariate(20, 1) if fact == text else rng.betavariate(0.5, 6))
+            row.scores.append(
+                PairScore("turn_persona", turn % 2, turn, fact, text, 0.3, right, 1 - wrong - right, wrong)
+            )
+    share = sum(score.entailment > 0.5 for score in row.scores) / len(row.scores)
+    wrong_share = sum(score.contradiction > 0.5 for score in row.scores) / len(row.scores)
+    row.consistency = Consistency(
+        3 * (share - wrong_share),
+        FACTS,
+        4 + rng.gauss(0, 0.3),
+        share,
+        wrong_share,
+        rng.betavariate(4, 6),
+        len(row.scores),
+    )
+    began = BEGAN + timedelta(seconds=number / 100)
+    row.stages = [StageRecord("converse", "made-up", "", ["made-up"], None, TURNS, 1600, 120, 1200, began, 2.0)]
+    Select(SelectParams()).decide(row)
+    return row
+
+
+def write(root: Path, rows: int) -> Corpus:
+    """Commit such a corpus."""
+    corpus = Corpus(str(root))
+    corpus.table.shards()
+    shards = [
+        corpus.table.write(rows_to_table([made_up(n, rows) for n in range(first, min(first + PER_SHARD, rows))]))
+        for first in range(0, rows, PER_SHARD)
+    ]
+    corpus.table.commit(shards, [], f"{rows} rows made up")
+    return corpus
+
+
+def opened(page: Path) -> str:
+    """How soon Chromium has the page open, from the moment it is asked for it."""
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        tab = browser.new_page()
+        began = time.monotonic()
+        tab.goto(page.as_uri())
+        loaded = time.monotonic()
+        tab.locator("article").first.wait_for()
+        shown = time.monotonic()
+        dom = tab.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd / 1000")
+        browser.close()
+    return f"DOM {dom:.2f} s, loaded {loaded - began:.2f} s, first dialogue seen {shown - began:.2f} s"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--to", type=Path)
+    given = parser.parse_args()
+    print_machine()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = given.to or Path(scratch)
+        began = time.monotonic()
+        write(folder / "corpus", given.rows)
+        print(f"{given.rows:,} rows made up in {time.monotonic() - began:.0f} s", flush=True)
+        page = folder / "report.html"
+        command = [sys.executable, "-c", REPORT, str(folder / "corpus"), str(page)]
+        made = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        print(f"report made in {made} at most; page of {page.stat().st_size / 1e6:.2f} MB", flush=True)
+        print(opened(page))
+
+
+if __name__ == "__main__":
+    main()
