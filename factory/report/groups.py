@@ -35,6 +35,11 @@ MOST = 12
 WORDS = 2000
 """Words that a group's distinct-2 is taken of; none for a group that has fewer."""
 
+_COMMON = frozenset(
+    ["also", "enjoy", "favorite", "favourite", "have", "like", "live", "love", "named", "really", "want", "work"]
+)
+"""What personas of every kind say, besides scikit-learn's stop words."""
+
 _NAMING = r"(?u)\b[^\W\d_]{3,}\b"
 
 
@@ -129,10 +134,11 @@ def _clustered(vectors: Vectors) -> tuple[NDArray[np.float64], NDArray[np.int64]
 
 def _names(texts: Sequence[str], labels: NDArray[np.int64]) -> dict[int, str]:
     """A group's name: the three words that most set it apart, by TF-IDF over groups."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
+    stop = sorted(ENGLISH_STOP_WORDS | _COMMON)
     joined = {int(n): " ".join(text for text, own in zip(texts, labels, strict=True) if own == n) for n in set(labels)}
-    vectorizer = TfidfVectorizer(stop_words="english", sublinear_tf=True, token_pattern=_NAMING)
+    vectorizer = TfidfVectorizer(stop_words=stop, sublinear_tf=True, token_pattern=_NAMING)
     try:
         weights = vectorizer.fit_transform(joined.values()).toarray()
     except ValueError:  # no text has a word that counts

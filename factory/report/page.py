@@ -45,6 +45,7 @@ def page(told: Mapping[str, Any], dialogues: Sequence[Mapping[str, Any]]) -> str
         map=plots.personas(told["groups"]) if told["groups"]["groups"] else "",
         acceptance=plots.acceptance(told["groups"]) if told["groups"].get("accepted") is not None else "",
         tokens=plots.tokens(told["cost"]),
+        token_kinds=plots.TOKENS,
         **tables.told(told, len(dialogues)),
     )
 

@@ -10,12 +10,14 @@ import io
 import re
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from math import dist
 from typing import Any
 from zlib import crc32
 
 from factory.report.distributions import BINS
 
 DECISIONS = ("accept", "flag", "reject", "undecided")
+TOKENS = {"prompt, from the cache": "line", "prompt, computed": "muted", "completion": "accent"}
 
 _WIDTH = 3.6
 """Inches: of 72 points each, so that text of 9 points is read at 12 pixels on a phone."""
@@ -46,10 +48,13 @@ def distribution(name: str, told: Mapping[str, Any], thresholds: Mapping[str, fl
     """One histogram, bars stacked by decision: `title`, `svg`, `note`. Counts of pairs are on a scale of powers of ten,
     since nearly all stand at its ends. Thresholds are drawn by name."""
     title, label = _TITLES[name]
+    from matplotlib.ticker import MaxNLocator, NullLocator
+
     logarithmic = told["of"] == "pair"
 
     def draw(axes: Any) -> None:
-        edges = told["edges"]
+        # Whole numbers stand in the middle of their bars.
+        edges = [edge - (0.5 if told["step"] == 1 else 0) for edge in told["edges"]]
         widths = [after - before for before, after in pairwise(edges)]
         # On a scale of powers, stacked parts would lie about their sizes: there the bar is of all.
         counts = {"accent": _summed(told)} if logarithmic else told["counts"]
@@ -64,6 +69,10 @@ def distribution(name: str, told: Mapping[str, Any], thresholds: Mapping[str, fl
         if logarithmic:
             axes.set_yscale("log")
             axes.set_ylim(bottom=0.7)
+            axes.yaxis.set_major_formatter(_tick)
+            axes.yaxis.set_minor_locator(NullLocator())
+        if told["step"] == 1:
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set(xlabel=label, ylabel=_NOUNS[told["of"]])
         for line, (meaning, at) in enumerate(sorted(thresholds.items(), key=lambda item: item[1])):
             axes.axvline(at, color=_INKS["ink"], linewidth=0.8, linestyle=(0, (3, 2)))
@@ -73,7 +82,7 @@ def distribution(name: str, told: Mapping[str, Any], thresholds: Mapping[str, fl
             )  # fmt: skip
 
     note = f"{told['count']:,} {_NOUNS[told['of']]}; mean {number(told['mean'])}, median {number(told['median'])}"
-    note += f", 5 to 95 % lie in {number(told['p5'])} to {number(told['p95'])}"
+    note += f", 90 % from {number(told['p5'])} to {number(told['p95'])}"
     if told["open"]:
         note += f"; the last bar holds all up to {number(told['max'])}"
     if logarithmic:
@@ -121,12 +130,14 @@ def personas(told: Mapping[str, Any]) -> str:
             across, up = zip(*points, strict=True)
             size = 9 if len(told["map"]) > 300 else 22
             axes.scatter(across, up, s=size, color=hue(group["group"]), linewidths=0, alpha=0.8)
-            middle = sorted(across)[len(across) // 2], sorted(up)[len(up) // 2]
+            middle = sum(across) / len(points), sum(up) / len(points)
+            nearest = min(points, key=lambda point: dist(point, middle))
             axes.text(
-                *middle, str(group["group"]), fontsize=11, fontweight="bold", ha="center", va="center",
+                *nearest, str(group["group"]), fontsize=11, fontweight="bold", ha="center", va="center",
                 path_effects=[withStroke(linewidth=3, foreground=_INKS["paper"])],
             )  # fmt: skip
-        axes.set(xticks=[], yticks=[], aspect="equal")
+        axes.set(xticks=[], yticks=[])
+        axes.set_aspect("equal", adjustable="datalim")
         axes.grid(visible=False)
         for side in axes.spines.values():
             side.set_color(_INKS["line"])
@@ -163,8 +174,9 @@ def acceptance(told: Mapping[str, Any]) -> str:
 
 
 def tokens(told: Mapping[str, Any]) -> str:
-    """Tokens computed by stage."""
-    kinds = {"prompt, from the cache": "line", "prompt, computed": "muted", "completion": "accent"}
+    """Tokens by stage, in the kinds and colours of TOKENS."""
+    from matplotlib.ticker import MaxNLocator
+
     stages = {
         name: (took["cached_tokens"], took["prompt_tokens"] - took["cached_tokens"], took["completion_tokens"])
         for name, took in told["stages"].items()
@@ -174,23 +186,20 @@ def tokens(told: Mapping[str, Any]) -> str:
     def draw(axes: Any) -> None:
         for place, parts in enumerate(stages.values()):
             left = 0
-            for (kind, colour), part in zip(kinds.items(), parts, strict=True):
-                axes.barh(place, part, left=left, height=0.62, color=_INKS[colour], label=kind if not place else None)
+            for colour, part in zip(TOKENS.values(), parts, strict=True):
+                axes.barh(place, part, left=left, height=0.62, color=_INKS[colour])
                 left += part
         axes.set_yticks(range(len(stages)), list(stages))
         axes.tick_params(axis="y", length=0, labelcolor=_INKS["ink"])
         axes.invert_yaxis()
         axes.set(xlabel="tokens of the language model")
+        axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.grid(axis="y", visible=False)
         axes.grid(axis="x", visible=True)
         axes.spines["left"].set_visible(False)
-        axes.legend(
-            loc="lower center", bbox_to_anchor=(0.4, 1), ncols=3, frameon=False, fontsize=8, handlelength=0.9,
-            columnspacing=1,
-        )  # fmt: skip
 
     said = "; ".join(f"{name} {sum(parts):,}" for name, parts in stages.items())
-    return _svg(draw, f"Tokens by stage. {said}.", height=0.32 * len(stages) + 0.85) if stages else ""
+    return _svg(draw, f"Tokens by stage. {said}.", height=0.32 * len(stages) + 0.6) if stages else ""
 
 
 def hue(group: int) -> str:
@@ -203,6 +212,10 @@ def number(value: float) -> str:
     if value == int(value):
         return f"{int(value):,}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+def _tick(value: float, _: float) -> str:
+    return f"{int(value):,}" if value == int(value) else f"{value:g}"
 
 
 def _summed(told: Mapping[str, Any]) -> list[int]:
@@ -231,14 +244,13 @@ def _svg(draw: Callable[[Any], None], alt: str, height: float = 2.2) -> str:
     from markupsafe import escape
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter
 
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(FuncFormatter(lambda value, _: number(round(value, 6))))
+            axis.set_major_formatter(_tick)
         draw(axes)
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

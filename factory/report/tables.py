@@ -23,7 +23,7 @@ def told(figures: Mapping[str, Any], shown: int) -> dict[str, Any]:
     """All that the template needs but plots and the dialogues, of which so many are `shown`."""
     about, rows = figures["about"], figures["about"]["rows"]
     return {
-        "name": about["corpus"],
+        "name": about["corpus"].rstrip("/").rpartition("/")[2] or about["corpus"],
         "about": about,
         "tiles": _tiles(figures),
         "findings": _findings(figures),
@@ -95,6 +95,7 @@ def _facts(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     about, tokens = figures["about"], figures["about"]["tokens"]
     imported = f", of which {about['imported']:,} imported" if about["imported"] else ""
     told = [
+        ("where", about["corpus"]),
         ("rows", _count(about["rows"]) + imported),
         ("stages", " → ".join(about["stages"])),
         ("models", ", ".join(about["models"])),

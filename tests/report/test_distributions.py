@@ -29,14 +29,14 @@ def test_each_is_that_of_the_rows(made: Made) -> None:
     told = made.figures["distributions"]
     assert len(told) == 9
     for name, one in told.items():
-        known = values(made.rows, name)
+        known = values(list(made.corpus.rows()), name)
         assert one["count"] == len(known), name
         assert one["mean"] == pytest.approx(np.mean(known)), name
         assert (one["min"], one["max"]) == pytest.approx((min(known), max(known))), name
         for part, quantile in ((0.05, "p5"), (0.5, "median"), (0.95, "p95")):
             exact = np.quantile(known, part, method="inverted_cdf")
             assert exact - one["step"] < one[quantile] <= exact + 1e-6, (name, quantile)
-        drawn = np.histogram(np.array(known) + one["step"] * 1e-5, one["edges"])[0]
+        drawn = np.histogram(np.array(known) + one["step"] * 1e-6, one["edges"])[0]
         drawn[-1] += sum(value >= one["edges"][-1] for value in known)
         assert np.sum(list(one["counts"].values()), axis=0).tolist() == drawn.tolist(), name
 
