@@ -3,9 +3,8 @@
     python -m benchmarks.reporting [--rows 100000] [--to FOLDER]
 
 The corpus is made up: personas of the grammar that trains persona-lm, eight turns that say own facts or small talk,
-probabilities drawn so that speakers with a diet are contradicted more often, decisions by `select` as it is. The report
-is made in a process of its own, and opened from disk in a headless Chromium. Gives up: texts as varied as a large
-model's.
+probabilities drawn so that vegans are contradicted more often, decisions by `select` as it is. The report is made in a
+process of its own, and opened from disk in a headless Chromium. Gives up: texts as varied as a large model's.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from pathlib import Path
 
 from benchmarks.machine import print_machine
 from factory.corpus import Corpus
-from factory.fingerprint import blake
 from factory.records import (
     Consistency,
     Fact,
@@ -51,61 +49,46 @@ print(f"{time.monotonic() - began:.1f} s, {resource.getrusage(resource.RUSAGE_SE
 """
 
 
-def facts(seed: int) -> list[str]:
-    return [fact.text for fact in draw_persona(random.Random(seed), FACTS)]
+def speaker(seed: int) -> Speaker:
+    facts = draw_persona(random.Random(seed), FACTS)
+    return Speaker(f"p{seed}", facts=[Fact(fact.text, "seed", f"p{seed}") for fact in facts])
 
 
 def made_up(number: int, rows: int) -> Row:
     """One dialogue of two personas, of whom there are half as many as rows."""
-    rng = random.Random(number)
-    seeds = [number % (rows // 2), (number * 7 + 1) % (rows // 2)]
-    speakers = [Speaker(f"p{seed}", facts=[Fact(text, "seed", f"p{seed}") for text in facts(seed)]) for seed in seeds]
-    row = Row(
-        row_id=row_id(tuple(speaker.seed_id for speaker in speakers), number),
-        kind="generated",
-        sample=0,
-        seeds=[SeedRef(one.seed_id, blake(one.seed_id), "personas.jsonl", n + 1) for n, one in zip(seeds, speakers)],
-        speakers=speakers,
-    )
-    talk = [form for forms in small_talk().values() for form in forms if "{" not in form]
+    rng, talk = random.Random(number), [form for forms in small_talk().values() for form in forms if "{" not in form]
+    speakers = [speaker(number % (rows // 2)), speaker((number * 7 + 1) % (rows // 2))]
+    seeds = [SeedRef(one.seed_id, one.seed_id, "personas.jsonl", 1) for one in speakers]
+    row = Row(row_id((seeds[0].id, seeds[1].id), number), "generated", number, seeds, speakers)
     for turn in range(TURNS):
         own = speakers[turn % 2].facts_of("seed")
         text = rng.choice(own) if rng.random() < 0.5 else sentence(rng.choice(talk), rng)
         row.turns.append(Turn(turn % 2, text, "stop", 200, 15, 150, 1))
-        for fact in own[:3]:
-            odds = 0.04 if any("vegan" in one or "vegetarian" in one for one in own) else 0.004
+        odds = 0.05 if any("vegan" in fact for fact in own) else 0.004
+        for fact in own:
             wrong = rng.betavariate(8, 1) if rng.random() < odds else rng.betavariate(0.4, 40)
             right = (1 - wrong) * (rng.betavariate(20, 1) if fact == text else rng.betavariate(0.5, 6))
-            row.scores.append(
-                PairScore("turn_persona", turn % 2, turn, fact, text, 0.3, right, 1 - wrong - right, wrong)
-            )
-    share = sum(score.entailment > 0.5 for score in row.scores) / len(row.scores)
-    wrong_share = sum(score.contradiction > 0.5 for score in row.scores) / len(row.scores)
-    row.consistency = Consistency(
-        3 * (share - wrong_share),
-        FACTS,
-        4 + rng.gauss(0, 0.3),
-        share,
-        wrong_share,
-        rng.betavariate(4, 6),
-        len(row.scores),
+            shares = right, 1 - wrong - right, wrong
+            row.scores.append(PairScore("turn_persona", turn % 2, turn, fact, text, 0.3, *shares))
+    entailed, contradicted = (
+        sum(getattr(score, label) > 0.5 for score in row.scores) / len(row.scores)
+        for label in ("entailment", "contradiction")
     )
+    c_score, apc, coverage = FACTS * (entailed - contradicted), 4 + rng.gauss(0, 0.3), rng.betavariate(4, 6)
+    row.consistency = Consistency(c_score, FACTS, apc, entailed, contradicted, coverage, len(row.scores))
     began = BEGAN + timedelta(seconds=number / 100)
     row.stages = [StageRecord("converse", "made-up", "", ["made-up"], None, TURNS, 1600, 120, 1200, began, 2.0)]
     Select(SelectParams()).decide(row)
     return row
 
 
-def write(root: Path, rows: int) -> Corpus:
+def write(root: Path, rows: int) -> None:
     """Commit such a corpus."""
-    corpus = Corpus(str(root))
-    corpus.table.shards()
-    shards = [
-        corpus.table.write(rows_to_table([made_up(n, rows) for n in range(first, min(first + PER_SHARD, rows))]))
-        for first in range(0, rows, PER_SHARD)
-    ]
-    corpus.table.commit(shards, [], f"{rows} rows made up")
-    return corpus
+    table = Corpus(str(root)).table
+    table.shards()
+    parts = [range(first, min(first + PER_SHARD, rows)) for first in range(0, rows, PER_SHARD)]
+    shards = [table.write(rows_to_table([made_up(number, rows) for number in part])) for part in parts]
+    table.commit(shards, [], f"{rows} rows made up")
 
 
 def opened(page: Path) -> str:
@@ -115,15 +98,13 @@ def opened(page: Path) -> str:
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
-        tab = browser.new_page()
-        began = time.monotonic()
+        tab, began = browser.new_page(), time.monotonic()
         tab.goto(page.as_uri())
-        loaded = time.monotonic()
+        loaded = time.monotonic() - began
         tab.locator("article").first.wait_for()
-        shown = time.monotonic()
+        shown = time.monotonic() - began
         dom = tab.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd / 1000")
-        browser.close()
-    return f"DOM {dom:.2f} s, loaded {loaded - began:.2f} s, first dialogue seen {shown - began:.2f} s"
+    return f"opened: DOM {dom:.2f} s, load event {loaded:.2f} s, first dialogue {shown:.2f} s"
 
 
 def main() -> None:
@@ -134,13 +115,11 @@ def main() -> None:
     print_machine()
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.to or Path(scratch)
-        began = time.monotonic()
         write(folder / "corpus", given.rows)
-        print(f"{given.rows:,} rows made up in {time.monotonic() - began:.0f} s", flush=True)
         page = folder / "report.html"
         command = [sys.executable, "-c", REPORT, str(folder / "corpus"), str(page)]
         made = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-        print(f"report made in {made} at most; page of {page.stat().st_size / 1e6:.2f} MB", flush=True)
+        print(f"{given.rows:,} rows: report made in {made} at most; page of {page.stat().st_size / 1e6:.2f} MB")
         print(opened(page))
 
 
