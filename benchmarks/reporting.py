@@ -3,8 +3,9 @@
     python -m benchmarks.reporting [--rows 100000] [--to FOLDER]
 
 The corpus is made up: personas of the grammar that trains persona-lm, eight turns that say own facts or small talk,
-probabilities drawn so that vegans are contradicted more often, decisions by `select` as it is. The report is made in a
-process of its own, and opened from disk in a headless Chromium. Gives up: texts as varied as a large model's.
+probabilities drawn so that people with allergies are contradicted more often, decisions by `select` as it is. The
+report is made in a process of its own, and opened from disk in a headless Chromium. Gives up: texts as varied as a
+large model's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from benchmarks.machine import print_machine
@@ -36,7 +38,8 @@ from factory.records import (
 from factory.stages.select import Select, SelectParams
 from factory.training.grammar import draw_persona, sentence, small_talk
 
-PER_SHARD, FACTS, TURNS = 2500, 5, 8
+PER_SHARD, FACTS, SCORED, TURNS = 2500, 5, 3, 8
+TALK = [form for forms in small_talk().values() for form in forms if "{" not in form]
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 REPORT = """
 import resource, sys, time
@@ -49,6 +52,7 @@ print(f"{time.monotonic() - began:.1f} s, {resource.getrusage(resource.RUSAGE_SE
 """
 
 
+@cache
 def speaker(seed: int) -> Speaker:
     facts = draw_persona(random.Random(seed), FACTS)
     return Speaker(f"p{seed}", facts=[Fact(fact.text, "seed", f"p{seed}") for fact in facts])
@@ -56,16 +60,16 @@ def speaker(seed: int) -> Speaker:
 
 def made_up(number: int, rows: int) -> Row:
     """One dialogue of two personas, of whom there are half as many as rows."""
-    rng, talk = random.Random(number), [form for forms in small_talk().values() for form in forms if "{" not in form]
+    rng = random.Random(number)
     speakers = [speaker(number % (rows // 2)), speaker((number * 7 + 1) % (rows // 2))]
     seeds = [SeedRef(one.seed_id, one.seed_id, "personas.jsonl", 1) for one in speakers]
     row = Row(row_id((seeds[0].id, seeds[1].id), number), "generated", number, seeds, speakers)
     for turn in range(TURNS):
         own = speakers[turn % 2].facts_of("seed")
-        text = rng.choice(own) if rng.random() < 0.5 else sentence(rng.choice(talk), rng)
+        text = rng.choice(own) if rng.random() < 0.5 else sentence(rng.choice(TALK), rng)
         row.turns.append(Turn(turn % 2, text, "stop", 200, 15, 150, 1))
-        odds = 0.05 if any("vegan" in fact for fact in own) else 0.004
-        for fact in own:
+        odds = 0.05 if any("allerg" in fact for fact in own) else 0.004
+        for fact in own[:SCORED]:
             wrong = rng.betavariate(8, 1) if rng.random() < odds else rng.betavariate(0.4, 40)
             right = (1 - wrong) * (rng.betavariate(20, 1) if fact == text else rng.betavariate(0.5, 6))
             shares = right, 1 - wrong - right, wrong
@@ -74,7 +78,7 @@ def made_up(number: int, rows: int) -> Row:
         sum(getattr(score, label) > 0.5 for score in row.scores) / len(row.scores)
         for label in ("entailment", "contradiction")
     )
-    c_score, apc, coverage = FACTS * (entailed - contradicted), 4 + rng.gauss(0, 0.3), rng.betavariate(4, 6)
+    c_score, apc, coverage = SCORED * (entailed - contradicted), 4 + rng.gauss(0, 0.3), rng.betavariate(4, 6)
     row.consistency = Consistency(c_score, FACTS, apc, entailed, contradicted, coverage, len(row.scores))
     began = BEGAN + timedelta(seconds=number / 100)
     row.stages = [StageRecord("converse", "made-up", "", ["made-up"], None, TURNS, 1600, 120, 1200, began, 2.0)]

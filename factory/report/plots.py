@@ -74,6 +74,8 @@ def distribution(name: str, told: Mapping[str, Any], thresholds: Mapping[str, fl
         if told["step"] == 1:
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set(xlabel=label, ylabel=_NOUNS[told["of"]])
+        if spare := max(5 - len(widths), 0) * widths[0] / 2:
+            axes.set_xlim(edges[0] - spare, edges[-1] + spare)
         for line, (meaning, at) in enumerate(sorted(thresholds.items(), key=lambda item: item[1])):
             axes.axvline(at, color=_INKS["ink"], linewidth=0.8, linestyle=(0, (3, 2)))
             axes.text(
@@ -223,7 +225,8 @@ def _summed(told: Mapping[str, Any]) -> list[int]:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 24 else name[:23] + "…"
+    words = ", ".join(name.split(", ")[:2])
+    return words if len(words) <= 20 else words[:19] + "…"
 
 
 _STYLE: Any = {
