@@ -35,8 +35,11 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
 def no_worker_stays() -> Iterator[None]:
     """Fails if a worker of a Ray that this process started outlives the test by ten seconds."""
     yield
-    children = psutil.Process().children(recursive=True)
-    workers = [child for child in children if child.name().startswith("ray::Worker")]
+    workers = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a browser's come and go
+            if child.name().startswith("ray::Worker"):
+                workers.append(child)
     assert psutil.wait_procs(workers, timeout=10)[1] == []
 
 

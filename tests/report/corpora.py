@@ -40,7 +40,7 @@ def dialogue(number: int) -> Row:
     work = ("cook", "sailor")[number % 2]
     names = [f"{work}{number}", f"{work}{number + 2}"]
     facts = [[f"I am the {work} called {name}.", *WORKS[work]] for name in names]
-    if number == 0:
+    if number == 8:  # flagged, as few are, so that the page carries it
         facts[0][0], facts[0][1] = HOSTILE, ODD
     row = Row(
         row_id=row_id(tuple(names), 0),

@@ -102,7 +102,7 @@ def test_it_opens_without_an_error_or_a_request(context: BrowserContext, made: M
 def test_its_own_rule_keeps_it_from_the_network(context: BrowserContext, made: Made) -> None:
     tab, _ = opened(context, made.page)
     asked: list[str] = []
-    tab.route("http://**", lambda route: asked.append(route.request.url))
+    tab.route("http://**", lambda route: (asked.append(route.request.url), route.abort()))
     with pytest.raises(Exception, match="Failed to fetch"):
         tab.evaluate("fetch('http://127.0.0.1:9/')")
     tab.evaluate("document.body.append(Object.assign(new Image(), {src: 'http://127.0.0.1:9/x.png'}))")
