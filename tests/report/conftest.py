@@ -30,5 +30,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     rows = [dialogue(number) for number in range(80)]
     letters = [letter(number, row=number > 0) for number in range(3)]
     corpus = commit(folder / "corpus", [rows[:50], rows[50:]], letters)
-    page, figures = report(corpus, folder / "report.html", dialogues=30)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("factory.report.groups.MOST", 2)  # there are two kinds of personas
+        page, figures = report(corpus, folder / "report.html", dialogues=30)
     return Made(corpus, rows, letters, page, json.loads(figures.read_text()))
