@@ -71,6 +71,8 @@ def distribution(name: str, told: Mapping[str, Any], thresholds: Mapping[str, fl
             axes.set_ylim(bottom=0.7)
             axes.yaxis.set_major_formatter(_tick)
             axes.yaxis.set_minor_locator(NullLocator())
+        else:
+            axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         if told["step"] == 1:
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set(xlabel=label, ylabel=_NOUNS[told["of"]])
