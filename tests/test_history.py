@@ -28,6 +28,17 @@ def test_the_log_says_what_each_version_was(tmp_path: Path) -> None:
     assert first.time < newest.time
 
 
+def test_versions_of_one_run_are_told_from_those_of_another(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(6))
+    Rehearsal().run(job_in(tmp_path, "run.rows_per_shard=2"))
+    first = {one.run for one in log(Corpus(job_in(tmp_path).corpus))}
+    Rehearsal().run(job_in(tmp_path, "stages.converse.turns=4"))
+    newest, *_ = log(Corpus(job_in(tmp_path).corpus))
+    assert len(first) == 1
+    assert None not in first | {newest.run}
+    assert newest.run not in first
+
+
 def test_a_version_comes_back_with_its_dead_letters(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(6))
     job, rehearsal = job_in(tmp_path), Rehearsal()
