@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from math import dist
+from statistics import median
 from typing import Any
 from zlib import crc32
 
@@ -134,7 +135,7 @@ def personas(told: Mapping[str, Any]) -> str:
             across, up = zip(*points, strict=True)
             size = 9 if len(told["map"]) > 300 else 22
             axes.scatter(across, up, s=size, color=hue(group["group"]), linewidths=0, alpha=0.8)
-            middle = sum(across) / len(points), sum(up) / len(points)
+            middle = median(across), median(up)
             nearest = min(points, key=lambda point: dist(point, middle))
             axes.text(
                 *nearest, str(group["group"]), fontsize=11, fontweight="bold", ha="center", va="center",
