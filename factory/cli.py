@@ -146,7 +146,9 @@ def explain(
 @app.command()
 def report(
     corpus: _Corpus,
-    to: Annotated[Path, typer.Option(metavar="FILE", help="Where the page goes; the figures go beside it, as .json.")],
+    to: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where the page goes; the figures go beside it, as .json.")
+    ] = Path("report.html"),
     since: Annotated[
         int | None, typer.Option(min=0, help="Version to compare with; that which the last run found without it.")
     ] = None,

@@ -33,10 +33,12 @@ def report(
     """Write the page to `to`, with so many dialogues, and the figures beside it as `.json`; both paths are returned.
     `since` is the version to compare with, that which the last run found without it. `progress` is told how many of
     the STEPS are done. Raises CorpusError, also if the page cannot be written, and ScorerStartError."""
+    beside = to.with_suffix(".json")
+    if beside == to:
+        raise CorpusError(f"{to}: is where the figures go; give the page a name that ends in .html")
     figures = counting.figures(corpus, since=since, report=progress)
     shown = sample(corpus, corpus.scan(), dialogues)
     progress(counting.PARTS + 1)
-    beside = to.with_suffix(".json")
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         to.write_text(page(figures, shown), encoding="utf-8")

@@ -32,6 +32,10 @@ def test_the_command_writes_both_files_and_says_where(
     figures = json.loads(page.with_suffix(".json").read_text())
     assert (figures["about"]["rows"], figures["changes"]["since"]) == (3, 0)
     assert "2 of the corpus" in page.read_text()
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run(capsys, monkeypatch, "report", corpus)
+    assert (code, out.split()) == (0, ["report.html", "report.json"])
+    assert (tmp_path / "report.html").exists()
     code, out, _ = run(capsys, monkeypatch, "report", corpus, "--to", str(page), "--json")
     assert json.loads(out) == {"page": str(page), "figures": str(page.with_suffix(".json"))}
 
@@ -41,6 +45,7 @@ def test_the_command_writes_both_files_and_says_where(
     [
         (["--since", "7"], "no version 7"),
         (["--to", "{folder}/corpus/_recipes/s.json/x.html"], "give another place with --to"),
+        (["--to", "{folder}/x.json"], "a name that ends in .html"),
     ],
 )
 def test_what_is_wrong_is_told_in_a_line(
