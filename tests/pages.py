@@ -1,0 +1,161 @@
+"""The fenced blocks of a Markdown page, and running them in order, in a folder of the page's own.
+
+What a block is says its language: `sh` and `python` are run, `yaml` is held against the schemas of job and training
+files, `diff` is applied with `patch -p1`; others are shown only. A comment on the line above says more:
+`<!-- file: PATH -->`, the block is that file, and `<!-- not run: REASON -->`. Words in capitals that stand for
+something (JOB, CORPUS) and addresses are put in beforehand. Gives up: blocks that are indented, and what they print.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import psutil
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+_BLOCK = re.compile(r"^(?:<!-- *(?P<note>.*?) *-->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_NOTE = re.compile(r"(?P<kind>file|not run): (?P<value>.+)")
+_LIMIT_S = 150
+_FILL = {"corpus": "out", "seeds": [{"path": "a.jsonl"}], "stages": {}}
+_SCHEMAS = ("job", "train_lm", "train_nli")
+
+
+class PageError(AssertionError):
+    """A block of a page that does not hold: page, line, and what came of it."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block, where it stands, and what its comment says of it."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+    file: str | None = None
+    not_run: str | None = None
+
+    def fail(self, why: str) -> PageError:
+        return PageError(f"{self.page}, line {self.line}: {why}\n{self.text}")
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """The blocks of a page, in order. Raises PageError for a comment above one that says nothing known."""
+    text = page.read_text(encoding="utf-8")
+    blocks = []
+    for match in _BLOCK.finditer(text):
+        line = text.count("\n", 0, match.start("text"))
+        note = match["note"] and _NOTE.fullmatch(match["note"])
+        block = Block(page.name, line, match["language"], match["text"])
+        if match["note"] and not note:
+            raise block.fail(f"the comment above says {match['note']!r}, not `file: PATH` or `not run: REASON`")
+        if note:
+            told = {"file": note["value"]} if note["kind"] == "file" else {"not_run": note["value"]}
+            block = Block(block.page, block.line, block.language, block.text, **told)
+        blocks.append(block)
+    return blocks
+
+
+def run_page(page: Path, folder: Path, env: Mapping[str, str], stands_for: Mapping[str, str]) -> str:
+    """Run the blocks of a page in a folder; what they printed. Raises PageError for the first that fails."""
+    blocks = blocks_of(page)
+    return "".join(_run(block, blocks[number + 1 :], folder, env, stands_for) for number, block in enumerate(blocks))
+
+
+def _run(
+    block: Block, later: list[Block], folder: Path, env: Mapping[str, str], stands_for: Mapping[str, str]
+) -> str:
+    if block.not_run:
+        return ""
+    if block.file:
+        if not any(Path(block.file).name.removesuffix(".py") in other.text for other in later):
+            raise block.fail(f"no later block uses {block.file}")
+        path = folder / block.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.text, encoding="utf-8")
+        return ""
+    if block.language == "yaml":
+        _check_yaml(block)
+        return ""
+    text = block.text
+    for word, value in stands_for.items():
+        text = re.sub(rf"(?<![\w-]){re.escape(word)}(?![\w-])", value, text)
+    commands = {
+        "sh": ["bash", "-euc", text],
+        "python": [sys.executable, "-c", text],
+        "diff": ["patch", "-p1", "--batch"],
+    }
+    if block.language not in commands:
+        return ""
+    # To a file, since what a command leaves running would hold a pipe open.
+    log = folder.parent / f"{folder.name}.log"
+    with log.open("w") as stream:
+        done = subprocess.run(
+            commands[block.language], cwd=folder, env=env, stdout=stream, stderr=subprocess.STDOUT,
+            input=text if block.language == "diff" else None, text=True, timeout=_LIMIT_S, check=False,
+        )  # fmt: skip
+    said = log.read_text(errors="replace")
+    if done.returncode:
+        raise block.fail(f"exit code {done.returncode}\n{said[-4000:]}")
+    return said
+
+
+def _check_yaml(block: Block) -> None:
+    """A fragment of a job file, or a whole training file."""
+    data: dict[str, Any] = yaml.safe_load(block.text)
+    complaints = []
+    for name in _SCHEMAS:
+        schema = json.loads((ROOT / "schemas" / f"{name}.schema.json").read_text())
+        filled = _FILL | data if name == "job" else data
+        error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(filled))
+        if error is None:
+            return
+        complaints.append(f"{name}: {error.json_path}: {error.message}")
+    raise block.fail("\n".join(complaints))
+
+
+@contextmanager
+def environment(home: Path, packages: Path, **more: str) -> Iterator[dict[str, str]]:
+    """The environment of a page's commands: a home of their own, this interpreter's programs first, the factory from
+    `packages`. Whatever still runs of them when the body ends is killed."""
+    mark = uuid.uuid4().hex
+    home.mkdir()
+    env = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "AWS_", "HF_"))},
+        "HOME": str(home),
+        "PATH": os.pathsep.join([str(home / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PYTHONPATH": os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "HF_HUB_OFFLINE": "1",
+        "PAGE_MARK": mark,
+        **more,
+    }
+    try:
+        yield env
+    finally:
+        left = [process for process in psutil.process_iter() if _marked(process, mark)]
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=10)
+
+
+def _marked(process: psutil.Process, mark: str) -> bool:
+    try:
+        return bool(process.environ().get("PAGE_MARK") == mark)
+    except (psutil.Error, OSError):
+        return False
