@@ -27,7 +27,9 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-_BLOCK = re.compile(r"^(?:<!-- *(?P<note>.*?) *-->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"^(?:<!-- *(?P<note>.*?) *-->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 _NOTE = re.compile(r"(?P<kind>file|not run): (?P<value>.+)")
 _LIMIT_S = 150
 _FILL = {"corpus": "out", "seeds": [{"path": "a.jsonl"}], "stages": {}}
@@ -76,9 +78,7 @@ def run_page(page: Path, folder: Path, env: Mapping[str, str], stands_for: Mappi
     return "".join(_run(block, blocks[number + 1 :], folder, env, stands_for) for number, block in enumerate(blocks))
 
 
-def _run(
-    block: Block, later: list[Block], folder: Path, env: Mapping[str, str], stands_for: Mapping[str, str]
-) -> str:
+def _run(block: Block, later: list[Block], folder: Path, env: Mapping[str, str], stands_for: Mapping[str, str]) -> str:
     if block.not_run:
         return ""
     if block.file:
@@ -93,7 +93,7 @@ def _run(
         return ""
     text = block.text
     for word, value in stands_for.items():
-        text = re.sub(rf"(?<![\w-]){re.escape(word)}(?![\w-])", value, text)
+        text = re.sub(rf"(?<![\w$-]){re.escape(word)}(?![\w=-])", value, text)
     commands = {
         "sh": ["bash", "-euc", text],
         "python": [sys.executable, "-c", text],

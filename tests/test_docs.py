@@ -46,14 +46,15 @@ SYNOPSIS = {
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What every page starts from: the repository's jobs, smaller and with the scripted engine, and their quick start's
-    corpus in two versions."""
+    """What every page starts from: the repository's jobs, smaller and with the scripted engine, their quick start's
+    corpus in two versions, and a dead letter."""
     folder = tmp_path_factory.mktemp("ground") / "page"
     shutil.copytree(ROOT / "jobs", folder / "jobs")
     shutil.copytree(ROOT / "schemas", folder / "schemas", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "cluster.yaml", folder)
     personas = folder / "jobs" / "personas" / "quickstart.jsonl"
-    personas.write_text("".join(personas.read_text(encoding="utf-8").splitlines(keepends=True)[:6]), encoding="utf-8")
+    lines = personas.read_text(encoding="utf-8").splitlines()
+    personas.write_text("\n".join([*lines[:6], "{broken"]), encoding="utf-8")
     job = yaml.safe_load((folder / "jobs" / "quickstart.yaml").read_text(encoding="utf-8"))
     job["models"]["dialogue"] = {"engine": "scripted", "name": "scripted"}
     job["stages"]["converse"]["candidates"] = 2
@@ -178,7 +179,9 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
 @pytest.mark.parametrize(("page", "model"), TABLES, ids=lambda value: getattr(value, "__name__", value))
 def test_a_table_states_the_fields_and_defaults_of_the_code(page: str, model: type[BaseModel]) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
-    table = "".join(rf"\| `{name}` \| {re.escape(default_of(field))} \| .*\n" for name, field in model.model_fields.items())
+    table = "".join(
+        rf"\| `{name}` \| {re.escape(default_of(field))} \| .*\n" for name, field in model.model_fields.items()
+    )
     assert re.search(rf"\| --- \|.*\n{table}(?!\|)", text)
 
 
