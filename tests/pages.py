@@ -16,7 +16,7 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ _BLOCK = re.compile(
     r"^(?:<!-- *(?P<note>.*?) *-->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 _NOTE = re.compile(r"(?P<kind>file|not run): (?P<value>.+)")
+_RUN = {"sh": ["bash", "-euc"], "python": [sys.executable, "-c"], "diff": ["patch", "-p1", "--batch"]}
 _LIMIT_S = 150
 _FILL = {"corpus": "out", "seeds": [{"path": "a.jsonl"}], "stages": {}}
 _SCHEMAS = ("job", "train_lm", "train_nli")
@@ -74,11 +75,27 @@ def blocks_of(page: Path) -> list[Block]:
 
 def run_page(page: Path, folder: Path, env: Mapping[str, str], stands_for: Mapping[str, str]) -> str:
     """Run the blocks of a page in a folder; what they printed. Raises PageError for the first that fails."""
-    blocks = blocks_of(page)
-    return "".join(_run(block, blocks[number + 1 :], folder, env, stands_for) for number, block in enumerate(blocks))
+    blocks, synopses = blocks_of(page), set[str]()
+    said = ""
+    for number, block in enumerate(blocks):
+        text = "".join(_put_in(block, stands_for, synopses))
+        said += _run(replace(block, text=text), blocks[number + 1 :], folder, env)
+    return said
 
 
-def _run(block: Block, later: list[Block], folder: Path, env: Mapping[str, str], stands_for: Mapping[str, str]) -> str:
+def _put_in(block: Block, stands_for: Mapping[str, str], synopses: set[str]) -> Iterator[str]:
+    """The lines of a block with what words stand for; a synopsis that the page had before is left out."""
+    for line in block.text.splitlines(keepends=True):
+        put_in, command = line, line.partition("#")[0].strip()
+        for word, value in stands_for.items() if block.language in _RUN else ():
+            put_in = re.sub(rf"(?<![\w$-]){re.escape(word)}(?![\w=-])", value, put_in)
+        if command not in synopses:
+            yield put_in
+        if put_in != line and command.startswith("factory ") and re.search(r"\b[A-Z]+\b", command):
+            synopses.add(command)
+
+
+def _run(block: Block, later: list[Block], folder: Path, env: Mapping[str, str]) -> str:
     if block.not_run:
         return ""
     if block.file:
@@ -91,22 +108,16 @@ def _run(block: Block, later: list[Block], folder: Path, env: Mapping[str, str],
     if block.language == "yaml":
         _check_yaml(block)
         return ""
-    text = block.text
-    for word, value in stands_for.items():
-        text = re.sub(rf"(?<![\w$-]){re.escape(word)}(?![\w=-])", value, text)
-    commands = {
-        "sh": ["bash", "-euc", text],
-        "python": [sys.executable, "-c", text],
-        "diff": ["patch", "-p1", "--batch"],
-    }
-    if block.language not in commands:
+    if block.language not in _RUN:
         return ""
+    command, given = _RUN[block.language], block.text
     # To a file, since what a command leaves running would hold a pipe open.
     log = folder.parent / f"{folder.name}.log"
     with log.open("w") as stream:
         done = subprocess.run(
-            commands[block.language], cwd=folder, env=env, stdout=stream, stderr=subprocess.STDOUT,
-            input=text if block.language == "diff" else None, text=True, timeout=_LIMIT_S, check=False,
+            command if block.language == "diff" else [*command, given], cwd=folder, env=env, stdout=stream,
+            stderr=subprocess.STDOUT, input=given if block.language == "diff" else "", text=True, timeout=_LIMIT_S,
+            check=False,
         )  # fmt: skip
     said = log.read_text(errors="replace")
     if done.returncode:

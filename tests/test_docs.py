@@ -8,6 +8,8 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,14 @@ import pyarrow as pa
 import pytest
 import yaml
 from pydantic import BaseModel
+from ray.autoscaler._private.commands import _bootstrap_config
+from ray.autoscaler._private.providers import _get_node_provider
 
 from factory.corpus import Corpus
 from factory.embed import EmbeddingModel
 from factory.engines import LanguageModel, Sampling
 from factory.job import Pairing, Run, Stages, Workers
+from factory.jobfile import load_job
 from factory.labelled import LABELS
 from factory.nli import NliModel
 from factory.records import DEAD_LETTER_SCHEMA, ROW_SCHEMA
@@ -28,6 +33,8 @@ from factory.seeds import SeedSource
 from tests import faulty_s3
 from tests.pages import PAGES, ROOT, PageError, blocks_of, environment, run_page
 from tests.training.corpora import write_tiny_lm
+
+pytestmark = pytest.mark.timeout(600)
 
 DOCS = ROOT / "docs"
 STEPS = {"steps": 2, "batch": 2, "learning_rate": 1e-4, "checkpoint_every": 2, "report_every": 1}
@@ -115,7 +122,7 @@ def test_every_command_of_a_page_runs(
             (folder / "factory" / "models" / model).symlink_to(ROOT / "factory" / "models" / model)
     row = next(Corpus(str(ground / "out" / "quickstart")).rows()).row_id
     with environment(tmp_path / "home", packages, **faulty_s3.environment(s3_server)) as env:
-        before = BEFORE.get(page.name, lambda _, __: None)(tmp_path / "home", s3_server)
+        before = BEFORE[page.name](tmp_path / "home", s3_server) if page.name in BEFORE else None
         said = run_page(page, folder, env, SYNOPSIS | {"ROW": row} | addresses)
         if page.name in AFTER:
             AFTER[page.name](folder, said, before)
@@ -206,32 +213,61 @@ def test_every_column_is_in_the_formats(schema: pa.Schema) -> None:
     assert re.search("".join(rf"\| `{re.escape(name)}` \| .*\n" for name in wanted), text)
 
 
-def mock_of_aws(home: Path, address: str) -> Path:
-    """An account that has used Ray before, and `ssh` and `rsync` that only note what they are asked."""
-    iam = boto3.client("iam", **client(address))
-    iam.create_role(RoleName="ray-autoscaler-v1", AssumeRolePolicyDocument="{}")
-    iam.create_instance_profile(InstanceProfileName="ray-autoscaler-v1")
-    iam.add_role_to_instance_profile(InstanceProfileName="ray-autoscaler-v1", RoleName="ray-autoscaler-v1")
+@dataclass
+class Aws:
+    """A mock of AWS: the environment that leads to it, and what was asked of `ssh` and `rsync`."""
+
+    env: dict[str, str]
+    asked: Path
+
+
+def mock_of_aws(home: Path, address: str) -> Aws:
+    """An account that has used Ray before (it waits 15 s for a new profile), and an `ssh` that does nothing."""
+    aws = Aws(faulty_s3.environment(address) | {"HOME": str(home)}, home / "asked")
     (home / "bin").mkdir()
     for program in ("ssh", "rsync"):
         stub = home / "bin" / program
-        stub.write_text(f'#!/bin/sh\necho "{program} $*" >> {home}/asked\n')
+        stub.write_text(f'#!/bin/sh\necho "{program} $*" >> {aws.asked}\n')
         stub.chmod(0o755)
-    return home / "asked"
+    with leading_to(aws):
+        iam = boto3.client("iam")
+        iam.create_role(RoleName="ray-autoscaler-v1", AssumeRolePolicyDocument="{}")
+        iam.create_instance_profile(InstanceProfileName="ray-autoscaler-v1")
+        iam.add_role_to_instance_profile(InstanceProfileName="ray-autoscaler-v1", RoleName="ray-autoscaler-v1")
+    return aws
 
 
-def client(address: str) -> dict[str, str]:
-    told = faulty_s3.environment(address)
-    keys = {"aws_access_key_id": told["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": told["AWS_SECRET_ACCESS_KEY"]}
-    return {"endpoint_url": address, "region_name": "us-east-1", **keys}
+@contextmanager
+def leading_to(aws: Aws) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as variables:
+        for name, value in aws.env.items():
+            variables.setenv(name, value)
+        yield
 
 
-def the_cluster_was_as_its_file_says(folder: Path, said: str, asked: Path) -> None:
-    told, file = asked.read_text(), yaml.safe_load((folder / "cluster.yaml").read_text())
-    for command in (*file["setup_commands"], *file["head_start_ray_commands"]):
-        assert command in told
-    assert "persona-factory" in told
+def bare(command: str) -> str:
+    return command.replace("'", "").replace('"', "")
+
+
+def the_cluster_is_as_its_file_says(folder: Path, said: str, aws: Aws) -> None:
+    """Both jobs ran; the head node was asked for and told what the file says; workers would be spot machines, with room
+    for a worker of the reference job."""
     assert said.count("succeeded") == 2
+    file = yaml.safe_load((folder / "cluster.yaml").read_text())
+    told = bare(aws.asked.read_text())
+    for command in (*file["setup_commands"], *file["head_start_ray_commands"]):
+        assert bare(command) in told
+    with leading_to(aws):
+        config = _bootstrap_config(file, no_config_cache=True)
+        provider = _get_node_provider(config["provider"], config["cluster_name"])
+        types, pools = config["available_node_types"], load_job(folder / "jobs" / "persona_dialogues.yaml").run
+        for name in ("generate", "verify"):
+            provider.create_node(types[name]["node_config"], {"ray-user-node-type": name}, 1)
+            assert types[name]["resources"]["CPU"] >= getattr(pools, name).cpus
+            assert types[name]["resources"]["GPU"] >= getattr(pools, name).gpus
+        machines = boto3.client("ec2").describe_instances()["Reservations"]
+    kinds = {one["InstanceType"]: one.get("InstanceLifecycle") for found in machines for one in found["Instances"]}
+    assert kinds == {"m7i.2xlarge": None, "g6e.2xlarge": "spot", "g5.xlarge": "spot"}
 
 
 def the_stage_is_in_the_rows(folder: Path, said: str, _: object) -> None:
@@ -246,8 +282,8 @@ def the_stage_is_in_the_rows(folder: Path, said: str, _: object) -> None:
     assert re.search(r"to redo from copying +the code of stages.copying", said)
 
 
-BEFORE: dict[str, Callable[[Path, str], Any]] = {"cluster.md": mock_of_aws}
+BEFORE: dict[str, Callable[[Path, str], Aws]] = {"cluster.md": mock_of_aws}
 AFTER: dict[str, Callable[[Path, str, Any], None]] = {
-    "cluster.md": the_cluster_was_as_its_file_says,
+    "cluster.md": the_cluster_is_as_its_file_says,
     "own-stage.md": the_stage_is_in_the_rows,
 }
