@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -144,10 +146,14 @@ def environment(home: Path, packages: Path, **more: str) -> Iterator[dict[str, s
     """The environment of a page's commands: a home of their own, this interpreter's programs first, the factory from
     `packages`. Whatever still runs of them when the body ends is killed."""
     mark = uuid.uuid4().hex
+    scratch = tempfile.mkdtemp(
+        prefix="page-", dir="/tmp"
+    )  # of Ray too, whose sockets' paths are 107 characters at most
     home.mkdir()
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "AWS_", "HF_"))},
         "HOME": str(home),
+        "TMPDIR": scratch,
         "PATH": os.pathsep.join([str(home / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]),
         "PYTHONPATH": os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -163,6 +169,7 @@ def environment(home: Path, packages: Path, **more: str) -> Iterator[dict[str, s
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(left, timeout=10)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _marked(process: psutil.Process, mark: str) -> bool:
