@@ -60,10 +60,10 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "cluster.yaml", folder)
     personas = folder / "jobs" / "personas" / "quickstart.jsonl"
     lines = personas.read_text(encoding="utf-8").splitlines()
-    personas.write_text("\n".join([*lines[:6], "{broken"]), encoding="utf-8")
+    personas.write_text("\n".join([*lines[:4], "{broken"]), encoding="utf-8")
     job = yaml.safe_load((folder / "jobs" / "quickstart.yaml").read_text(encoding="utf-8"))
     job["models"]["dialogue"] = {"engine": "scripted", "name": "scripted"}
-    job["stages"]["converse"]["candidates"] = 2
+    job["stages"]["converse"] |= {"turns": 4, "candidates": 2}
     (folder / "jobs" / "quickstart.yaml").write_text(yaml.safe_dump(job), encoding="utf-8")
     pairs = [{"premise": f"I have {n} dogs.", "hypothesis": f"Hi {n}.", "label": LABELS[n % 3]} for n in range(30)]
     (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)))
