@@ -1,7 +1,7 @@
 """The fenced blocks of a Markdown page, and running them in order, in a folder of the page's own.
 
 What a block is says its language: `sh` and `python` are run, `yaml` is held against the schemas of job and training
-files, `diff` is applied with `patch -p1`; others are shown only. A comment on the line above says more:
+files, `diff` is applied, wherever its lines stand; others are shown only. A comment on the line above says more:
 `<!-- file: PATH -->`, the block is that file, and `<!-- not run: REASON -->`. Words in capitals that stand for
 something (JOB, CORPUS) and addresses are put in beforehand. Gives up: blocks that are indented, and what they print.
 """
@@ -33,7 +33,7 @@ _BLOCK = re.compile(
     r"^(?:<!-- *(?P<note>.*?) *-->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 _NOTE = re.compile(r"(?P<kind>file|not run): (?P<value>.+)")
-_RUN = {"sh": ["bash", "-euc"], "python": [sys.executable, "-c"], "diff": ["patch", "-p1", "--batch"]}
+_RUN = {"sh": ["bash", "-euc"], "python": [sys.executable, "-c"]}
 _LIMIT_S = 150
 _FILL = {"corpus": "out", "seeds": [{"path": "a.jsonl"}], "stages": {}}
 _SCHEMAS = ("job", "train_lm", "train_nli")
@@ -109,22 +109,35 @@ def _run(block: Block, later: list[Block], folder: Path, env: Mapping[str, str])
         return ""
     if block.language == "yaml":
         _check_yaml(block)
-        return ""
+    if block.language == "diff":
+        _apply(block, folder)
     if block.language not in _RUN:
         return ""
-    command, given = _RUN[block.language], block.text
     # To a file, since what a command leaves running would hold a pipe open.
     log = folder.parent / f"{folder.name}.log"
     with log.open("w") as stream:
         done = subprocess.run(
-            command if block.language == "diff" else [*command, given], cwd=folder, env=env, stdout=stream,
-            stderr=subprocess.STDOUT, input=given if block.language == "diff" else "", text=True, timeout=_LIMIT_S,
-            check=False,
+            [*_RUN[block.language], block.text], cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=stream,
+            stderr=subprocess.STDOUT, timeout=_LIMIT_S, check=False,
         )  # fmt: skip
     said = log.read_text(errors="replace")
     if done.returncode:
         raise block.fail(f"exit code {done.returncode}\n{said[-4000:]}")
     return said
+
+
+def _apply(block: Block, folder: Path) -> None:
+    """Put the new lines of each hunk in the place of the old ones, which must stand in the file once."""
+    for part in re.split(r"^--- a/.*\n\+\+\+ b/", block.text, flags=re.MULTILINE)[1:]:
+        name, _, hunks = part.partition("\n")
+        text = (folder / name).read_text(encoding="utf-8")
+        for hunk in re.split(r"^@@ .*\n", hunks, flags=re.MULTILINE)[1:]:
+            lines = hunk.splitlines(keepends=True)
+            old, new = ("".join(line[1:] or "\n" for line in lines if line[0] in f"{sign} \n") for sign in "-+")
+            if text.count(old) != 1:
+                raise block.fail(f"{name} does not hold these lines once:\n{old}")
+            text = text.replace(old, new)
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _check_yaml(block: Block) -> None:

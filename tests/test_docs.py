@@ -139,7 +139,7 @@ def test_every_page_has_commands_and_is_linked_to_what_is_there() -> None:
         ("```sh\ntrue\nfalse\ntrue\n```\n", "line 1: exit code 1"),
         ("\n```python\nassert 1 == 2\n```\n", "line 2: exit code 1"),
         ("```yaml\nstages: {converse: {turn: 4}}\n```\n", "'turn' was unexpected"),
-        ("```diff\n--- a/x\n+++ b/x\n@@ -1,1 +1,1 @@\n-b\n+c\n```\n", "exit code 1"),
+        ("```diff\n--- a/x\n+++ b/x\n@@ -1,1 +1,1 @@\n-b\n+c\n```\n", "x does not hold these lines once:\nb"),
         ("<!-- no run: GPUs -->\n```sh\nfalse\n```\n", "not `file: PATH` or `not run: REASON`"),
         ("<!-- not run: -->\n```sh\nfalse\n```\n", "not `file: PATH` or `not run: REASON`"),
         ("<!-- file: a.yaml -->\n```yaml\nx: 1\n```\n", "no later block uses a.yaml"),
