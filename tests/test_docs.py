@@ -65,6 +65,8 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     job = yaml.safe_load((folder / "jobs" / "quickstart.yaml").read_text(encoding="utf-8"))
     job["models"]["dialogue"] = {"engine": "scripted", "name": "scripted"}
     job["stages"]["converse"] |= {"turns": 4, "candidates": 2}
+    checks = ("contradiction", "self_contradiction")  # of talk without sense all is rejected, and nothing exported
+    job["stages"]["select"] = {f"{band}_{check}": 1.0 for band in ("flag", "reject") for check in checks}
     (folder / "jobs" / "quickstart.yaml").write_text(yaml.safe_dump(job), encoding="utf-8")
     pairs = [{"premise": f"I have {n} dogs.", "hypothesis": f"Hi {n}.", "label": LABELS[n % 3]} for n in range(30)]
     (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)))
