@@ -13,6 +13,8 @@ from pydantic_core import to_jsonable_python
 from factory import display, history
 from factory.calibrate import CalibrationError, draw
 from factory.calibrate import calibrate as calibrate_model
+from factory.card import UNSTATED, write_card
+from factory.card import card as corpus_card
 from factory.corpus import Corpus
 from factory.diff import diff as corpus_diff
 from factory.explain import explain as explain_row
@@ -251,6 +253,19 @@ def export(  # noqa: PLR0917 -- typer reads the options off the signature
         _print_json(to_jsonable_python(result))
     else:
         show_export(result, form)
+
+
+@app.command()
+def card(
+    corpus: _Corpus,
+    to: Annotated[str | None, typer.Option("--to", metavar="FILE", help="Where; CORPUS/README.md without it.")] = None,
+    licence: Annotated[str, typer.Option("--license", help="Hugging Face id of the corpus's licence.")] = UNSTATED,
+    language: Annotated[str, typer.Option(help="Code of the dialogues' language.")] = "en",
+) -> None:
+    """Write the corpus's dataset card, in the Hugging Face form."""
+    opened = Corpus(corpus)
+    text = corpus_card(opened, licence=licence, language=language, report=display.CountView())
+    display.out.print(f"written: {write_card(opened, text, to)}", markup=False)
 
 
 _Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="What to train, on what, and how: a short YAML.")]

@@ -2,7 +2,7 @@
 
 A name is one of the bundled models, a local directory, or a Hugging Face id, tried in that order. Nothing is downloaded
 here, so the revision of a hub model is the one the job gives: a job that names none follows the branch `main`, and its
-rows are not out of date when the branch moves.
+rows are not out of date when the branch moves. A licence is what the model's card says where the card is at hand.
 """
 
 from __future__ import annotations
@@ -55,6 +55,24 @@ def revision_of(name: str, revision: str | None) -> str:
         state.update(f"{relative.as_posix()}\0{path.stat().st_size}\0".encode())
         state.update(_content(path))
     return state.hexdigest()
+
+
+def licence_of(name: str, revision: str | None = None) -> str | None:
+    """The licence that a model's card names: of a bundled model or a directory its README.md, of a hub model the one in
+    the local cache. None if there is no card here, or it names none."""
+    from huggingface_hub import ModelCard, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    card: object = Path(resolve(name), "README.md")
+    if not Path(resolve(name)).is_dir():
+        try:
+            card = try_to_load_from_cache(name, "README.md", revision=revision)
+        except HFValidationError:  # a server's name for its model
+            return None
+    if not isinstance(card, (str, Path)) or not Path(card).is_file():
+        return None
+    licence = ModelCard.load(card, ignore_metadata_errors=True).data.license
+    return ", ".join(licence) if isinstance(licence, list) else licence
 
 
 def _content(path: Path) -> bytes:

@@ -1,0 +1,282 @@
+"""Every command of README.md and of docs/ runs, in order, page by page; what their tables say is what the code says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pyarrow as pa
+import pytest
+import yaml
+from pydantic import BaseModel
+from ray.autoscaler._private.commands import _bootstrap_config
+from ray.autoscaler._private.providers import _get_node_provider
+
+from factory.corpus import Corpus
+from factory.embed import EmbeddingModel
+from factory.engines import LanguageModel, Sampling
+from factory.job import Pairing, Run, Stages, Workers
+from factory.jobfile import load_job
+from factory.labelled import LABELS
+from factory.nli import NliModel
+from factory.records import DEAD_LETTER_SCHEMA, ROW_SCHEMA
+from factory.seeds import SeedSource
+from tests import faulty_s3
+from tests.pages import PAGES, ROOT, PageError, blocks_of, environment, run_page
+from tests.training.corpora import write_tiny_lm
+
+pytestmark = pytest.mark.timeout(600)
+
+DOCS = ROOT / "docs"
+STEPS = {"steps": 2, "batch": 2, "learning_rate": 1e-4, "checkpoint_every": 2, "report_every": 1}
+SYNOPSIS = {
+    "train-lm CONFIG --to FOLDER": "train-lm lm.yaml --to trained/lm",
+    "train-nli CONFIG --to FOLDER": "train-nli nli.yaml --to trained/nli",
+    "FOLDER": "made",
+    "JOB": "jobs/quickstart.yaml",
+    "CORPUS": "out/quickstart",
+    "PAIRS": "pairs.jsonl",
+    "V1": "0",
+    "V2": "1",
+    "V": "0",
+}
+"""What words of a synopsis stand for; ROW is put in when there is one."""
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What every page starts from: the repository's jobs, smaller and with the scripted engine, their quick start's
+    corpus in two versions, and a dead letter."""
+    folder = tmp_path_factory.mktemp("ground") / "page"
+    shutil.copytree(ROOT / "jobs", folder / "jobs")
+    shutil.copytree(ROOT / "schemas", folder / "schemas", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "cluster.yaml", folder)
+    personas = folder / "jobs" / "personas" / "quickstart.jsonl"
+    lines = personas.read_text(encoding="utf-8").splitlines()
+    personas.write_text("\n".join([*lines[:4], "{broken"]), encoding="utf-8")
+    job = yaml.safe_load((folder / "jobs" / "quickstart.yaml").read_text(encoding="utf-8"))
+    job["models"]["dialogue"] = {"engine": "scripted", "name": "scripted"}
+    job["stages"]["converse"] |= {"turns": 4, "candidates": 2}
+    checks = ("contradiction", "self_contradiction")  # of talk without sense all is rejected, and nothing exported
+    job["stages"]["select"] = {f"{band}_{check}": 1.0 for band in ("flag", "reject") for check in checks}
+    (folder / "jobs" / "quickstart.yaml").write_text(yaml.safe_dump(job), encoding="utf-8")
+    pairs = [{"premise": f"I have {n} dogs.", "hypothesis": f"Hi {n}.", "label": LABELS[n % 3]} for n in range(30)]
+    (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)))
+    write_tiny_lm(folder / "tiny")
+    decisions = ["accept", "flag", "reject"]
+    lm = {"model": "tiny", "data": {"corpus": "out/quickstart", "decisions": decisions}, "training": STEPS}
+    (folder / "lm.yaml").write_text(yaml.safe_dump(lm))
+    nli = {"model": "nli-small", "files": [{"path": "pairs.jsonl"}], "held": 0.2, "training": STEPS}
+    (folder / "nli.yaml").write_text(yaml.safe_dump(nli))
+    start = folder.parent / "start.md"
+    start.write_text("```sh\nfactory run jobs/quickstart.yaml\nfactory restore out/quickstart 0\n```\n")
+    with environment(folder.parent / "home", ROOT) as env:
+        run_page(start, folder, env, {})
+    return folder
+
+
+@pytest.fixture
+def addresses() -> dict[str, str]:
+    """What addresses of a page stand for: the bucket of the S3 server, and free ports, so that another Ray on this
+    machine is left alone."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
+    ray, dashboard, client, agent = (str(free.getsockname()[1]) for free in sockets)
+    for free in sockets:
+        free.close()
+    apart = f"--port={ray} --ray-client-server-port={client} --dashboard-agent-listen-port={agent}"
+    return {"s3://my-bucket": "s3://corpora", "--port=6379": apart, "6379": ray, "8265": dashboard}
+
+
+def changes_the_factory(page: Path) -> bool:
+    return any((block.file or block.text).startswith(("factory/", "--- a/factory/")) for block in blocks_of(page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_a_page_runs(
+    page: Path, ground: Path, addresses: dict[str, str], s3_server: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "page"
+    shutil.copytree(ground, folder)
+    packages = ROOT
+    if changes_the_factory(page):
+        packages = folder
+        for package in ("factory", "tests"):
+            ignored = shutil.ignore_patterns("__pycache__", "persona-lm", "nli-small")
+            shutil.copytree(ROOT / package, folder / package, ignore=ignored)
+        for model in ("persona-lm", "nli-small"):
+            (folder / "factory" / "models" / model).symlink_to(ROOT / "factory" / "models" / model)
+    row = next(Corpus(str(ground / "out" / "quickstart")).rows()).row_id
+    with environment(tmp_path / "home", packages, **faulty_s3.environment(s3_server)) as env:
+        before = BEFORE[page.name](tmp_path / "home", s3_server) if page.name in BEFORE else None
+        said = run_page(page, folder, env, SYNOPSIS | {"ROW": row} | addresses)
+        if page.name in AFTER:
+            AFTER[page.name](folder, said, before)
+
+
+def test_what_is_not_run_says_why() -> None:
+    marked = [block for page in PAGES for block in blocks_of(page) if block.not_run]
+    assert marked
+    for block in marked:
+        assert block.language in ("sh", "python"), block
+        assert re.search(r"GPU|AWS|head node|every Ray|from nothing|hours", str(block.not_run)), block
+
+
+def test_every_page_has_commands_and_is_linked_to_what_is_there() -> None:
+    for page in PAGES:
+        assert any(block.language in ("sh", "python") and not block.not_run for block in blocks_of(page)), page.name
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("```sh\ntrue\nfalse\ntrue\n```\n", "line 1: exit code 1"),
+        ("\n```python\nassert 1 == 2\n```\n", "line 2: exit code 1"),
+        ("```yaml\nstages: {converse: {turn: 4}}\n```\n", "'turn' was unexpected"),
+        ("```diff\n--- a/x\n+++ b/x\n@@ -1,1 +1,1 @@\n-b\n+c\n```\n", "x does not hold these lines once:\nb"),
+        ("<!-- no run: GPUs -->\n```sh\nfalse\n```\n", "not `file: PATH` or `not run: REASON`"),
+        ("<!-- not run: -->\n```sh\nfalse\n```\n", "not `file: PATH` or `not run: REASON`"),
+        ("<!-- file: a.yaml -->\n```yaml\nx: 1\n```\n", "no later block uses a.yaml"),
+    ],
+)
+def test_a_block_that_does_not_hold_fails_its_page(text: str, why: str, tmp_path: Path) -> None:
+    page, folder = tmp_path / "page.md", tmp_path / "page"
+    folder.mkdir()
+    (folder / "x").write_text("a\n")
+    page.write_text(text)
+    with environment(tmp_path / "home", ROOT) as env, pytest.raises(PageError, match=re.escape(why)):
+        run_page(page, folder, env, {})
+
+
+def default_of(field: Any) -> str:
+    if field.is_required():
+        return "required"
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, Sampling):
+        return f"`{', '.join(f'{name} {value}' for name, value in default.model_dump().items())}`"
+    if isinstance(default, BaseModel):
+        return "below"
+    if isinstance(default, tuple) and len(default) > 9:
+        return f"`{len(default)} relations`"
+    return f"`{json.dumps(list(default) if isinstance(default, tuple) else default)}`"
+
+
+TABLES: list[tuple[str, type[BaseModel]]] = [
+    *(("job-file.md", model) for model in (Pairing, LanguageModel, NliModel, EmbeddingModel, Sampling, Run, Workers)),
+    *(("stages.md", field.annotation.__args__[0]) for field in Stages.model_fields.values()),  # type: ignore[union-attr]
+]
+
+
+@pytest.mark.parametrize(("page", "model"), TABLES, ids=lambda value: getattr(value, "__name__", value))
+def test_a_table_states_the_fields_and_defaults_of_the_code(page: str, model: type[BaseModel]) -> None:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    table = "".join(
+        rf"\| `{name}` \| {re.escape(default_of(field))} \| .*\n" for name, field in model.model_fields.items()
+    )
+    assert re.search(rf"\| --- \|.*\n{table}(?!\|)", text)
+
+
+def test_the_table_of_seeds_has_their_fields() -> None:
+    text = (DOCS / "job-file.md").read_text(encoding="utf-8")
+    for name, field in SeedSource.model_fields.items():
+        assert f"| `{name}` | {default_of(field)} |" in text or f"| `{name}.facts` |" in text
+
+
+def columns(prefix: str, kind: pa.DataType) -> Iterator[str]:
+    while pa.types.is_list(kind):
+        kind, prefix = kind.value_type, f"{prefix}[]"
+    for field in kind if pa.types.is_struct(kind) else ():
+        yield f"{prefix}.{field.name}"
+        yield from columns(f"{prefix}.{field.name}", field.type)
+
+
+@pytest.mark.parametrize("schema", [ROW_SCHEMA, DEAD_LETTER_SCHEMA], ids=["rows", "dead letters"])
+def test_every_column_is_in_the_formats(schema: pa.Schema) -> None:
+    wanted = [name for field in schema for name in (field.name, *columns(field.name, field.type))]
+    text = (DOCS / "formats.md").read_text(encoding="utf-8")
+    assert re.search("".join(rf"\| `{re.escape(name)}` \| .*\n" for name in wanted), text)
+
+
+@dataclass
+class Aws:
+    """A mock of AWS: the environment that leads to it, and what was asked of `ssh` and `rsync`."""
+
+    env: dict[str, str]
+    asked: Path
+
+
+def mock_of_aws(home: Path, address: str) -> Aws:
+    """An account that has used Ray before (it waits 15 s for a new profile), and an `ssh` that does nothing."""
+    aws = Aws(faulty_s3.environment(address) | {"HOME": str(home)}, home / "asked")
+    (home / "bin").mkdir()
+    for program in ("ssh", "rsync"):
+        stub = home / "bin" / program
+        stub.write_text(f'#!/bin/sh\necho "{program} $*" >> {aws.asked}\n')
+        stub.chmod(0o755)
+    with leading_to(aws):
+        iam = boto3.client("iam")
+        iam.create_role(RoleName="ray-autoscaler-v1", AssumeRolePolicyDocument="{}")
+        iam.create_instance_profile(InstanceProfileName="ray-autoscaler-v1")
+        iam.add_role_to_instance_profile(InstanceProfileName="ray-autoscaler-v1", RoleName="ray-autoscaler-v1")
+    return aws
+
+
+@contextmanager
+def leading_to(aws: Aws) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as variables:
+        for name, value in aws.env.items():
+            variables.setenv(name, value)
+        yield
+
+
+def bare(command: str) -> str:
+    return command.replace("'", "").replace('"', "")
+
+
+def the_cluster_is_as_its_file_says(folder: Path, said: str, aws: Aws) -> None:
+    """Both jobs ran; the head node was asked for and told what the file says; workers would be spot machines, with room
+    for a worker of the reference job."""
+    assert len(set(re.findall(r"Job '([\w-]+)' succeeded", said))) == 2
+    file = yaml.safe_load((folder / "cluster.yaml").read_text())
+    told = bare(aws.asked.read_text())
+    for command in (*file["setup_commands"], *file["head_start_ray_commands"]):
+        assert bare(command) in told
+    with leading_to(aws):
+        config = _bootstrap_config(file, no_config_cache=True)
+        provider = _get_node_provider(config["provider"], config["cluster_name"])
+        types, pools = config["available_node_types"], load_job(folder / "jobs" / "persona_dialogues.yaml").run
+        for name in ("generate", "verify"):
+            provider.create_node(types[name]["node_config"], {"ray-user-node-type": name}, 1)
+            assert types[name]["resources"]["CPU"] >= getattr(pools, name).cpus
+            assert types[name]["resources"]["GPU"] >= getattr(pools, name).gpus
+        machines = boto3.client("ec2").describe_instances()["Reservations"]
+    kinds = {one["InstanceType"]: one.get("InstanceLifecycle") for found in machines for one in found["Instances"]}
+    assert kinds == {"m7i.2xlarge": None, "g6e.2xlarge": "spot", "g5.xlarge": "spot"}
+
+
+def the_stage_is_in_the_rows(folder: Path, said: str, _: object) -> None:
+    corpus = Corpus(str(folder / "out" / "copying"))
+    versions = [corpus.table.read(shard).to_pylist() for shard in corpus.table.shards()]
+    rows = [row for shard in versions for row in shard]
+    assert rows
+    assert any(row["copied"] > 0 for row in rows)
+    recipes = [corpus.recipe(stage["recipe"]) for row in rows for stage in row["stages"] if stage["stage"] == "copying"]
+    assert {recipe["version"] for recipe in recipes if recipe} == {2}
+    assert re.search(r"to redo from copying +stages.copying.words", said)
+    assert re.search(r"to redo from copying +the code of stages.copying", said)
+
+
+BEFORE: dict[str, Callable[[Path, str], Aws]] = {"cluster.md": mock_of_aws}
+AFTER: dict[str, Callable[[Path, str, Any], None]] = {
+    "cluster.md": the_cluster_is_as_its_file_says,
+    "own-stage.md": the_stage_is_in_the_rows,
+}
