@@ -16,13 +16,14 @@ import sys
 import time
 from array import array
 from bisect import bisect
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 FOLDER, CLOCK = "BENCHMARK_RECORD", "BENCHMARK_CLOCK"
-_CLOCK = struct.Struct("dd")
+_CLOCK = struct.Struct("ddd")
 RUNTIME = {"worker_process_setup_hook": "benchmarks.recording.in_worker"}
 
 
@@ -30,7 +31,8 @@ RUNTIME = {"worker_process_setup_hook": "benchmarks.recording.in_worker"}
 class Asked:
     """One request: the dialogue it belongs to, prompt and completions as token ids, prompt tokens that the prefix cache
     had, and when it was sent and answered, in seconds since the epoch. As it was answered, how many seconds the worker
-    had spent: CPU of its event loop and of all its threads, CPU of the engine's process, and in the engine's steps."""
+    had spent: CPU of its event loop and of all its threads, CPU of the engine's process, in the engine's steps, and in
+    its taking of requests."""
 
     dialogue: str
     prompt: list[int]
@@ -44,6 +46,7 @@ class Asked:
     cpu: float
     engine_cpu: float
     stepping: float
+    taking: float
 
     @property
     def tokens(self) -> int:
@@ -75,7 +78,7 @@ def in_worker() -> None:
         began, task = time.time(), _task()
         answered = await generate(self, request)
         prompt, answer = kept.pop(task)
-        stepping, engine_cpu = _CLOCK.unpack(times)
+        stepping, taking, engine_cpu = _CLOCK.unpack(times)
         asked = (
             f"{os.getpid()}-{task}",
             array("i", prompt).tobytes(),
@@ -89,6 +92,7 @@ def in_worker() -> None:
             time.process_time(),
             engine_cpu,
             stepping,
+            taking,
         )
         marshal.dump(asked, file)
         return answered
@@ -98,30 +102,33 @@ def in_worker() -> None:
 
 
 def in_engine() -> None:
-    """Be the engine's process, and keep its clock: seconds in its steps, and CPU seconds of all its threads."""
+    """Be the engine's process, and keep its clock: seconds in its steps and in its taking of requests, and CPU seconds
+    of all its threads."""
     from benchmarks.shapes import make_weights_up
     from factory.engines import LanguageModel, vllm_process
 
     start = vllm_process.start
     with Path(os.environ[CLOCK]).open("r+b") as opened:
         times = mmap.mmap(opened.fileno(), 0)
-    stepping = 0.0
+    spent = {"step": 0.0, "add_request": 0.0}
 
     def timed(model: LanguageModel) -> tuple[Any, Any]:
         make_weights_up()
         engine, tokenizer = start(model)
-        step = engine.step
-
-        def stepped() -> Any:
-            nonlocal stepping
-            began = time.perf_counter()
-            outputs = step()
-            stepping += time.perf_counter() - began
-            _CLOCK.pack_into(times, 0, stepping, time.process_time())
-            return outputs
-
-        engine.step = stepped
+        for name in spent:
+            setattr(engine, name, clocked(name, getattr(engine, name)))
         return engine, tokenizer
+
+    def clocked(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*given: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return method(*given)
+            finally:
+                spent[name] += time.perf_counter() - began
+                _CLOCK.pack_into(times, 0, *spent.values(), time.process_time())
+
+        return run
 
     vllm_process.start = timed
     vllm_process.main(int(sys.argv[1]))

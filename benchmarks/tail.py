@@ -3,7 +3,8 @@
     python -m benchmarks.tail [--dialogues 1000] [--cores N] [--rounds 3]
 
 A dialogue may take up to 40 turns and ends when its speakers say so, or when a turn is broken thrice. Busy is the share
-of the whole time that the engine spends in its steps. Seats are the requests that it could run at once: their share in
+of the whole time that vLLM's engine is at work: in its steps, and in taking requests between them (`add_request`); that
+of the steps alone is shown too. Seats are the requests that it could run at once: their share in
 use is shown too, beside that of an ideal queue, which starts the same dialogues, of the same tokens, in the same order,
 each the moment a seat is free; what both lack are the longest of the last dialogues, which nobody can know before.
 Gives up: one engine; with more of them the shards that are left are spread by the pool.
@@ -51,13 +52,15 @@ def main() -> None:
             asked = factory_run(job_of(Path(temporary), given, turns=40, min_turns=2), given.cores)
         wall = max(one.ended for one in asked) - asked[0].began
         lengths = [sum(one.tokens for one in chain) for chain in chains(asked)]
-        busy = (max(one.stepping for one in asked) - min(one.stepping for one in asked)) / wall
-        shares.append(busy)
+        # The clocks stand at zero when the first request comes: nothing else has been asked of this engine.
+        steps, taking = max(one.stepping for one in asked) / wall, max(one.taking for one in asked) / wall
+        shares.append(steps + taking)
         tenths = statistics.quantiles(lengths, n=10)
         print(
             f"round {number}: {len(lengths)} dialogues of {min(lengths)} to {max(lengths)} tokens (tenths "
-            f"{tenths[0]:.0f}, {tenths[4]:.0f}, {tenths[8]:.0f}), {sum(lengths)} in {wall:.1f} s; busy {busy:.3f}; "
-            f"seats {seats(asked, given.in_flight):.3f}, of an ideal queue {ideal(lengths, given.in_flight):.3f}",
+            f"{tenths[0]:.0f}, {tenths[4]:.0f}, {tenths[8]:.0f}), {sum(lengths)} in {wall:.1f} s; busy "
+            f"{steps + taking:.3f}, in steps {steps:.3f}; seats {seats(asked, given.in_flight):.3f}, of an ideal queue "
+            f"{ideal(lengths, given.in_flight):.3f}",
             flush=True,
         )
     print(f"busy: {statistics.median(shares):.3f} (median of {given.rounds})")
