@@ -115,23 +115,30 @@ def _serve(engine: Any, pipe: Connection[Any, Any], inbox: queue.SimpleQueue[lis
             items = inbox.get()
             if items is None:
                 return
-            refused = {}
-            for item in items:
-                if isinstance(item, Ask):
-                    try:
-                        _begin(engine, item)
-                        running.add(item.id)
-                    except RequestError as error:
-                        refused[item.id] = error
-                elif item in running:
-                    running.remove(item)
-                    engine.abort_request([str(item)])
+            refused = _take(engine, items, running)
             if refused:
-                pipe.send(list(refused.items()))
+                pipe.send(refused)
         done = [output for output in engine.step() if output.finished]
         if done:
             running.difference_update(int(output.request_id) for output in done)
             pipe.send([(int(output.request_id), _answer(output)) for output in done])
+
+
+def _take(engine: Any, items: list[Ask | int], running: set[int]) -> list[tuple[int, RequestError]]:
+    """Begin what is asked and abort what is to be aborted; what vLLM refuses."""
+    refused = []
+    for item in items:
+        if isinstance(item, int):
+            if item in running:
+                running.remove(item)
+                engine.abort_request([str(item)])
+            continue
+        try:
+            _begin(engine, item)
+            running.add(item.id)
+        except RequestError as error:
+            refused.append((item.id, error))
+    return refused
 
 
 def _begin(engine: Any, ask: Ask) -> None:
