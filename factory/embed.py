@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from factory.batching import Batcher
-from factory.models import resolve
+from factory.models import OPENING, resolve
 from factory.nli import ScorerStartError
 
 _BATCHES = 8
@@ -37,16 +38,8 @@ class Embeddings:
     """A started embedding model. Raises ScorerStartError."""
 
     def __init__(self, model: EmbeddingModel) -> None:
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils.logging import disable_progress_bar
-
-        disable_progress_bar()  # type: ignore[no-untyped-call]
-        try:
-            self._encoder = SentenceTransformer(
-                resolve(model.name), revision=model.revision, trust_remote_code=model.trust_remote_code
-            )
-        except (ImportError, OSError, RuntimeError, ValueError) as error:
-            raise ScorerStartError(f"embedding model {model.name} cannot be loaded: {error}") from error
+        with OPENING:
+            self._encoder = _open(model)
         self._dimensions: int = self._encoder.get_embedding_dimension()
         self._batch_size = model.batch_size
         self._recent: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
@@ -75,3 +68,16 @@ class Embeddings:
         while len(self._recent) > _KEPT:
             self._recent.popitem(last=False)
         return [found[text] for text in texts]
+
+
+def _open(model: EmbeddingModel) -> Any:
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        return SentenceTransformer(
+            resolve(model.name), revision=model.revision, trust_remote_code=model.trust_remote_code
+        )
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        raise ScorerStartError(f"embedding model {model.name} cannot be loaded: {error}") from error

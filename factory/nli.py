@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from factory.batching import Batcher
-from factory.models import resolve
+from factory.models import OPENING, resolve
 
 if TYPE_CHECKING:
     import torch
@@ -52,20 +52,8 @@ class Nli:
     """A started NLI model. Raises ScorerStartError."""
 
     def __init__(self, model: NliModel) -> None:
-        from sentence_transformers import CrossEncoder
-        from transformers import AutoConfig
-        from transformers.utils.logging import disable_progress_bar
-
-        disable_progress_bar()  # type: ignore[no-untyped-call]
-        source = {"revision": model.revision, "trust_remote_code": model.trust_remote_code}
-        try:
-            path = resolve(model.name)
-            self._columns = _columns(model.name, AutoConfig.from_pretrained(path, **source).id2label)
-            self._encoder = CrossEncoder(
-                path, max_length=model.max_length, model_kwargs={"dtype": _fast_dtype()}, **source
-            )
-        except (ImportError, OSError, RuntimeError, ValueError) as error:
-            raise ScorerStartError(f"NLI model {model.name} cannot be loaded: {error}") from error
+        with OPENING:
+            self._encoder, self._columns = _open(model)
         self._batch_size = model.batch_size
         self._batcher: Batcher[tuple[str, str], Probabilities] = Batcher(self._score, _BATCHES * model.batch_size)
 
@@ -80,6 +68,23 @@ class Nli:
     def _score(self, pairs: list[tuple[str, str]]) -> list[Probabilities]:
         rows = self._encoder.predict(pairs, batch_size=self._batch_size, apply_softmax=True, show_progress_bar=False)
         return [Probabilities(*row) for row in rows[:, self._columns].tolist()]
+
+
+def _open(model: NliModel) -> tuple[Any, list[int]]:
+    """The encoder, and the columns of the three labels in what it predicts."""
+    from sentence_transformers import CrossEncoder
+    from transformers import AutoConfig
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    source = {"revision": model.revision, "trust_remote_code": model.trust_remote_code}
+    try:
+        path = resolve(model.name)
+        columns = _columns(model.name, AutoConfig.from_pretrained(path, **source).id2label)
+        dtype = {"dtype": _fast_dtype()}
+        return CrossEncoder(path, max_length=model.max_length, model_kwargs=dtype, **source), columns
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        raise ScorerStartError(f"NLI model {model.name} cannot be loaded: {error}") from error
 
 
 def _columns(name: str, id2label: dict[int, str]) -> list[int]:

@@ -185,8 +185,14 @@ class Worker:
                 needed = [(role, stage) for stage in sorted(to_run) for role in sorted(self._stages[stage].needs)]
                 engine = [(role, stage) for role, stage in needed if role == "dialogue"]
                 scorers = [(role, stage) for role, stage in needed if role != "dialogue"]
-                # The engine opens in a process of its own, the scorers here.
-                await asyncio.gather(self._open_models(engine), self._open_models(scorers))
+                # The engine opens in a process of its own, the scorers here; where one cannot, both come to their end,
+                # or the next try would open beside what is left of this one.
+                opened = await asyncio.gather(
+                    self._open_models(engine), self._open_models(scorers), return_exceptions=True
+                )
+                for error in opened:
+                    if error is not None:
+                        raise error
             finally:
                 gc.enable()
             if self._slots is None:

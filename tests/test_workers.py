@@ -3,19 +3,26 @@ retried."""
 
 from __future__ import annotations
 
+import asyncio
 import resource
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 import ray
+from pydantic import BaseModel
 
 from factory import workers
 from factory.corpus import Corpus
-from factory.engines import Reply, Request
+from factory.embed import EmbeddingModel
+from factory.engines import EngineStartError, LanguageModel, Reply, Request
+from factory.job import recipes
+from factory.jobfile import load_job
+from factory.nli import NliModel
 from factory.run import run
-from tests.jobs import scripted_job, write_personas
+from tests.jobs import scripted_job, write_job, write_personas
 from tests.test_run import POISON, assert_settled, letters_of, poisoned, rows_of
 
 GREED = "I keep greed."
@@ -79,6 +86,27 @@ def test_a_row_that_takes_all_memory_is_condemned_and_costs_no_other(tmp_path: P
     assert run(job).lost >= 2
     assert letters_of(job) == dict.fromkeys(bad, "worker_died")
     assert_settled(job)
+
+
+def test_what_opens_beside_an_engine_that_cannot_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_personas(tmp_path, 1)
+    models = {"dialogue": {"name": "persona-lm"}, "nli": {"name": "nli-small"}}
+    job = load_job(write_job(tmp_path, models=models, stages={"expand": {}, "converse": {}}))
+    opened = []
+
+    def slow(model: BaseModel) -> None:
+        time.sleep(0.5)
+        opened.append(type(model))
+
+    def refuse(model: LanguageModel) -> None:
+        raise EngineStartError("no room")
+
+    monkeypatch.setattr(workers, "Embeddings", slow)
+    monkeypatch.setattr(workers, "Nli", slow)
+    monkeypatch.setattr(workers, "open_engine", refuse)
+    with pytest.raises(EngineStartError, match="no room"):
+        asyncio.run(workers.Worker(job, 0, {"generated": recipes(job, "generated")}).prepare())
+    assert opened == [EmbeddingModel, NliModel]
 
 
 def test_failed_rows_stay_dead_letters_until_they_are_retried(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ from factory.engines import (
 )
 from factory.engines.chat import ChatTokenizer
 from factory.engines.vllm_process import Answer, Ask, explain
+from factory.models import OPENING
 
 _HEADROOM = 1.1
 """Requests in flight per sequence the engine runs: a freed slot never waits for the event loop (as in Ray Data)."""
@@ -171,13 +172,11 @@ def _open(
     """The model's tokenizer and its longest length."""
     try:
         pipe.send(model)
-        # What a tokenizer is made of, and where its repository's code is imported from, while the process is at work.
-        from transformers import PreTrainedTokenizerFast  # noqa: F401
-        from transformers.dynamic_module_utils import init_hf_modules
-
-        if model.trust_remote_code:
-            init_hf_modules()  # type: ignore[no-untyped-call]
-        told = pipe.recv()
+        with OPENING:  # while the process is at work
+            _prepare_for_tokenizer(model)
+        pipe.poll(None)
+        with OPENING:
+            told = pipe.recv()
     except (EOFError, OSError):
         raise EngineDeadError(f"model {model.name}: vLLM's process died as it started ({_end_of(process)})") from None
     if isinstance(told, EngineStartError):
@@ -187,6 +186,15 @@ def _open(
         return ChatTokenizer(tokenizer), max_model_len
     except Exception as error:  # of the chat template, or of a tokenizer that vLLM alone knows
         raise EngineStartError(f"model {model.name}: {explain(error)}") from error
+
+
+def _prepare_for_tokenizer(model: LanguageModel) -> None:
+    """Import what a tokenizer is made of, and where its repository's code is imported from."""
+    from transformers import PreTrainedTokenizerFast  # noqa: F401
+    from transformers.dynamic_module_utils import init_hf_modules
+
+    if model.trust_remote_code:
+        init_hf_modules()  # type: ignore[no-untyped-call]
 
 
 def _end_of(process: subprocess.Popen[bytes]) -> str:

@@ -8,12 +8,17 @@ rows are not out of date when the branch moves. A licence is what the model's ca
 from __future__ import annotations
 
 import hashlib
+import threading
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 BUNDLED = frozenset({"persona-lm", "nli-small", "minilm"})
 """Names that need no hub."""
+
+OPENING = threading.Lock()
+"""Held by whoever imports transformers or opens a model with it. While it is first imported another thread may be given
+a module without its names, and while a model opens its dtype is the default of the whole process."""
 
 _WHOLE_BYTES = 64 << 20
 _BLOCK_BYTES = 1 << 20

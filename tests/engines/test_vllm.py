@@ -228,6 +228,38 @@ time.sleep(600)
 """
 
 
+def test_a_tokenizer_is_taken_while_a_scorer_begins_the_import_of_its_library() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BOTH, MODEL.model_dump_json()], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == ("both\n", 0), done.stderr
+
+
+BOTH = """
+import asyncio, sys, threading, time
+from factory.engines import LanguageModel
+from factory.engines.vllm import VllmEngine
+from factory.nli import Nli, NliModel
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "transformers.dependency_versions_check":
+            time.sleep(3)
+
+sys.meta_path.insert(0, Slow())
+scorers = []
+thread = threading.Thread(target=lambda: scorers.append(Nli(NliModel(name="nli-small"))))
+thread.start()
+while "transformers" not in sys.modules:
+    time.sleep(0.01)
+engine = VllmEngine(LanguageModel.model_validate_json(sys.argv[1]))
+thread.join()
+asyncio.run(scorers[0].score([("I have a dog.", "I own a dog.")]))
+print("both")
+asyncio.run(engine.close())
+"""
+
+
 def children() -> list[psutil.Process]:
     """The engines' processes that this one has started and not closed, but the module's own."""
     started = [child for child in psutil.Process().children() if "vllm_process" in " ".join(child.cmdline())]
