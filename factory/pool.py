@@ -72,6 +72,10 @@ class _Handle:
         """Whether the worker holds a piece that a worker has died of."""
         return any(piece.attempts for piece in self.tasks.values())
 
+    def hear(self, pulse: Pulse) -> None:
+        """Keep the later of the worker's counters: a pulse may come after the receipt that overtook it."""
+        self.pulse = max(pulse, self.pulse, key=lambda one: (one.rows + one.failed, one.tokens))
+
 
 class Pool:
     """The workers of one leg. `outstanding` counts, by shard, the pieces that are queued or in a worker's hands;
@@ -203,6 +207,8 @@ class Pool:
                 self._fault(handle, ref, _beneath(error))
                 continue
             del handle.tasks[ref]
+            if isinstance(result, Receipt):
+                handle.hear(result.pulse)
             self._failed_starts = 0
             self._proven = True
             if not piece.condemned:  # such a piece no engine has seen
@@ -217,7 +223,7 @@ class Pool:
         limit, now = self._job.run.stall_timeout_s, time.monotonic()
         if handle.asked in done:
             try:
-                handle.pulse = ray.get(handle.asked)
+                handle.hear(ray.get(handle.asked))
             except _LOST:
                 self._bury(handle)
                 return

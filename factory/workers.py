@@ -50,15 +50,6 @@ class Piece:
 
 
 @dataclass(slots=True)
-class Receipt:
-    """What a piece came to: where its rows are staged, and what could not be made."""
-
-    staged: str | None
-    letters: list[DeadLetter]
-    decisions: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(slots=True)
 class Pulse:
     """A worker's counters: rows through this leg, completion tokens, and seconds since anything was finished."""
 
@@ -66,6 +57,16 @@ class Pulse:
     failed: int = 0
     tokens: int = 0
     idle_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What a piece came to: where its rows are staged, what could not be made, and the worker's counters by then."""
+
+    staged: str | None
+    letters: list[DeadLetter]
+    decisions: Counter[str] = field(default_factory=Counter)
+    pulse: Pulse = field(default_factory=Pulse)
 
 
 class _Counted:
@@ -135,7 +136,8 @@ class Worker:
         work = await asyncio.to_thread(todo, self._corpus, piece.spec, piece.leg, self._chains)
         work = work[piece.first : piece.last]
         if piece.condemned:
-            return Receipt(None, [self._condemn(row, wanted, count) for row, wanted, count in work])
+            condemned = [self._condemn(row, wanted, count) for row, wanted, count in work]
+            return Receipt(None, condemned, pulse=await self.pulse())
         await self._open(
             {recipe.stage for row, _, count in work for recipe in self._left(self._chains[row.kind], count)}
         )
@@ -148,7 +150,7 @@ class Worker:
             staged = f"{STAGING}/{piece.spec.id}-{piece.leg}-{piece.first}.rows.parquet"
             await asyncio.to_thread(self._corpus.storage.write_parquet, staged, rows_to_table(done), STAGED)
         decisions: Counter[str] = Counter(row.decision for row in done if row.decision)
-        return Receipt(staged, letters, decisions)
+        return Receipt(staged, letters, decisions, await self.pulse())
 
     async def merge(self, spec: ShardSpec) -> Merged:
         """Write the shard's new file from its staged ones."""

@@ -56,6 +56,8 @@ def test_makes_what_is_wanted_and_then_has_nothing_to_do(tmp_path: Path) -> None
 
     assert (first.committed, first.remaining, first.decisions) == (10, 0, {"accept": 10})
     assert seen[-1].committed == 10
+    records = [record for row in Corpus(job.corpus).rows() for record in row.stages]
+    assert first.tokens == sum(record.completion_tokens for record in records) > 0
     assert_settled(job)
     assert not Corpus(job.corpus).storage.list("_staging")
 
