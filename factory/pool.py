@@ -19,7 +19,7 @@ import ray
 from ray.exceptions import GetTimeoutError, NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError
 
 from factory.engines import EngineDeadError, EngineStartError
-from factory.job import LEGS, Job, Workers
+from factory.job import Job, Workers
 from factory.nli import ScorerStartError
 from factory.shard import Chains, Merged
 from factory.workers import Piece, Pulse, Receipt, Worker
@@ -104,9 +104,12 @@ class Pool:
         self._winding_down = False
 
     def put(self, piece: Piece) -> None:
-        """Queue a piece."""
+        """Queue a piece. Merges come first: what is nearly done is the sooner committed."""
         self.outstanding[piece.spec.id] += 1
-        self.queue.append(piece)
+        if piece.merges:
+            self.queue.appendleft(piece)
+        else:
+            self.queue.append(piece)
 
     def tick(self) -> list[Outcome]:
         """Start workers, hand out, and collect what is through. Raises RunError."""
@@ -181,15 +184,28 @@ class Pool:
                 if not handle.tasks:
                     self._give(handle, self._alone.popleft())
                 continue
-            while self.queue and len(handle.tasks) < self._job.run.shards_per_worker:
-                self._give(handle, self.queue.popleft())
+            while (piece := self._next(handle)) is not None:
+                self._give(handle, piece)
+
+    def _next(self, handle: _Handle) -> Piece | None:
+        """Off the queue, the first piece that the worker has room for. It holds so many shards to work on, and as many
+        to merge: those keep no model busy."""
+        room = dict.fromkeys((True, False), self._job.run.shards_per_worker)
+        for held in handle.tasks.values():
+            room[held.merges] -= 1
+        for place, piece in enumerate(self.queue):
+            if room[piece.merges] > 0:
+                del self.queue[place]
+                return piece
+            if not piece.merges:
+                break
+        return None
 
     @staticmethod
     def _give(handle: _Handle, piece: Piece) -> None:
         if not handle.tasks:
             handle.busy_at = time.monotonic()
-        merge = piece.leg == len(LEGS)
-        ref = handle.actor.merge.remote(piece.spec) if merge else handle.actor.run.remote(piece)
+        ref = handle.actor.merge.remote(piece.spec) if piece.merges else handle.actor.run.remote(piece)
         handle.tasks[ref] = piece
 
     def _collect(self, handle: _Handle, done: set[Any]) -> Iterator[Outcome]:
@@ -246,7 +262,7 @@ class Pool:
         self.lost += 1
         if self._winding_down:
             return
-        if not opened and not any(piece.leg == len(LEGS) for piece in handle.tasks.values()):
+        if not opened and not any(piece.merges for piece in handle.tasks.values()):
             self._failed_starts += 1
             if hung and not self._proven:
                 limit = self._job.run.stall_timeout_s
@@ -291,7 +307,7 @@ class Pool:
         (self._alone if piece.attempts else self.queue).appendleft(piece)
 
     def _again(self, piece: Piece, *, suspect: bool) -> None:
-        if piece.leg == len(LEGS):
+        if piece.merges:
             if piece.attempts == _RESTARTS:
                 raise RunError(f"{_RESTARTS + 1} workers died while they wrote one shard; {_LOGS}")
             self._alone.append(replace(piece, attempts=piece.attempts + 1))

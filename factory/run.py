@@ -45,6 +45,10 @@ are committed. What waits is staged, and outlives the driver."""
 _GATHER_S = 0.02
 """Time for more answers to come in once there is one: looking at all workers takes as long for one as for many."""
 
+_AHEAD = 16
+"""Shards that may wait for the second leg, for each that the first leg's workers hold, before those are given no more:
+an engine without work is dearer than staged files."""
+
 _PORTION = 16
 """Shards whose skeletons are written before the pools are seen to again."""
 
@@ -221,8 +225,9 @@ class _Driver:
         if self._exhausted or self._interrupted:
             return False
         knobs = self._plan.job.run
-        reserve = knobs.shards_per_worker * (knobs.generate.max + knobs.verify.max)
-        lacking = reserve - sum(len(pool.queue) for pool in self._pools)
+        held = [knobs.shards_per_worker * pool.knobs.max for pool in self._pools]
+        waiting = [len(pool.queue) for pool in self._pools]
+        lacking = sum(held) - waiting[0] - max(0, waiting[1] - _AHEAD * held[0])
         portion = list(islice(self._work, max(0, min(lacking, _PORTION))))
         self._exhausted = len(portion) < min(lacking, _PORTION)
         self._plan.corpus.storage.each(self._write_skeletons, portion)

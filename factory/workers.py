@@ -20,7 +20,7 @@ from typing import cast
 from factory.corpus import Corpus
 from factory.embed import Embeddings
 from factory.engines import Engine, Reply, Request, open_engine
-from factory.job import Job, Recipe, build_stages, nli_model
+from factory.job import LEGS, Job, Recipe, build_stages, nli_model
 from factory.nli import Nli, NliModel
 from factory.pipeline import dead_letter, run_row, trim
 from factory.records import DeadLetter, Row, rows_to_table
@@ -38,7 +38,8 @@ _HEARD_S = 0.1
 class Piece:
     """The rows `[first, last)` of those that a leg has to work on in a shard; all to the end if `last` is none.
 
-    A `condemned` piece is not run: its rows become dead letters, for they have killed their worker before.
+    With all legs behind it, the shard is to be merged. A `condemned` piece is not run: its rows become dead letters,
+    for they have killed their worker before.
     """
 
     spec: ShardSpec
@@ -47,6 +48,11 @@ class Piece:
     last: int | None = None
     attempts: int = 0
     condemned: bool = False
+
+    @property
+    def merges(self) -> bool:
+        """Whether the shard is to be merged."""
+        return self.leg == len(LEGS)
 
 
 @dataclass(slots=True)

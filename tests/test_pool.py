@@ -14,7 +14,7 @@ from unittest.mock import patch
 import pytest
 
 from factory.engines import EngineDeadError
-from factory.job import Job, Workers
+from factory.job import LEGS, Job, Workers
 from factory.plan import Plan, plan
 from factory.pool import Pool, RunError
 from factory.shard import ShardSpec
@@ -100,9 +100,9 @@ class Bench:
     local: LocalRay
     clock: list[float] = field(default_factory=lambda: [0.0])
 
-    def put(self, *names: str) -> None:
+    def put(self, *names: str, leg: int = 0) -> None:
         for name in names:
-            self.pool.put(Piece(ShardSpec(name), 0))
+            self.pool.put(Piece(ShardSpec(name), leg))
 
     def ticks(self, count: int = 3) -> None:
         for _ in range(count):
@@ -148,6 +148,19 @@ def test_what_a_dead_worker_held_runs_alone_while_other_workers_go_on(bench: Ben
     bench.finish("d")
     bench.ticks()
     assert bench.hands() == [["b"], ["g", "i"], ["a"]]
+
+
+def test_merges_come_first_and_take_no_work_s_room(bench: Bench) -> None:
+    bench.put(*"abcdefgh")
+    bench.ticks()
+    bench.put(*"stuvwxyz", leg=len(LEGS))
+    bench.ticks()
+    assert [len(hand) for hand in bench.hands()] == [4, 4, 4]
+    assert {piece.spec.id for piece in bench.pool.queue} == {"g", "h", "s", "t"}
+    bench.finish("a")
+    bench.finish("z")
+    bench.ticks()
+    assert [piece.spec.id for piece in bench.pool.queue] == ["s", "h"]
 
 
 def test_a_worker_that_had_nothing_to_do_has_not_hung(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ from tests.jobs import scripted_job, write_personas
 from tests.rehearsal import wanted_of
 
 POISON = "I keep poison."
+ROWS = 24
 
 
 def rows_of(job: Job) -> dict[str, list[str]]:
@@ -99,16 +101,18 @@ def test_an_address_is_joined_or_the_run_says_why_not(
 
 
 def test_pools_take_turns_where_there_is_no_room_for_both(tmp_path: Path) -> None:
-    write_personas(tmp_path, 8)
+    write_personas(tmp_path, ROWS)
     everything = float(psutil.cpu_count() or 1)
+    seen: list[Progress] = []
     pools = {"generate": {"cpus": everything}, "verify": {"cpus": everything}}
     ray.init(address="local", num_cpus=int(everything), include_dashboard=False, _node_ip_address="127.0.0.1")
     try:
-        job = scripted_job(tmp_path, run={"rows_per_shard": 2, **pools})
-        run(job)
+        job = scripted_job(tmp_path, run={"rows_per_shard": 1, **pools})
+        run(job, report=lambda progress: seen.append(replace(progress)))
     finally:
         ray.shutdown()
     assert_settled(job)
+    assert {progress.generated for progress in seen if progress.verified} == {ROWS}, "one turn each, one start each"
 
 
 def test_the_second_leg_makes_ready_while_the_first_works(tmp_path: Path) -> None:
