@@ -1,10 +1,10 @@
 """How far a run grows with its workers: `python -m benchmarks.scaling [--workers 8 32 64] [--kill-every 10]`.
 
 A scripted engine answers after a given time, so that many workers fit few cores; rows grow with the workers, so that
-each run takes as long. Compared are the rows a second of N workers with N times those of one: `steady`, once all have
-opened, between the commits of the first and of the third quarter of the rows; and `whole`, from the first worker that
-answers to the last commit, which has the start of all others in it. The last run is that with the most workers again,
-with one worker, drawn at random, killed (SIGKILL) each few seconds.
+each run takes as long. Compared are the rows a second of N workers with N times those of one: `steady`, from half to
+seven eighths of the rows generated, less those begun again; and `whole`, from the first worker that answers to the last
+commit, which has the start of all others in it. The last run is that with the most workers again, with one worker,
+drawn at random, killed (SIGKILL) each few seconds.
 
 Gives up: engines that keep their cores busy, whose workers scale with the cores.
 """
@@ -20,7 +20,6 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -47,8 +46,8 @@ TURNS, IN_FLIGHT = 4, 8
 
 @dataclass
 class Measured:
-    """A run: workers that generate; rows that were to be made; when so many were committed, and how many workers there
-    were then; CPU seconds of the driver; MiB of all processes at most; what it came to."""
+    """A run: workers that generate; rows that were to be made; when so many were generated, less those begun again, and
+    how many workers there were then; CPU seconds of the driver; MiB of all processes at most; what it came to."""
 
     workers: int
     rows: int
@@ -62,21 +61,14 @@ class Measured:
 
     def note(self, progress: Progress) -> None:
         """Look at what a run reports."""
-        now = (progress.committed, progress.workers)
+        now = (progress.generated - progress.again, progress.workers)
         if progress.workers and (not self.samples or now != self.samples[-1][1:]):
             self.samples.append((time.perf_counter(), *now))
 
     def steady(self) -> float:
-        """Rows a second between two commits: that of the first quarter, or the first when all workers have been open,
-        and that of the third quarter."""
-        opened = next(at for at, _, workers in self.samples if workers >= self.workers)
-        commits = [
-            (after[0], after[1])
-            for before, after in pairwise(self.samples)
-            if after[1] > before[1] and after[0] > opened
-        ]
-        began, before = next(commit for commit in commits if commit[1] >= self.rows / 4)
-        ended, after = next(commit for commit in commits if commit[1] >= self.rows * 3 / 4)
+        """Rows a second from half to seven eighths of the rows."""
+        began, before, _ = next(sample for sample in self.samples if sample[1] >= self.rows / 2)
+        ended, after, _ = next(sample for sample in self.samples if sample[1] >= self.rows * 7 / 8)
         return (after - before) / (ended - began)
 
     def whole(self) -> float:
@@ -165,7 +157,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, nargs="+", default=[8, 32, 64], help="besides 1")
-    parser.add_argument("--shards", type=int, default=8, help="for each worker, of eight dialogues each")
+    parser.add_argument("--shards", type=int, default=24, help="for each worker, of eight dialogues each")
     parser.add_argument("--latency-ms", type=float, default=2000)
     parser.add_argument("--kill-every", type=float, default=10, help="seconds")
     parser.add_argument("--rounds", type=int, default=1, help="of the runs with deaths")

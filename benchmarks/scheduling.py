@@ -75,7 +75,7 @@ class Answering(Worker):
     def _link(self, path: str) -> int:
         root = Path(self._corpus.root)
         (root / path).parent.mkdir(exist_ok=True)
-        os.link(root / _READY_MADE, root / path)
+        os.symlink(root / _READY_MADE, root / path)  # a file has 65,000 hard links at most
         return (root / path).stat().st_size
 
 
