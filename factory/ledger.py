@@ -181,10 +181,17 @@ class Ledger:
         return self.chains.index(recipes)
 
     def rename(self, slots: Keys, chains: NDArray[np.int32]) -> None:
-        """Enter rows as made by other chains, since those would leave them just as they are."""
+        """Take rows as made by other chains, since those would leave them just as they are."""
         order = np.argsort(slots)
         self._renamed = slots[order], chains[order]
-        self.compact()
+        self.keep_renamed()
+
+    def keep_renamed(self) -> None:
+        """Have the file tell what was renamed, once the recipes are kept: without them nobody could say what sets those
+        rows apart from others."""
+        recipes = {recipe for chain in np.unique(self._renamed[1]) for recipe in self.chains[chain]}
+        if recipes and all(self.corpus.recipe(recipe) is not None for recipe in recipes):
+            self.compact()
 
     def _present_chain(self, part: Entries) -> NDArray[np.int32]:
         slots, chains = self._renamed

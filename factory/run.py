@@ -154,6 +154,7 @@ class _Driver:
             for recipe in chain:
                 content = recipe.model_dump(mode="json") | {"made_with": made_with}
                 self._plan.corpus.save_recipe(recipe.id, content)
+        self._plan.ledger.keep_renamed()
         self._letters.settle_seeds(self._plan.bad_seeds)
         self._letters.settle(self._plan.stale_letters, ())
         self._letters.commit()

@@ -94,3 +94,11 @@ def test_what_planning_keeps_may_be_damaged(tmp_path: Path, folder: str, left: i
         assert settled(job)
         kept.unlink(missing_ok=True)
         assert settled(job)
+
+
+def test_a_plan_that_is_not_run_leaves_no_row_with_a_recipe_that_nobody_kept(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(12))
+    Rehearsal().run(job_in(tmp_path))
+    field = "stages.select.flag_contradiction"
+    assert Plan(job_in(tmp_path, f"{field}=0.3")).summary.unchanged > 0
+    assert Plan(job_in(tmp_path, f"{field}=0.2")).summary.reasons["select"].keys() == {field}
