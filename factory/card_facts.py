@@ -13,7 +13,7 @@ from factory.corpus import Corpus
 from factory.job import STAGE_CLASSES, Recipe, Stages
 from factory.models import BUNDLED, licence_of
 from factory.prompts import VARIABLES, bundled
-from factory.table import CorpusError
+from factory.recipes import kept
 
 _MOST_SOURCES = 20
 
@@ -23,7 +23,7 @@ def facts_of(corpus: Corpus, counts: dict[str, Any]) -> dict[str, Any]:
     packages, models, an accepted row, and what of them limits the corpus. Raises CorpusError for a lost recipe."""
     rows = corpus.scan()
     stages = rows.select("stages").explode("stages").drop_nulls().unnest("stages")
-    recipes = [(rows, _recipe(corpus, name)) for name, rows in _counted(stages, "recipe")]
+    recipes = [(rows, kept(corpus, name)) for name, rows in _counted(stages, "recipe")]
     recipes.sort(key=lambda made: (list(STAGE_CLASSES).index(made[1][0].stage), -made[0]))
     sources = rows.select("seeds").explode("seeds").drop_nulls().unnest("seeds")
     speakers = rows.select("speakers").explode("speakers").drop_nulls().unnest("speakers")
@@ -54,14 +54,6 @@ def facts_of(corpus: Corpus, counts: dict[str, Any]) -> dict[str, Any]:
 def _counted(frame: pl.LazyFrame, column: str) -> Iterator[tuple[str, int]]:
     counted = frame.group_by(column).len().drop_nulls().sort("len", column, descending=[True, False])
     yield from counted.collect(engine="streaming").iter_rows()
-
-
-def _recipe(corpus: Corpus, name: str) -> tuple[Recipe, dict[str, str]]:
-    content = corpus.recipe(name)
-    if content is None:
-        raise CorpusError(f"{corpus.root}: recipe {name} is missing from _recipes; was the folder moved?")
-    packages: Any = content.pop("made_with")
-    return Recipe.model_validate(content), packages
 
 
 def _made(recipe: Recipe, rows: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from factory.corpus import Corpus
 from factory.engines import Message
 from factory.job import STAGE_CLASSES, Recipe, Stages
+from factory.recipes import kept
 from factory.records import ROWS, Row
 from factory.stages.converse import Converse
 from factory.stages.expand import Expand
@@ -36,11 +37,7 @@ def explain(corpus: Corpus, row: Row) -> dict[str, Any]:
     """Everything about a row, as JSON values: the row as stored, and per stage its recipe and its prompts."""
     stages = []
     for record in row.stages:
-        content = corpus.recipe(record.recipe)
-        if content is None:
-            raise CorpusError(f"{corpus.root}: recipe {record.recipe} is missing from _recipes; was the folder moved?")
-        made_with = content.pop("made_with")
-        recipe = Recipe.model_validate(content)
+        recipe, made_with = kept(corpus, record.recipe)
         try:
             sent, note = list(sent_prompts(recipe, row)), None
         except ValidationError as error:

@@ -13,6 +13,7 @@ from factory.export.errors import ExportError
 from factory.export.formats import NOT_ALTERNATING
 from factory.export.source import Source
 from factory.nli import Nli, NliModel
+from factory.recipes import kept
 from factory.records import Row
 from factory.stages import Embedder, NliScorer
 from factory.stages.converse import alternates
@@ -113,5 +114,5 @@ def _models(source: Source, row: Row) -> tuple[Nli, Embeddings]:
     recipe = next((record.recipe for record in row.stages if record.stage == "converse"), None)
     if recipe is None:
         raise ExportError(f"row {row.row_id}: nothing says which models chose its candidates; use --by nli")
-    models = source.recipe(recipe).models
+    models = kept(source.corpus, recipe)[0].models
     return Nli(NliModel.model_validate(models["nli"])), Embeddings(EmbeddingModel.model_validate(models["embedding"]))

@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from factory.corpus import Corpus
 from factory.engines import Message
 from factory.export.splits import Splits
-from factory.job import Recipe
-from factory.prompts import bundled
+from factory.recipes import Templates
 from factory.records import Decision, Origin, Row
 from factory.stages.converse import side_of
-from factory.table import CorpusError
 
 _COLUMNS = (
     "row_id",
@@ -46,7 +44,9 @@ class Source:
     facts: Sequence[Origin] | None
     report: Callable[[str, int], None]
     left_out: Counter[str] = field(default_factory=Counter)
-    _templates: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._templates = Templates(self.corpus)
 
     def rows(self) -> Iterator[tuple[str, Row]]:
         """The rows so decided, each with its split. Memory holds one shard."""
@@ -85,26 +85,8 @@ class Source:
         return side_of(self.template(row), row, number, facts)
 
     def template(self, row: Row) -> str:
-        """The template of a row's turns: that of its recipe, or the factory's own where a script or people wrote it.
-        Raises CorpusError if the recipe is gone."""
-        recipe = next((record.recipe for record in row.stages if record.stage == "converse"), None)
-        if recipe is None:
-            return bundled("converse")
-        if recipe not in self._templates:
-            self._templates[recipe] = self._own_template(recipe) or bundled("converse")
-        return self._templates[recipe]
-
-    def _own_template(self, recipe: str) -> str | None:
-        found = self.recipe(recipe)
-        return found.prompt if found.params.get("mode") == "turns" else None
-
-    def recipe(self, recipe_id: str) -> Recipe:
-        """What a recipe's id stands for. Raises CorpusError if it is gone."""
-        content = self.corpus.recipe(recipe_id)
-        if content is None:
-            raise CorpusError(f"{self.corpus.root}: recipe {recipe_id} is missing from _recipes; was the folder moved?")
-        del content["made_with"]
-        return Recipe.model_validate(content)
+        """The template of a row's turns."""
+        return self._templates.of(row)
 
     def leave_out(self, why: str) -> None:
         """Count something that is not exported."""

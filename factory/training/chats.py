@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from factory.corpus import Corpus
 from factory.engines import Message
 from factory.fingerprint import fraction
-from factory.prompts import bundled
+from factory.recipes import Templates
 from factory.records import Decision, Origin, Row
 from factory.stages.converse import sides_of
 from factory.training import TrainingError
@@ -51,10 +51,10 @@ def is_held(row: Row, share: float) -> bool:
     return any(fraction("held", seed.id) < share for seed in row.seeds)
 
 
-def chats_of(row: Row, origins: Sequence[Origin]) -> list[Chat]:
+def chats_of(row: Row, origins: Sequence[Origin], template: str) -> list[Chat]:
     """The dialogue from either side, each ending with a turn of that speaker."""
     facts = [list(dict.fromkeys(speaker.facts_of(*origins))) for speaker in row.speakers]
-    return sides_of(bundled("converse"), row, facts)
+    return sides_of(template, row, facts)
 
 
 def rows_of(source: ChatSource, held: bool, order: random.Random | None = None) -> Iterator[Row]:
@@ -66,9 +66,9 @@ def rows_of(source: ChatSource, held: bool, order: random.Random | None = None) 
 
 def epoch(source: ChatSource, tokens: Tokens, order: random.Random) -> Iterator[Chat]:
     """All chats to train on, once. Raises TrainingError if there are none."""
-    found = False
+    found, templates = False, Templates(Corpus(source.corpus))
     for row in rows_of(source, held=False, order=order):
-        for chat in chats_of(row, source.facts):
+        for chat in chats_of(row, source.facts, templates.of(row)):
             found = True
             yield from tokens.parts(chat)
     if not found:

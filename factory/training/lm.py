@@ -23,6 +23,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from factory.corpus import Corpus
 from factory.engines import Message
 from factory.models import resolve
+from factory.recipes import Templates
 from factory.training import TrainingError
 from factory.training.chats import IGNORED, Chat, ChatSource, Tokens, characters, chats_of, epoch, pad, rows_of
 from factory.training.loop import replace_folder
@@ -106,7 +107,8 @@ def _load(config: LmConfig) -> tuple[Any, Any, torch.dtype]:
 
 def persona_perplexity(model: Any, tokens: Tokens, source: ChatSource) -> tuple[float | None, float | None]:
     """Perplexity per token of held-out turns, with the speaker's own facts and with those of another row's speaker."""
-    own = [chat for row in islice(rows_of(source, held=True), _HELD_ROWS) for chat in chats_of(row, source.facts)]
+    templates, rows = Templates(Corpus(source.corpus)), islice(rows_of(source, held=True), _HELD_ROWS)
+    own = [chat for row in rows for chat in chats_of(row, source.facts, templates.of(row))]
     if len(own) < 2:
         return None, None
     # Two on, since neighbours are the two sides of one dialogue.

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from transformers import AutoTokenizer
 
+from factory.corpus import Corpus
+from factory.explain import sent_prompts
 from factory.models import resolve
+from factory.prompts import bundled
+from factory.recipes import kept
 from factory.training import TrainingError
-from factory.training.chats import IGNORED, ChatSource, Tokens, chats_of, epoch, is_held, pad, rows_of
+from factory.training.chats import IGNORED, Chat, ChatSource, Tokens, chats_of, epoch, is_held, pad, rows_of
+from tests import rehearsal
+from tests.rehearsal import Rehearsal, job_in, some_personas, write_seeds
 from tests.training.corpora import dialogue, write_corpus
 
 # As Qwen3's: only the last answer is rendered with its thoughts.
@@ -28,7 +35,7 @@ def learned(tokens: Tokens, encoded: dict[str, list[int]]) -> str:
 
 
 def test_each_side_sees_its_own_facts_and_learns_its_own_turns(tokens: Tokens) -> None:
-    first, second = chats_of(dialogue(3), ("seed",))
+    first, second = chats_of(dialogue(3), ("seed",), bundled("converse"))
     assert "hens" in first[0]["content"] != second[0]["content"]
     assert "house" not in first[0]["content"]
     assert learned(tokens, tokens(first)) == "Hi!<|end|>I have 3 hens.<|end|>"
@@ -36,7 +43,7 @@ def test_each_side_sees_its_own_facts_and_learns_its_own_turns(tokens: Tokens) -
 
 
 def test_a_template_that_renders_earlier_turns_anew_gives_one_chat_a_turn(tokens: Tokens) -> None:
-    chat = chats_of(dialogue(3), ("seed",))[0]
+    chat = chats_of(dialogue(3), ("seed",), bundled("converse"))[0]
     assert tokens.parts(chat) == [chat]
     tokens.tokenizer.chat_template = THINKING
     parts = tokens.parts(chat)
@@ -44,7 +51,7 @@ def test_a_template_that_renders_earlier_turns_anew_gives_one_chat_a_turn(tokens
 
 
 def test_long_chats_are_cut(tokens: Tokens) -> None:
-    chat = chats_of(dialogue(3), ("seed",))[0]
+    chat = chats_of(dialogue(3), ("seed",), bundled("converse"))[0]
     short = Tokens(tokens.tokenizer, 20)(chat)
     assert short == {name: values[:20] for name, values in tokens(chat).items()}
 
@@ -75,6 +82,28 @@ def test_an_epoch_is_each_chat_once_in_a_drawn_order(tmp_path: Path, tokens: Tok
     assert one == same != other
     assert sorted(map(str, one)) == sorted(map(str, other))
     assert len(one) == 40
+
+
+def test_chats_hold_the_prompts_that_generation_sent(tmp_path: Path, tokens: Tokens) -> None:
+    write_seeds(tmp_path, some_personas(3))
+    (tmp_path / "turn.j2").write_text(
+        "{% block system %}Be kind. {{ facts }}{% endblock %}{% block user %}Begin.{% endblock %}"
+    )
+    job = job_in(tmp_path, "stages.converse.prompt=turn.j2")
+    Rehearsal().run(job)
+    source = ChatSource(corpus=job.corpus, held=0, decisions=("accept", "flag", "reject"))
+    found = {message for chat in epoch(source, tokens, random.Random(1)) for message in map(str, _prompts(chat))}
+    sent: set[str] = set()
+    for row in rehearsal.rows_of(job).values():
+        (recipe,) = (kept(Corpus(job.corpus), record.recipe)[0] for record in row.stages if record.stage == "converse")
+        sent |= {str(messages) for _, messages in sent_prompts(recipe, row)}
+    assert found == sent
+    assert "Be kind." in next(iter(sent))
+
+
+def _prompts(chat: Chat) -> Iterator[Chat]:
+    """What each of the chat's answers answers."""
+    return (chat[:number] for number, message in enumerate(chat) if message["role"] == "assistant")
 
 
 def test_a_corpus_without_such_rows_is_named(tmp_path: Path, tokens: Tokens) -> None:
