@@ -131,7 +131,7 @@ def in_engine() -> None:
         return run
 
     vllm_process.start = timed
-    vllm_process.main(int(sys.argv[1]))
+    vllm_process.main(int(sys.argv[1]), int(sys.argv[2]))
 
 
 def _task() -> str:

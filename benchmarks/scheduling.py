@@ -64,7 +64,7 @@ class Answering(Worker):
         self.beat()
         staged = f"_staging/{piece.spec.id}-{piece.leg}-{piece.first}.rows.parquet"
         self._link(staged)
-        return Receipt(staged, [], Counter(accept=piece.leg))
+        return Receipt(1, staged, [], Counter(accept=piece.leg))
 
     async def merge(self, spec: ShardSpec) -> Merged:
         """Leave a shard."""

@@ -25,7 +25,7 @@ class Batcher(Generic[Item, Answer]):
     """Answers items with `work`, which runs in a thread of its own on up to about `limit` items of several callers.
 
     `work` answers in the order of its items; what it raises, every caller in its batch gets, and EngineDeadError where
-    memory ran out.
+    the worker is to blame.
     """
 
     def __init__(self, work: Callable[[list[Item]], Sequence[Answer]], limit: int) -> None:
@@ -62,19 +62,20 @@ class Batcher(Generic[Item, Answer]):
         try:
             answers = self._work([item for items, _ in calls for item in items])
         except Exception as error:  # belongs to the callers, whatever it is; the thread lives on
-            told = EngineDeadError(f"out of memory: {error}") if out_of_memory(error) else error
+            told = EngineDeadError(f"{type(error).__name__}: {error}") if of_the_worker(error) else error
             settle(*((future, told) for _, future in calls))
             return
         left = iter(answers)
         settle(*((future, list(itertools.islice(left, len(items)))) for items, future in calls))
 
 
-def out_of_memory(error: Exception) -> bool:
-    """Whether the process, or its GPU, has no room left: a matter of the worker, not of what it was asked."""
+def of_the_worker(error: Exception) -> bool:
+    """Whether the process, or its GPU, has no room left or is broken: a matter of the worker, not of what it was asked.
+    After such an error of CUDA's the process can use the GPU no more."""
     return (
         isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"  # torch's, which this file does not import
-        or "can't allocate memory" in str(error)
+        or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError")  # torch's, which this file does not import
+        or any(words in str(error) for words in ("can't allocate memory", "CUDA error", "cuDNN error"))
     )
 
 

@@ -63,7 +63,8 @@ class Embeddings:
             rows = self._encoder.encode(
                 missing, batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False
             )
-            found.update(zip(missing, rows, strict=True))
+            # Copies, since a row that is kept would hold all of its batch in memory.
+            found.update((text, row.copy()) for text, row in zip(missing, rows, strict=True))
         self._recent.update(found)
         while len(self._recent) > _KEPT:
             self._recent.popitem(last=False)
@@ -71,13 +72,17 @@ class Embeddings:
 
 
 def _open(model: EmbeddingModel) -> Any:
+    import torch
     from sentence_transformers import SentenceTransformer
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         return SentenceTransformer(
-            resolve(model.name), revision=model.revision, trust_remote_code=model.trust_remote_code
+            resolve(model.name),
+            revision=model.revision,
+            trust_remote_code=model.trust_remote_code,
+            model_kwargs={"dtype": torch.float32},
         )
-    except (ImportError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # files, transformers and a repository's own code raise many kinds
         raise ScorerStartError(f"embedding model {model.name} cannot be loaded: {error}") from error

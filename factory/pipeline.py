@@ -1,7 +1,7 @@
 """One row through its stages, metered.
 
 What fails is the row, never the shard: a stage that gives up, a request the model refuses and a fault in a stage's own
-code all become dead letters. Only the death of an engine and a lack of memory pass, since they are no row's fault.
+code all become dead letters. Only what is the worker's own passes: a dead engine, a lack of memory, a broken GPU.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from factory.batching import out_of_memory
+from factory.batching import of_the_worker
 from factory.engines import Engine, EngineDeadError, Reply, Request, RequestError
 from factory.job import STAGE_CLASSES, Recipe
 from factory.records import DeadLetter, Row, RowError, StageRecord
@@ -77,8 +77,8 @@ async def run_row(
         except EngineDeadError:
             raise
         except Exception as error:
-            if out_of_memory(error):
-                raise EngineDeadError(f"out of memory in stages.{recipe.stage}: {error}") from error
+            if of_the_worker(error):
+                raise EngineDeadError(f"stages.{recipe.stage}: {type(error).__name__}: {error}") from error
             failure = ("fault", f"{type(error).__name__}: {error}", 1)
         else:
             record.seconds = time.perf_counter() - began

@@ -55,13 +55,14 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Handle:
-    """A worker. `asked` is the pulse that it was asked for at `asked_at`, none once it is heard; `busy_at` is when it
-    was given work and had none."""
+    """A worker. `asked` is the pulse that it was asked for at `asked_at`, none once it is heard; `rows` are those of
+    the pieces that came through; `busy_at` is when it was given work and had none."""
 
     actor: Any
     opened: Any
     asked: Any
     asked_at: float
+    rows: int = 0
     busy_at: float = 0.0
     ready: bool = False
     open: bool = False
@@ -213,8 +214,11 @@ class Pool:
             piece = handle.tasks[ref]
             try:
                 result = ray.get(ref)
-            except (*_LOST, EngineDeadError):
+            except _LOST:
                 self._bury(handle)
+                return
+            except EngineDeadError as error:
+                self._bury(handle, cause=str(_beneath(error)))
                 return
             except (EngineStartError, ScorerStartError) as error:
                 self._start_failed(handle, _beneath(error))
@@ -225,6 +229,7 @@ class Pool:
             del handle.tasks[ref]
             if isinstance(result, Receipt):
                 handle.hear(result.pulse)
+                handle.rows += result.rows
             self._failed_starts = 0
             self._proven = True
             if not piece.condemned:  # such a piece no engine has seen
@@ -255,8 +260,10 @@ class Pool:
         if handle.asked is None and now - handle.asked_at > 1:
             handle.asked, handle.asked_at = handle.actor.pulse.remote(), now
 
-    def _bury(self, handle: _Handle, *, hung: bool = False) -> None:
-        """A worker is lost. What it had in hand is handed out again, and under suspicion if its models were open."""
+    def _bury(self, handle: _Handle, *, hung: bool = False, cause: str = "") -> None:
+        """A worker is lost. What it had in hand is handed out again, and under suspicion if its models were open.
+        `cause` is what it said, if it could."""
+        more = f"the last one said: {cause}" if cause else _LOGS
         opened = self._opened(handle)
         self._drop(handle)
         self.lost += 1
@@ -268,12 +275,12 @@ class Pool:
                 limit = self._job.run.stall_timeout_s
                 raise RunError(f"no worker opens its models within run.stall_timeout_s ({limit:g} s); {_LOGS}")
             if self._failed_starts > _RESTARTS:
-                raise RunError(f"{_RESTARTS + 1} workers died or hung, one after another, while they started; {_LOGS}")
+                raise RunError(f"{_RESTARTS + 1} workers died or hung, one after another, while they started; {more}")
         self._fruitless += 1
         if self._fruitless > _FRUITLESS * self.knobs.max:
-            raise RunError(f"{self._fruitless} workers were lost, one after another, and no dialogue done; {_LOGS}")
+            raise RunError(f"{self._fruitless} workers were lost, one after another, and no dialogue done; {more}")
         for piece in handle.tasks.values():
-            self._again(piece, suspect=opened)
+            self._again(replace(piece, cause=cause), suspect=opened)
 
     @staticmethod
     def _opened(handle: _Handle) -> bool:
@@ -299,8 +306,10 @@ class Pool:
 
     def _drop(self, handle: _Handle) -> None:
         self._handles.remove(handle)
-        for name in ("rows", "failed", "tokens"):
-            setattr(self._past, name, getattr(self._past, name) + getattr(handle.pulse, name))
+        # What it did of other pieces is done again; its tokens are spent.
+        self._past.rows += handle.rows
+        self._past.failed += handle.pulse.failed
+        self._past.tokens += handle.pulse.tokens
         ray.kill(handle.actor)
 
     def _back(self, piece: Piece) -> None:

@@ -39,7 +39,7 @@ class Piece:
     """The rows `[first, last)` of those that a leg has to work on in a shard; all to the end if `last` is none.
 
     With all legs behind it, the shard is to be merged. A `condemned` piece is not run: its rows become dead letters,
-    for they have killed their worker before.
+    for they have killed their worker before; `cause` is what that worker last said, if it could.
     """
 
     spec: ShardSpec
@@ -48,6 +48,7 @@ class Piece:
     last: int | None = None
     attempts: int = 0
     condemned: bool = False
+    cause: str = ""
 
     @property
     def merges(self) -> bool:
@@ -67,8 +68,10 @@ class Pulse:
 
 @dataclass(slots=True)
 class Receipt:
-    """What a piece came to: where its rows are staged, what could not be made, and the worker's counters by then."""
+    """What a piece came to: how many rows are staged, and where; what could not be made; the worker's counters by
+    then."""
 
+    rows: int
     staged: str | None
     letters: list[DeadLetter]
     decisions: Counter[str] = field(default_factory=Counter)
@@ -107,6 +110,7 @@ class Worker:
         self._nli: dict[NliModel, Nli] = {}
         self._embedder: Embeddings | None = None
         self._slots: asyncio.Semaphore | None = None
+        self._room = 0
         self._winding_down = False
         self._pulse = Pulse()
         self._last_beat = time.monotonic()
@@ -142,8 +146,8 @@ class Worker:
         work = await asyncio.to_thread(todo, self._corpus, piece.spec, piece.leg, self._chains)
         work = work[piece.first : piece.last]
         if piece.condemned:
-            condemned = [self._condemn(row, wanted, count) for row, wanted, count in work]
-            return Receipt(None, condemned, pulse=await self.pulse())
+            condemned = [self._condemn(row, wanted, count, piece.cause) for row, wanted, count in work]
+            return Receipt(0, None, condemned, pulse=await self.pulse())
         await self._open(
             {recipe.stage for row, _, count in work for recipe in self._left(self._chains[row.kind], count)}
         )
@@ -156,7 +160,7 @@ class Worker:
             staged = f"{STAGING}/{piece.spec.id}-{piece.leg}-{piece.first}.rows.parquet"
             await asyncio.to_thread(self._corpus.storage.write_parquet, staged, rows_to_table(done), STAGED)
         decisions: Counter[str] = Counter(row.decision for row in done if row.decision)
-        return Receipt(staged, letters, decisions, await self.pulse())
+        return Receipt(len(done), staged, letters, decisions, await self.pulse())
 
     async def merge(self, spec: ShardSpec) -> Merged:
         """Write the shard's new file from its staged ones."""
@@ -176,9 +180,11 @@ class Worker:
             self._pulse.failed += letter is not None
             return letter or True
 
-    def _condemn(self, row: Row, wanted: list[str], count: int) -> DeadLetter:
+    def _condemn(self, row: Row, wanted: list[str], count: int, cause: str) -> DeadLetter:
         stage = self._chains[row.kind][count].stage
-        detail = "the worker died or hung each time it had this row in hand"
+        detail = "the worker died or hung each time it had this row in hand" + (
+            f", at last of: {cause}" if cause else ""
+        )
         return dead_letter(row, stage, "worker_died", detail, 2, fingerprint=wanted[-1])
 
     def _left(self, chain: list[Recipe], count: int) -> list[Recipe]:
@@ -203,9 +209,14 @@ class Worker:
                         raise error
             finally:
                 gc.enable()
-            if self._slots is None:
-                room = self._engine.capacity if self._engine is not None else _SCORING_IN_FLIGHT
-                self._slots = asyncio.Semaphore(self._job.run.dialogues_in_flight or room)
+            room = self._engine.capacity if self._engine is not None else _SCORING_IN_FLIGHT
+            room = self._job.run.dialogues_in_flight or room
+            if self._slots is not None:
+                for _ in range(room - self._room):  # the engine has opened after scorers alone were at work
+                    self._slots.release()
+                self._room = room
+            else:
+                self._slots, self._room = asyncio.Semaphore(room), room
                 self._opened.set()
                 await asyncio.sleep(_HEARD_S)
             self.beat()

@@ -90,7 +90,7 @@ arguments = vllm.EngineArgs
 vllm.EngineArgs = lambda **options: arguments(
     **options | {"enable_chunked_prefill": True, "max_num_batched_tokens": 32}
 )
-main(int(sys.argv[1]))
+main(int(sys.argv[1]), int(sys.argv[2]))
 """
 
 

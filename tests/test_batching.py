@@ -65,13 +65,21 @@ def test_an_error_is_its_callers_and_the_next_call_is_answered() -> None:
     batcher.close()
 
 
-@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
-def test_a_lack_of_memory_is_the_workers(error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("no room"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        torch.AcceleratorError("an illegal memory access was encountered", 700),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_a_lack_of_memory_or_a_broken_gpu_is_the_workers(error: Exception) -> None:
     def work(items: list[int]) -> list[int]:
         raise error
 
     batcher = Batcher[int, int](work, 10)
-    with pytest.raises(EngineDeadError, match="out of memory"):
+    with pytest.raises(EngineDeadError, match=f"^{type(error).__name__}: "):
         asyncio.run(batcher.ask([1]))
     batcher.close()
 

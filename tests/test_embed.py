@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from sentence_transformers import SentenceTransformer
 
 from factory.embed import EmbeddingModel, Embeddings
+from factory.models import resolve
 from factory.nli import ScorerStartError
+from tests.test_nli import cut_short
 
 TEXTS = ["I have two dogs.", "I own a pair of dogs.", "Shares fell on Monday."]
 
@@ -56,6 +61,26 @@ def test_old_texts_are_forgotten(embedder: Embeddings, monkeypatch: pytest.Monke
     rows = asyncio.run(embedder.encode(texts))
     assert rows.shape[0] == 8
     assert list(embedder._recent) == texts[-3:]
+
+
+def test_what_is_kept_holds_no_more_than_itself(embedder: Embeddings) -> None:
+    asyncio.run(embedder.encode(["I keep bees.", "I keep hens."]))
+    assert all(row.base is None for row in embedder._recent.values())
+
+
+def test_a_model_in_another_type_is_read_in_float32(tmp_path: Path) -> None:
+    SentenceTransformer(resolve("minilm")).half().save(str(tmp_path))
+    embedder = Embeddings(EmbeddingModel(name=str(tmp_path)))
+    assert asyncio.run(embedder.encode(TEXTS)).dtype == np.float32
+    assert next(embedder._encoder.parameters()).dtype == torch.float32
+    embedder.close()
+
+
+def test_a_model_whose_weights_are_cut_short_is_named(tmp_path: Path) -> None:
+    shutil.copytree(resolve("minilm"), tmp_path / "cut")
+    cut_short(tmp_path / "cut" / "model.safetensors")
+    with pytest.raises(ScorerStartError, match="embedding model .*cut cannot be loaded"):
+        Embeddings(EmbeddingModel(name=str(tmp_path / "cut")))
 
 
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:

@@ -81,6 +81,20 @@ def test_a_classifier_without_the_three_labels_is_refused(tmp_path: Path, labels
         Nli(relabelled(tmp_path / "other", labels))
 
 
+def cut_short(weights: Path) -> None:
+    """As a download that broke off leaves them."""
+    half = weights.read_bytes()[: weights.stat().st_size // 2]
+    weights.unlink()
+    weights.write_bytes(half)
+
+
+def test_a_model_whose_weights_are_cut_short_is_named(tmp_path: Path) -> None:
+    shutil.copytree(resolve("nli-small"), tmp_path / "cut")
+    cut_short(tmp_path / "cut" / "model.safetensors")
+    with pytest.raises(ScorerStartError, match="NLI model .*cut cannot be loaded"):
+        Nli(NliModel(name=str(tmp_path / "cut")))
+
+
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ScorerStartError, match="NLI model .*nothing"):
         Nli(NliModel(name=str(tmp_path / "nothing")))

@@ -109,6 +109,23 @@ def test_what_opens_beside_an_engine_that_cannot_is_waited_for(tmp_path: Path, m
     assert opened == [EmbeddingModel, NliModel]
 
 
+def test_a_worker_whose_engine_opens_later_has_room_for_it(tmp_path: Path) -> None:
+    write_personas(tmp_path, 1)
+    models = {"dialogue": {"engine": "scripted", "name": "scripted", "max_num_seqs": 100}}
+    job = load_job(write_job(tmp_path, models=models, stages={"converse": {}, "augment": {}}))
+
+    async def room() -> list[int]:
+        worker = workers.Worker(job, 0, {"generated": recipes(job, "generated")})
+        found = []
+        for stages in ({"augment"}, {"converse"}, {"converse"}):
+            await worker._open(stages)
+            assert worker._slots is not None
+            found.append(worker._slots._value)
+        return found
+
+    assert asyncio.run(room()) == [64, 100, 100]
+
+
 def test_failed_rows_stay_dead_letters_until_they_are_retried(tmp_path: Path) -> None:
     write_personas(tmp_path, 6, marked={3: POISON})
     failing = scripted_job(tmp_path, "scripted?fail=poison")

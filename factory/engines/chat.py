@@ -8,7 +8,6 @@ prompts. vLLM would decode each token as it comes, which is a twentieth of a sma
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -33,8 +32,10 @@ class ChatTokenizer:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        # Its own copy, for another thread reads answers with the model's.
-        self._fast: Any = copy.deepcopy(getattr(tokenizer, "backend_tokenizer", None))
+        self._fast: Any = getattr(tokenizer, "backend_tokenizer", None)
+        if self._fast is not None:  # some models' files ask for it, and a prompt would lose its end unseen
+            self._fast.no_truncation()
+            self._fast.no_padding()
         marks = [token.content for token in tokenizer.added_tokens_decoder.values() if _cuts(token)]
         self._marks = re.compile("(" + "|".join(re.escape(mark) for mark in sorted(marks, key=len, reverse=True)) + ")")
         self._ids = lru_cache(_PIECES)(self._encode)

@@ -47,13 +47,12 @@ class OpenAIEngine:
         """Answer one request."""
         async with self._gate:
             try:
-                response = await self._client.chat.completions.create(**self._arguments(request))
+                return _reply(await self._client.chat.completions.create(**self._arguments(request)), request.n)
             except APIStatusError as error:
                 kind = RequestError if error.status_code in _REFUSALS else EngineDeadError
                 raise kind(self._say(error)) from None
-            except OpenAIError as error:
+            except (OpenAIError, AttributeError, TypeError, ValueError) as error:  # the client checks no answer's form
                 raise EngineDeadError(self._say(error)) from None
-        return _reply(response, request.n)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -85,7 +84,7 @@ class OpenAIEngine:
             arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
         return arguments
 
-    def _say(self, error: OpenAIError) -> str:
+    def _say(self, error: Exception) -> str:
         """One sentence for an error, without the key, which a server may repeat. The error itself is not chained to
         what is raised, since it carries the request's headers."""
         server = self._model.base_url or "api.openai.com"

@@ -49,10 +49,10 @@ _MAIN = """
 import sys, types
 
 factory = sys.modules["factory"] = types.ModuleType("factory")
-factory.__path__ = sys.argv[2:]
+factory.__path__ = sys.argv[3:]
 from factory.engines.vllm_process import main
 
-main(int(sys.argv[1]))
+main(int(sys.argv[1]), int(sys.argv[2]))
 """
 """Of the process: the package without what its public names import, Ray and polars among it, which takes a second."""
 
@@ -159,7 +159,7 @@ def _spawn() -> tuple[subprocess.Popen[bytes], Connection[Any, Any]]:
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(  # noqa: S603 -- this very interpreter
-            [sys.executable, "-c", _MAIN, str(theirs.fileno()), str(Path(__file__).parents[1])],
+            [sys.executable, "-c", _MAIN, str(theirs.fileno()), str(os.getpid()), str(Path(__file__).parents[1])],
             pass_fds=[theirs.fileno()],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )

@@ -71,8 +71,8 @@ class Answer(NamedTuple):
     cached_tokens: int
 
 
-def main(descriptor: int) -> None:
-    """Serve the engine at the other end of the pipe until that sends none, or dies.
+def main(descriptor: int, worker: int) -> None:
+    """Serve the engine at the other end of the pipe until that sends none, or its process, the worker, dies.
 
     The first message in is the model; the first one out its tokenizer and longest length, or an EngineStartError. Then
     lists of Ask, and of ids to abort, come in; lists of ids with an Answer or a RequestError go out, and at last an
@@ -80,6 +80,8 @@ def main(descriptor: int) -> None:
     """
     # Whatever becomes of the worker, and whatever this process is doing then, it holds no memory for longer.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != worker:  # it died before that
+        return
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
     os.set_inheritable(descriptor, False)
     pipe = Connection(descriptor)

@@ -107,6 +107,14 @@ def test_what_was_tokenised_is_kept() -> None:
     assert chat._ids.cache_info().misses - seen <= 2
 
 
+def test_a_tokenizer_that_comes_with_a_longest_length_cuts_no_prompt() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(resolve("persona-lm"))
+    chat = (Message(role="system", content="I own 2 cats. " * 40), Message(role="user", content="Hello there."))
+    whole = ChatTokenizer(tokenizer)(chat)
+    tokenizer.backend_tokenizer.enable_truncation(64)
+    assert ChatTokenizer(tokenizer)(chat) == whole
+
+
 @pytest.mark.parametrize(("kind", "piecewise"), [("bytes", True), ("first marked", False)])
 def test_a_tokenizer_that_cannot_be_asked_for_pieces_is_not(kind: str, piecewise: bool) -> None:
     assert chat_of(kind)._piecewise == piecewise

@@ -105,7 +105,7 @@ def server() -> Iterator[tuple[Server, str]]:
             if answer is HANG:
                 self.close_connection = True
                 return
-            text = json.dumps(body).encode()
+            text = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             for name, value in (headers | {"Content-Length": str(len(text))}).items():
                 self.send_header(name.replace("_", "-"), value)
@@ -162,6 +162,21 @@ def test_what_outlasts_the_retries_is_a_dead_engine(server: tuple[Server, str]) 
     state.answers = [HANG]
     with pytest.raises(EngineDeadError, match="does not answer"):
         ask(url, timeout_s=0.2)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, {"Content_Type": "text/html"}, b"<html>Log in here</html>"),
+        (200, {"Content_Type": "application/json"}, b'{"choices": [{"mess'),
+        (200, {"Content_Type": "application/json"}, {"error": {"message": "no upstream"}}),
+    ],
+)
+def test_an_answer_that_is_none_is_a_matter_of_the_server(server: tuple[Server, str], answer: Answer) -> None:
+    state, url = server
+    state.answers = [answer]
+    with pytest.raises(EngineDeadError, match="sent what cannot be read"):
+        ask(url)
 
 
 def test_a_server_that_goes_away_is_a_dead_engine(server: tuple[Server, str]) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -157,7 +158,7 @@ def step(_):
     raise RuntimeError("the device has fallen off the bus")
 
 LLMEngine.step = step
-main(int(sys.argv[1]))
+main(int(sys.argv[1]), int(sys.argv[2]))
 """
 
 
@@ -213,6 +214,13 @@ def test_an_engine_dies_with_its_worker() -> None:
     worker.kill()
     assert worker.wait() == -signal.SIGKILL
     assert psutil.wait_procs([engine], timeout=10)[1] == []
+
+
+def test_an_engine_whose_worker_died_before_it_began_ends() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        code = f"from factory.engines.vllm_process import main; main({theirs.fileno()}, {os.getpid() + 1})"
+        subprocess.run([sys.executable, "-c", code], pass_fds=[theirs.fileno()], timeout=60, check=True)
 
 
 WORKER = """
