@@ -2,9 +2,9 @@
 
 A scripted engine answers after a given time, so that many workers fit few cores; rows grow with the workers, so that
 each run takes as long. Compared are the rows a second of N workers with N times those of one: `steady`, from half to
-seven eighths of the rows generated, less those begun again; and `whole`, from the first worker that answers to the last
-commit, which has the start of all others in it. The last run is that with the most workers again, with one worker,
-drawn at random, killed (SIGKILL) each few seconds.
+seven eighths of the rows generated, without those that died with their worker; and `whole`, from the first worker that
+answers to the last commit, which has the start of all others in it. The last run is that with the most workers again,
+with one worker, drawn at random, killed (SIGKILL) each few seconds.
 
 Gives up: engines that keep their cores busy, whose workers scale with the cores.
 """
@@ -46,8 +46,8 @@ TURNS, IN_FLIGHT = 4, 8
 
 @dataclass
 class Measured:
-    """A run: workers that generate; rows that were to be made; when so many were generated, less those begun again, and
-    how many workers there were then; CPU seconds of the driver; MiB of all processes at most; what it came to."""
+    """A run: workers that generate; rows that were to be made; when so many were generated, and how many workers there
+    were then; CPU seconds of the driver; MiB of all processes at most; what it came to."""
 
     workers: int
     rows: int
@@ -61,7 +61,7 @@ class Measured:
 
     def note(self, progress: Progress) -> None:
         """Look at what a run reports."""
-        now = (progress.generated - progress.again, progress.workers)
+        now = (progress.generated, progress.workers)
         if progress.workers and (not self.samples or now != self.samples[-1][1:]):
             self.samples.append((time.perf_counter(), *now))
 
