@@ -90,7 +90,7 @@ class Stages(_Config):
 class Workers(_Config):
     """A pool of workers: Ray starts `min`, and up to `max` while there is work and room."""
 
-    min: int = Field(1, ge=1, description="Workers that are always asked for.")
+    min: int = Field(1, ge=1, description="Workers that are asked for as soon as the leg has work.")
     max: int = Field(1, ge=1, description="Most workers; more than `min` lets an autoscaling cluster grow.")
     cpus: float = Field(
         1, ge=0, description="CPUs reserved per worker, and threads of its models: of vLLM too where it runs on a CPU."

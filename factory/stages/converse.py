@@ -63,7 +63,7 @@ class ConverseParams(BaseModel):
         ge=-1,
         le=1,
         description="Least embedding cosine of a candidate and a fact that NLI scores; less counts as neutral. Above "
-        "that of stages.verify, since of several candidates each is scored, and `verify` follows.",
+        "that of stages.verify, since of several candidates each is scored, and `verify` follows (ours).",
     )
     contradiction: float = Field(
         0.5,

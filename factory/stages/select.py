@@ -40,13 +40,18 @@ class SelectParams(BaseModel):
         None,
         ge=0,
         le=1,
-        description="Flag if an extracted fact contradicts an own fact so probably; not looked at without.",
+        description="Flag if an extracted fact contradicts an own fact so probably; not looked at without (ours).",
     )
     max_contradicted_share: float = Field(
-        1, ge=0, le=1, description="Reject if a larger share of the turns' scored pairs is labelled contradiction."
+        1,
+        ge=0,
+        le=1,
+        description="Reject if a larger share of the turns' scored pairs is labelled contradiction (ours).",
     )
-    min_coverage: float = Field(0, ge=0, le=1, description="Reject if a smaller share of the facts is expressed.")
-    min_turns: int = Field(2, ge=1, description="Reject shorter dialogues.")
+    min_coverage: float = Field(
+        0, ge=0, le=1, description="Reject if a smaller share of the facts is expressed (ours)."
+    )
+    min_turns: int = Field(2, ge=1, description="Reject shorter dialogues (ours).")
 
     @model_validator(mode="after")
     def _bands(self) -> Self:
