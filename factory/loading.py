@@ -75,7 +75,7 @@ class CorpusDataset(torch.utils.data.IterableDataset[dict[str, Any]]):
 
     def set_epoch(self, epoch: int) -> None:
         """Shuffle anew: the next iteration is that of the epoch, from its first row."""
-        self._epoch, self._start = epoch, 0
+        self._epoch, self._start, self._position = epoch, 0, 0
 
     def state_dict(self) -> dict[str, int | None]:
         """Where the iteration stands, after the row that it gave last."""

@@ -25,20 +25,29 @@ def kept(corpus: Corpus, recipe_id: str) -> tuple[Recipe, dict[str, str]]:
 
 
 class Templates:
-    """The templates of a corpus's turns."""
+    """How the turns of a corpus's rows were asked for."""
 
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus
-        self._known: dict[str, str] = {}
+        self._known: dict[str, Recipe] = {}
 
     def of(self, row: Row) -> str:
         """The template by which generation asks for a row's turns: that of its recipe, or the factory's own where a
         script or people wrote it. Raises CorpusError if the recipe is gone."""
-        recipe = next((record.recipe for record in row.stages if record.stage == "converse"), None)
-        if recipe is None:
-            return bundled("converse")
-        if recipe not in self._known:
-            found, _ = kept(self._corpus, recipe)
-            own = found.prompt if found.params.get("mode") == "turns" else None
-            self._known[recipe] = own or bundled("converse")
-        return self._known[recipe]
+        recipe = self._turn_by_turn(row)
+        return (recipe and recipe.prompt) or bundled("converse")
+
+    def ended(self, row: Row) -> bool:
+        """Whether a speaker ended the row's dialogue, by [END]: it has fewer turns than it could have. Raises
+        CorpusError if the recipe is gone."""
+        recipe = self._turn_by_turn(row)
+        return recipe is not None and len(row.turns) < int(str(recipe.params["turns"]))
+
+    def _turn_by_turn(self, row: Row) -> Recipe | None:
+        """The recipe of the row's dialogue, if it was held turn by turn."""
+        name = next((record.recipe for record in row.stages if record.stage == "converse"), None)
+        if name is None:
+            return None
+        if name not in self._known:
+            self._known[name], _ = kept(self._corpus, name)
+        return self._known[name] if self._known[name].params.get("mode") == "turns" else None

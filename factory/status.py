@@ -25,7 +25,7 @@ def counts(corpus: Corpus, rows: pl.LazyFrame) -> dict[str, Any]:
     letters = list(corpus.dead_letters())
     totals = rows.select(
         rows=pl.len(),
-        turns=pl.col("turns").list.len().sum(),
+        turns=pl.col("turns").list.len().cast(pl.Int64).sum(),
         coverage=pl.col("consistency").struct.field("coverage").mean(),
         entailed_share=pl.col("consistency").struct.field("entailed_share").mean(),
         contradicted_share=pl.col("consistency").struct.field("contradicted_share").mean(),

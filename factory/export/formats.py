@@ -9,7 +9,6 @@ import pyarrow as pa
 from factory.export.source import Source
 from factory.export.writing import Example
 from factory.records import Row
-from factory.stages.converse import sides_of
 from factory.stages.extract import fact_of
 from factory.stages.verify import verdict
 
@@ -71,8 +70,7 @@ PLAIN = pa.schema(
 
 def chat(source: Source, row: Row) -> Iterator[Example]:
     """The dialogue from either side: its persona in the system prompt, its turns as the assistant's."""
-    facts = [source.facts_of(row, speaker) for speaker in range(len(row.speakers))]
-    sides = sides_of(source.template(row), row, facts)
+    sides = source.sides(row)
     if not sides:
         source.leave_out(NOT_ALTERNATING)
     for number, messages in enumerate(sides, len(row.turns) - len(sides)):

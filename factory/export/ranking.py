@@ -2,7 +2,8 @@
 
 The others are drawn from what was said around it in the corpus: a window of at most 512 dialogues of the same split,
 of which none shares a seed with its own, so that none is an answer of the same persona. Every reply is as likely to
-stand among the others as to be the true one, so no text gives itself away. Gives up: which others are drawn changes as
+stand among the others as to be the true one, and no fact that was read off it or a later turn stands in the prompt, so
+no text gives itself away. Gives up: which others are drawn changes as
 a corpus grows; that a drawn one would do as well ("I see.") is not looked into.
 """
 
@@ -56,7 +57,6 @@ def _examples(source: Source, block: Sequence[Row], before: Sequence[Row]) -> It
     ]
     for row in block:
         own = frozenset(seed.id for seed in row.seeds)
-        facts = [source.facts_of(row, speaker) for speaker in range(len(row.speakers))]
         for number in range(1, len(row.turns)):
             draw, true = random.Random(f"{row.row_id} {number}"), row.turns[number].text
             others = _others(draw, said, own, true)
@@ -65,7 +65,7 @@ def _examples(source: Source, block: Sequence[Row], before: Sequence[Row]) -> It
                 continue
             label = draw.randrange(OTHERS + 1)
             yield {
-                "prompt": list(source.prompt(row, number, facts[number % 2])),
+                "prompt": list(source.prompt(row, number, source.facts_of(row, number % 2, before=number))),
                 "candidates": [*others[:label], true, *others[label:]],
                 "label": label,
                 "row_id": row.row_id,

@@ -11,7 +11,7 @@ from factory.engines import Message
 from factory.export.splits import Splits
 from factory.recipes import Templates
 from factory.records import Decision, Origin, Row
-from factory.stages.converse import side_of
+from factory.stages.converse import side_of, sides_of
 
 _COLUMNS = (
     "row_id",
@@ -52,7 +52,7 @@ class Source:
         """The rows so decided, each with its split. Memory holds one shard."""
         for number, row in enumerate(self.corpus.rows(version=self.version, columns=(*_COLUMNS, *self.columns)), 1):
             self.report("rows read", number)
-            if row.decision not in self.decisions:
+            if (row.decision or "accept") not in self.decisions:  # without `select` nothing was refused
                 self.leave_out(f"rows decided {row.decision}")
                 continue
             split = self.splits.of_row(row)
@@ -72,21 +72,27 @@ class Source:
                 self.left_out["distractors from another side of the split"] += len(speaker.facts) - len(facts)
                 speaker.facts = facts
 
-    def facts_of(self, row: Row, speaker: int) -> list[str]:
+    def facts_of(self, row: Row, speaker: int, before: int | None = None) -> list[str]:
         """What a speaker's prompt holds: the facts of the origins asked for; unless any are, those it was given and
         those that `expand` added, and for a speaker that was given none those that were read off its turns, with
-        their distractors (PPDS, arXiv 2412.09034, pre-trains on these)."""
+        their distractors (PPDS, arXiv 2412.09034, pre-trains on these). `before` leaves out what was read off that
+        turn or a later one."""
         held = row.speakers[speaker]
         given: Sequence[Origin] = ("seed", "expand") if held.facts_of("seed") else ("extract", "augment")
-        return list(dict.fromkeys(held.facts_of(*(given if self.facts is None else self.facts))))
+        origins = given if self.facts is None else self.facts
+        facts = (fact for fact in held.facts if fact.origin in origins)
+        return list(
+            dict.fromkeys(fact.text for fact in facts if before is None or fact.turn is None or fact.turn < before)
+        )
 
     def prompt(self, row: Row, number: int, facts: Sequence[str]) -> tuple[Message, ...]:
         """The prompt of a turn, as generation sends it."""
-        return side_of(self.template(row), row, number, facts)
+        return side_of(self._templates.of(row), row, number, facts)
 
-    def template(self, row: Row) -> str:
-        """The template of a row's turns."""
-        return self._templates.of(row)
+    def sides(self, row: Row) -> list[tuple[Message, ...]]:
+        """The dialogue from either side; none where the speakers do not alternate."""
+        facts = [self.facts_of(row, speaker) for speaker in range(len(row.speakers))]
+        return sides_of(self._templates.of(row), row, facts, ended=self._templates.ended(row))
 
     def leave_out(self, why: str) -> None:
         """Count something that is not exported."""

@@ -52,7 +52,7 @@ def _key_figures(corpus: Corpus, version: int) -> dict[str, Any]:
         scan(corpus, shards)
         .select(
             pl.len().alias("rows"),
-            pl.col("turns").list.len().sum().cast(pl.Int64),
+            pl.col("turns").list.len().cast(pl.Int64).sum(),
             *((decided == name).mean().alias(name) for name in ("accept", "flag", "reject")),
             *(pl.col("consistency").struct.field(name).mean() for name in _MEANS),
         )

@@ -79,10 +79,8 @@ _MEANS = ("coverage", "entailed_share", "contradicted_share", "c_score", "apc")
 
 
 def _about(corpus: Corpus, rows: pl.LazyFrame, status: dict[str, Any]) -> dict[str, Any]:
-    spoken = TEXTS.list.eval(pl.element().str.count_matches(r"\S+")).list.sum()
-    totals = rows.select(imported=(pl.col("kind") == "imported").sum(), words=spoken.sum().cast(pl.Int64)).collect(
-        engine="streaming"
-    )
+    spoken = TEXTS.list.eval(pl.element().str.count_matches(r"\S+").cast(pl.Int64)).list.sum()
+    totals = rows.select(imported=(pl.col("kind") == "imported").sum(), words=spoken.sum()).collect(engine="streaming")
     personas = sides(rows, "kind").select(pl.col("persona").n_unique()).collect(engine="streaming").item()
     recipes = _recipes(corpus, rows)
     selects = [recipe["params"] for recipe in recipes if recipe["stage"] == "select"]
@@ -127,9 +125,9 @@ def _seeds(rows: pl.LazyFrame) -> int:
 
 def _funnel(corpus: Corpus, rows: pl.LazyFrame, status: dict[str, Any]) -> dict[str, Any]:
     decisions = rows.group_by(DECISION.alias("decision")).len().collect(engine="streaming")
-    chosen = pl.col("turns").list.eval(pl.element().struct.field("candidates").list.len()).list.sum()
+    chosen = pl.col("turns").list.eval(pl.element().struct.field("candidates").list.len().cast(pl.Int64)).list.sum()
     said = pl.col("turns").list.eval((pl.element().struct.field("candidates").list.len() > 0).cast(pl.Int64)).list.sum()
-    sampled = rows.select(sampled=chosen.sum().cast(pl.Int64), said=said.sum()).collect(engine="streaming")
+    sampled = rows.select(sampled=chosen.sum(), said=said.sum()).collect(engine="streaming")
     failed = sum(status["dead_letters"].values())
     cost = status["cost"]
     return {

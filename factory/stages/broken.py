@@ -17,7 +17,10 @@ Fault = Literal["turn_empty", "turn_marker", "turn_refusal", "turn_repeat", "tur
 MAX_OVERLAP = 0.9
 """Two turns whose sets of words have a higher Jaccard index are one turn said twice (ours)."""
 
-_END = re.compile(r"\[END\]", re.IGNORECASE)
+END = "[END]"
+"""What a speaker writes behind its turn, or instead of one, to end the dialogue."""
+
+_END = re.compile(re.escape(END), re.IGNORECASE)
 _WORD = re.compile(r"\w+")
 # The shortest words are left alone: people laugh ("ha ha ha ha") and hesitate.
 _LOOP = re.compile(r"\b(\w{3,}|\w+(?:\W+\w+){1,4}?)(?:\W+\1\b){3}", re.IGNORECASE)
@@ -33,8 +36,9 @@ _REFUSAL = re.compile(
     r"(?=\s*(?:[,.;:!?)]|$|and\b|so\b|i\b|assistant|language|model|chatbot|created|trained|developed|without))"
     r"|\b(?:i can(?:'t|not| not)|i am unable to|i'm unable to|i'm not able to)"
     r" (?:assist|comply|fulfill?|help (?:you )?with (?:that|this|your)|provide (?:that|this|any|information))\b"
-    r"|\bi(?:'m| am) sorry, but i can(?:'t|not)\b"
-    r"|\bmy (?:training data|programming)\b",
+    r"|\bi(?:'m| am) sorry, but i can(?:'t|not)"
+    r"(?: (?:assist|comply|fulfill?|provide|generate|engage|discuss|continue)\b|[.!]?$)"
+    r"|\bmy training data\b|\bmy programming (?:does not|doesn't|prevents|forbids|limits)\b",
     re.IGNORECASE,
 )
 

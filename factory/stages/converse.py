@@ -18,7 +18,7 @@ from factory.engines import Message, Reply, Request, Sampling
 from factory.prompts import bundled, render
 from factory.records import Row, RowError, Turn
 from factory.stages import Kit, Role, completing, draw
-from factory.stages.broken import excerpt, read
+from factory.stages.broken import END, excerpt, read
 from factory.stages.script import read_script, script_schema
 from factory.stages.simoap import choose
 
@@ -97,13 +97,17 @@ def side_of(template: str, row: Row, number: int, facts: Sequence[str]) -> tuple
     return (system, start, *history) if number % 2 == 0 else (system, *history)
 
 
-def sides_of(template: str, row: Row, facts: Sequence[Sequence[str]]) -> list[tuple[Message, ...]]:
-    """The dialogue from either side, each ending with a turn of that speaker, whose facts are `facts` at its number.
-    None of an imported dialogue whose speakers do not alternate: it has no two sides to take."""
+def sides_of(template: str, row: Row, facts: Sequence[Sequence[str]], *, ended: bool) -> list[tuple[Message, ...]]:
+    """The dialogue from either side, each ending with a turn of that speaker, whose facts are `facts` at its number;
+    with [END] behind the last turn if the dialogue was `ended` so. None of an imported dialogue whose speakers do not
+    alternate: it has no two sides to take."""
     if not alternates(row):
         return []
+    texts = [turn.text for turn in row.turns]
+    if ended:
+        texts[-1] += f" {END}"
     return [
-        (*side_of(template, row, number, facts[turn.speaker]), Message(role="assistant", content=turn.text))
+        (*side_of(template, row, number, facts[turn.speaker]), Message(role="assistant", content=texts[number]))
         for number, turn in list(enumerate(row.turns))[-2:]
     ]
 
@@ -124,7 +128,7 @@ class Converse:
     """Fills the turns, and with them roles, topic and opening."""
 
     name = "converse"
-    version = 1
+    version = 2
 
     def __init__(self, params: ConverseParams) -> None:
         self.params = params

@@ -59,7 +59,7 @@ class Extract:
     """Fills `extracted`, and adds facts of origin `extract`."""
 
     name = "extract"
-    version = 1
+    version = 2
 
     def __init__(self, params: ExtractParams) -> None:
         self.params = params
@@ -83,9 +83,9 @@ class Extract:
         requests = [Request(self.messages(turn.text), self.params.sampling) for turn in row.turns]
         replies = await asyncio.gather(*(kit.engine.generate(request) for request in requests))
         row.extracted = [
-            self._gated(line, row.turns[number].speaker, number)
+            self._gated(line, row.turns[number].speaker, number, whole)
             for number, reply in enumerate(replies)
-            for line in written(reply.completions[0])
+            for line, whole in written(reply.completions[0])
         ]
         passed = [line for line in row.extracted if line.gate == "accepted"]
         if passed:
@@ -98,9 +98,12 @@ class Extract:
         """The prompt for one turn."""
         return render(self.template, utterance=utterance, form=self.params.form, relations=self.params.relations)
 
-    def _gated(self, line: str, speaker: int, turn: int) -> Extraction:
+    def _gated(self, line: str, speaker: int, turn: int, whole: bool) -> Extraction:
         """A line before the first of PPDS's gates that stops it; the last gate, similarity, is still to come."""
         found = Extraction(speaker, turn, line, "accepted")
+        if not whole:
+            found.gate = "format"
+            return found
         if self.params.form == "sentence":
             found.gate = "accepted" if _SENTENCE.fullmatch(line) else "format"
             return found
@@ -138,11 +141,9 @@ def fact_of(line: Extraction) -> str:
     return as_sentence(line.subject, line.relation, line.object)
 
 
-def written(completion: Completion) -> list[str]:
-    """The lines of a completion without bullets, empty lines and `[None]`, and without a last one that the token limit
-    cut off."""
-    lines = completion.text.splitlines()
-    if completion.finish_reason == "length":
-        lines = lines[:-1]
-    stripped = (_BULLET.sub("", line.strip()) for line in lines)
-    return [line for line in stripped if line and not _NONE.fullmatch(line)]
+def written(completion: Completion) -> list[tuple[str, bool]]:
+    """The lines of a completion without bullets, empty lines and `[None]`, each with whether it is whole: the token
+    limit may have cut off the last one."""
+    stripped = [_BULLET.sub("", line.strip()) for line in completion.text.splitlines()]
+    cut = len(stripped) - 1 if completion.finish_reason == "length" else len(stripped)
+    return [(line, place < cut) for place, line in enumerate(stripped) if line and not _NONE.fullmatch(line)]

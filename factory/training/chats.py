@@ -48,19 +48,39 @@ class ChatSource(BaseModel):
 
 def is_held(row: Row, share: float) -> bool:
     """Whether one of the row's seeds is held out; by hash, so that a grown corpus never moves a seed."""
-    return any(fraction("held", seed.id) < share for seed in row.seeds)
+    return any(_seed_is_held(seed.id, share) for seed in row.seeds)
 
 
-def chats_of(row: Row, origins: Sequence[Origin], template: str) -> list[Chat]:
-    """The dialogue from either side, each ending with a turn of that speaker."""
-    facts = [list(dict.fromkeys(speaker.facts_of(*origins))) for speaker in row.speakers]
-    return sides_of(template, row, facts)
+def _seed_is_held(seed: str, share: float) -> bool:
+    return fraction("held", seed) < share
+
+
+def facts_of(row: Row, source: ChatSource) -> list[list[str]]:
+    """What each speaker's prompt holds. A row to train on has no distractor in it that a held-out seed gave."""
+    trained = not is_held(row, source.held)
+    return [
+        list(
+            dict.fromkeys(
+                fact.text
+                for fact in speaker.facts
+                if fact.origin in source.facts
+                and not (trained and fact.origin == "augment" and _seed_is_held(fact.source_id, source.held))
+            )
+        )
+        for speaker in row.speakers
+    ]
+
+
+def chats_of(row: Row, facts: Sequence[Sequence[str]], templates: Templates) -> list[Chat]:
+    """The dialogue from either side, with these facts of each speaker; each ends with a turn of its speaker."""
+    return sides_of(templates.of(row), row, facts, ended=templates.ended(row))
 
 
 def rows_of(source: ChatSource, held: bool, order: random.Random | None = None) -> Iterator[Row]:
-    """The rows on one side of the split, shard by shard; shuffled by `order` where there is one."""
+    """The rows on one side of the split, shard by shard; shuffled by `order` where there is one. Without `select`
+    nothing was refused, and all count as accepted."""
     for row in Corpus(source.corpus).rows(version=source.version, order=order):
-        if row.decision in source.decisions and is_held(row, source.held) == held:
+        if (row.decision or "accept") in source.decisions and is_held(row, source.held) == held:
             yield row
 
 
@@ -68,7 +88,7 @@ def epoch(source: ChatSource, tokens: Tokens, order: random.Random) -> Iterator[
     """All chats to train on, once. Raises TrainingError if there are none."""
     found, templates = False, Templates(Corpus(source.corpus))
     for row in rows_of(source, held=False, order=order):
-        for chat in chats_of(row, source.facts, templates.of(row)):
+        for chat in chats_of(row, facts_of(row, source), templates):
             found = True
             yield from tokens.parts(chat)
     if not found:

@@ -21,14 +21,24 @@ from pydantic import BaseModel, ConfigDict, Field
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from factory.corpus import Corpus
-from factory.engines import Message
 from factory.models import resolve
 from factory.recipes import Templates
 from factory.training import TrainingError
-from factory.training.chats import IGNORED, Chat, ChatSource, Tokens, characters, chats_of, epoch, pad, rows_of
+from factory.training.chats import (
+    IGNORED,
+    Chat,
+    ChatSource,
+    Tokens,
+    characters,
+    chats_of,
+    epoch,
+    facts_of,
+    pad,
+    rows_of,
+)
 from factory.training.loop import replace_folder
 from factory.training.stream import Stream
-from factory.training.trainer import Steps, begin, fit
+from factory.training.trainer import Steps, begin, fit, pinned
 
 _HELD_ROWS = 200
 """Dialogues of the held-out perplexity, at most."""
@@ -64,7 +74,8 @@ def train_lm(config: LmConfig, output: Path) -> LmResult:
     that a killed training goes on from, and the loss curve. Raises TrainingError and CorpusError."""
     work = output.with_name(f"{output.name}.training")
     begin(work, config)
-    source = _pinned(config.data, work)
+    version = pinned(config.data.corpus, config.data.version, work / "corpus_version")
+    source = config.data.model_copy(update={"version": version})
     tokenizer, model, dtype = _load(config)
     tokens = Tokens(tokenizer, config.max_tokens)
     chats = partial(epoch, source, tokens)
@@ -77,19 +88,6 @@ def train_lm(config: LmConfig, output: Path) -> LmResult:
         tokenizer.save_pretrained(folder)
         replace_folder(Path(folder), output)
     return LmResult(str(output), config.training.steps, source.version or 0, own, wrong)
-
-
-def _pinned(source: ChatSource, work: Path) -> ChatSource:
-    """The source at one version: what a training that goes on reads must not have grown meanwhile."""
-    kept = work / "corpus_version"
-    if source.version is None and kept.exists():
-        return source.model_copy(update={"version": int(kept.read_text())})
-    corpus = Corpus(source.corpus)
-    if not corpus.table.shards():
-        raise TrainingError(f"{source.corpus}: there is no corpus here; make one with: factory run JOB")
-    version = corpus.table.version() if source.version is None else source.version
-    kept.write_text(str(version))
-    return source.model_copy(update={"version": version})
 
 
 def _load(config: LmConfig) -> tuple[Any, Any, torch.dtype]:
@@ -106,19 +104,19 @@ def _load(config: LmConfig) -> tuple[Any, Any, torch.dtype]:
 
 
 def persona_perplexity(model: Any, tokens: Tokens, source: ChatSource) -> tuple[float | None, float | None]:
-    """Perplexity per token of held-out turns, with the speaker's own facts and with those of another row's speaker."""
-    templates, rows = Templates(Corpus(source.corpus)), islice(rows_of(source, held=True), _HELD_ROWS)
-    own = [chat for row in rows for chat in chats_of(row, source.facts, templates.of(row))]
-    if len(own) < 2:
-        return None, None
-    # Two on, since neighbours are the two sides of one dialogue.
-    wrong = [swapped(chat, other) for chat, other in zip(own, own[2:] + own[:2], strict=True)]
-    return perplexity(model, tokens, own), perplexity(model, tokens, wrong)
-
-
-def swapped(chat: Chat, other: Chat) -> Chat:
-    """The chat with the system prompt, and so the persona, of another."""
-    return (Message(role="system", content=other[0]["content"]), *chat[1:])
+    """Perplexity per token of held-out turns, with the speaker's own facts and with a stranger's: those of the next row
+    that shares no seed. Rows without one are left out; none if none is left."""
+    templates, rows = Templates(Corpus(source.corpus)), list(islice(rows_of(source, held=True), _HELD_ROWS))
+    own: list[Chat] = []
+    wrong: list[Chat] = []
+    for number, row in enumerate(rows):
+        seeds = {seed.id for seed in row.seeds}
+        others = (*rows[number + 1 :], *rows[:number])
+        stranger = next((other for other in others if seeds.isdisjoint(seed.id for seed in other.seeds)), None)
+        if stranger is not None:
+            own += chats_of(row, facts_of(row, source), templates)
+            wrong += chats_of(row, facts_of(stranger, source), templates)
+    return (perplexity(model, tokens, own), perplexity(model, tokens, wrong)) if own else (None, None)
 
 
 @torch.inference_mode()

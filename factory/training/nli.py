@@ -28,7 +28,7 @@ from factory.training.loop import replace_folder
 from factory.training.neutrals import TalkPairs, talk_pairs
 from factory.training.pairs import draw_pair
 from factory.training.stream import Stream
-from factory.training.trainer import Steps, begin, fit
+from factory.training.trainer import Steps, begin, fit, pinned
 
 
 class ScoredPairs(BaseModel):
@@ -88,7 +88,11 @@ def train_nli(config: NliConfig, output: Path) -> NliResult:
     that a killed training goes on from, and the loss curve. Raises TrainingError, SourceError and CorpusError."""
     work = output.with_name(f"{output.name}.training")
     begin(work, config)
-    trained, held, left_out = gather(config)
+    versions = [
+        pinned(one.corpus, one.version, work / f"corpus_version_{number}") for number, one in enumerate(config.corpora)
+    ]
+    corpora = [one.model_copy(update={"version": at}) for one, at in zip(config.corpora, versions, strict=True)]
+    trained, held, left_out = gather(config.model_copy(update={"corpora": tuple(corpora)}))
     set_seed(config.seed)  # a new head is drawn
     tokenizer, model, dtype = _load(config)
     encode = partial(_encode, tokenizer, model.config.label2id, config.max_tokens)
@@ -122,7 +126,7 @@ def gather(config: NliConfig) -> tuple[list[Pair], list[Pair], dict[str, int]]:
 
 
 def is_held(pair: Pair, share: float) -> bool:
-    """Whether a pair is held out: by its premise, so that no sentence of a held-out pair is a premise in training."""
+    """Whether a pair is held out: by its premise, which is none in training, whatever its hypothesis."""
     return int(blake("held", pair.premise)[:8], 16) < share * 2**32
 
 

@@ -29,6 +29,7 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
+from factory.corpus import Corpus
 from factory.training import TrainingError
 from factory.training.loop import draw_losses
 from factory.training.stream import Stream
@@ -67,6 +68,19 @@ def begin(work: Path, config: BaseModel) -> None:
     for folder in work.glob("checkpoint-*"):
         if not (folder / "trainer_state.json").is_file():
             shutil.rmtree(folder)
+
+
+def pinned(corpus: str, version: int | None, kept: Path) -> int:
+    """The version of a corpus that a training reads: the one it names, or the newest at its first start, which `kept`
+    tells where it goes on, since the corpus may have grown meanwhile. Raises TrainingError if there is no corpus."""
+    if version is None and kept.exists():
+        return int(kept.read_text())
+    table = Corpus(corpus).table
+    newest = table.version() if table.shards() else None
+    if newest is None:
+        raise TrainingError(f"{corpus}: there is no corpus here; make one with: factory run JOB")
+    kept.write_text(str(newest if version is None else version))
+    return newest if version is None else version
 
 
 class _Report(TrainerCallback):

@@ -168,6 +168,32 @@ def test_others_come_from_a_window_and_never_say_what_is_true(tmp_path: Path, mo
     assert all(len(set(one["candidates"])) == 20 for one in found)
 
 
+def test_no_prompt_tells_what_was_read_off_the_reply(tmp_path: Path) -> None:
+    rows = [imported(number, "0101") for number in range(30)]
+    for number, row in enumerate(rows):
+        for seed in row.seeds:
+            seed.id += f" {number}"
+        for place, turn in enumerate(row.turns):
+            turn.text += f" {number}."
+            row.speakers[turn.speaker].facts.append(Fact(turn.text, "extract", "s", place))
+    write_corpus(tmp_path / "corpus", rows)
+    export(str(tmp_path / "corpus"), "ranking", str(tmp_path / "ranking"))
+    found = read(tmp_path / "ranking", "ranking")["train"]
+    for one in found:
+        told = one["prompt"][0]["content"]
+        facts = [line for line in told.splitlines() if line.startswith("- Line ")]
+        assert [line[7] for line in facts] == [str(place) for place in range(one["turn"] % 2, one["turn"], 2)]
+    assert len(found) == 90
+
+
+def test_a_corpus_without_decisions_is_exported_as_a_whole(tmp_path: Path) -> None:
+    rows = [dialogue(number) for number in range(3)]
+    for row in rows:
+        row.decision = None
+    write_corpus(tmp_path / "corpus", rows)
+    assert export(str(tmp_path / "corpus"), "plain", str(tmp_path / "plain")).rows == {"train": 3}
+
+
 def test_a_split_ranks_among_its_own(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("factory.export.ranking._BLOCK", 12)
     export(job.corpus, "ranking", str(tmp_path / "ranking"), splits=SPLITS)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from factory.calibrate import wilson_most
 from factory.records import Row
+from factory.report.groups import _failed
 from tests.report.conftest import Made
+from tests.report.corpora import commit, dialogue, letter
 
 
 def group_of(made: Made, work: str) -> dict[str, Any]:
@@ -46,6 +50,13 @@ def test_groups_tell_what_became_of_their_rows(made: Made) -> None:
 
 def test_failed_rows_count_for_the_group_of_a_known_seed(made: Made) -> None:
     assert (group_of(made, "cook")["failed"], group_of(made, "sail")["failed"]) == (2, 0)
+
+
+def test_a_failed_imported_dialogue_counts_for_the_groups_of_both_sides(tmp_path: Path) -> None:
+    failed = replace(letter(1, row=True), seed_ids=["d1"])
+    corpus = commit(tmp_path / "corpus", [[dialogue(0)]], [failed])
+    assert _failed(corpus, {"d1/A": 2, "d1/B": 3, "d2/A": 4}) == {2: 1, 3: 1}
+    assert _failed(corpus, {"d1/A": 2, "d1/B": 2}) == {2: 1}
 
 
 def test_the_interval_widens_with_the_quantile() -> None:

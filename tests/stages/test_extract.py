@@ -35,8 +35,12 @@ def test_nothing_is_nothing(nothing):
     assert written(Completion(nothing, 1, "stop")) == []
 
 
-def test_a_line_the_token_limit_cut_off_is_not_read():
-    assert written(Completion("- I like tea.\n- I have a bro", 9, "length")) == ["I like tea."]
+def test_a_line_the_token_limit_cut_off_is_kept_and_not_read(kit_of):
+    completion = Completion("- I like tea.\n- I have a bro", 9, "length")
+    assert written(completion) == [("I like tea.", True), ("I have a bro", False)]
+    row = run(SENTENCE, a_row(turns=["I like tea, and I have a brother."]), kit_of(completion))
+    assert gates(row) == [("I like tea.", "accepted"), ("I have a bro", "format")]
+    assert row.speakers[0].facts_of("extract") == ["I like tea."]
 
 
 def test_the_format_gate_wants_one_statement_in_the_first_person(kit_of):

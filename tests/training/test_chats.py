@@ -9,11 +9,12 @@ from transformers import AutoTokenizer
 
 from factory.corpus import Corpus
 from factory.explain import sent_prompts
+from factory.fingerprint import fraction
 from factory.models import resolve
-from factory.prompts import bundled
-from factory.recipes import kept
+from factory.recipes import Templates, kept
+from factory.records import Fact, Row
 from factory.training import TrainingError
-from factory.training.chats import IGNORED, Chat, ChatSource, Tokens, chats_of, epoch, is_held, pad, rows_of
+from factory.training.chats import IGNORED, Chat, ChatSource, Tokens, chats_of, epoch, facts_of, is_held, pad, rows_of
 from tests import rehearsal
 from tests.rehearsal import Rehearsal, job_in, some_personas, write_seeds
 from tests.training.corpora import dialogue, write_corpus
@@ -30,12 +31,16 @@ def tokens() -> Tokens:
     return Tokens(AutoTokenizer.from_pretrained(resolve("persona-lm")), 256)
 
 
+def sides(row: Row) -> list[Chat]:
+    return chats_of(row, facts_of(row, ChatSource(corpus="c", facts=("seed",))), Templates(Corpus("c")))
+
+
 def learned(tokens: Tokens, encoded: dict[str, list[int]]) -> str:
     return str(tokens.tokenizer.decode([label for label in encoded["labels"] if label != IGNORED]))
 
 
 def test_each_side_sees_its_own_facts_and_learns_its_own_turns(tokens: Tokens) -> None:
-    first, second = chats_of(dialogue(3), ("seed",), bundled("converse"))
+    first, second = sides(dialogue(3))
     assert "hens" in first[0]["content"] != second[0]["content"]
     assert "house" not in first[0]["content"]
     assert learned(tokens, tokens(first)) == "Hi!<|end|>I have 3 hens.<|end|>"
@@ -43,7 +48,7 @@ def test_each_side_sees_its_own_facts_and_learns_its_own_turns(tokens: Tokens) -
 
 
 def test_a_template_that_renders_earlier_turns_anew_gives_one_chat_a_turn(tokens: Tokens) -> None:
-    chat = chats_of(dialogue(3), ("seed",), bundled("converse"))[0]
+    chat = sides(dialogue(3))[0]
     assert tokens.parts(chat) == [chat]
     tokens.tokenizer.chat_template = THINKING
     parts = tokens.parts(chat)
@@ -51,7 +56,7 @@ def test_a_template_that_renders_earlier_turns_anew_gives_one_chat_a_turn(tokens
 
 
 def test_long_chats_are_cut(tokens: Tokens) -> None:
-    chat = chats_of(dialogue(3), ("seed",), bundled("converse"))[0]
+    chat = sides(dialogue(3))[0]
     short = Tokens(tokens.tokenizer, 20)(chat)
     assert short == {name: values[:20] for name, values in tokens(chat).items()}
 
@@ -99,6 +104,42 @@ def test_chats_hold_the_prompts_that_generation_sent(tmp_path: Path, tokens: Tok
         sent |= {str(messages) for _, messages in sent_prompts(recipe, row)}
     assert found == sent
     assert "Be kind." in next(iter(sent))
+
+
+def test_a_dialogue_that_a_speaker_ended_ends_so_in_training(tmp_path: Path, tokens: Tokens) -> None:
+    write_seeds(tmp_path, some_personas(3))
+    job = job_in(tmp_path, "stages.converse.turns=4")
+    Rehearsal().run(job)
+    templates = Templates(Corpus(job.corpus))
+    for row in rehearsal.rows_of(job).values():
+        for turns, end in ((row.turns, ""), (row.turns[:3], " [END]")):
+            row.turns = turns
+            last = [chat[-1]["content"] for chat in chats_of(row, [[], []], templates)]
+            assert last == [turns[-2].text, turns[-1].text + end]
+
+
+def test_no_prompt_to_train_on_holds_what_a_held_out_seed_said(tmp_path: Path) -> None:
+    rows = [dialogue(number) for number in range(40)]
+    said = {row.seeds[0].id: row.speakers[0].facts[0].text for row in rows}
+    for row, other in zip(rows, [*rows[1:], rows[0]], strict=True):
+        donor = other.seeds[0].id
+        row.speakers[0].facts.append(Fact(said[donor], "augment", donor))
+    source = ChatSource(corpus="c", facts=("seed", "augment"), held=0.3)
+    held_out = {text for seed, text in said.items() if fraction("held", seed) < 0.3}
+    trained = {text for row in rows if not is_held(row, 0.3) for text in facts_of(row, source)[0]}
+    tested = {text for row in rows if is_held(row, 0.3) for text in facts_of(row, source)[0]}
+    assert trained
+    assert not trained & held_out
+    assert tested > held_out
+
+
+def test_a_corpus_without_decisions_is_trained_on_as_a_whole(tmp_path: Path) -> None:
+    rows = [dialogue(number) for number in range(4)]
+    for row in rows:
+        row.decision = None
+    write_corpus(tmp_path, rows)
+    assert len(list(rows_of(ChatSource(corpus=str(tmp_path), held=0), held=False))) == 4
+    assert not list(rows_of(ChatSource(corpus=str(tmp_path), held=0, decisions=("flag",)), held=False))
 
 
 def _prompts(chat: Chat) -> Iterator[Chat]:

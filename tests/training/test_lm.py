@@ -6,15 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from factory.training import TrainingError
-from factory.training.lm import LmConfig, train_lm
+from factory.training import TrainingError, lm
+from factory.training.chats import Chat, ChatSource, Tokens
+from factory.training.lm import LmConfig, persona_perplexity, train_lm
 from tests.training.corpora import dialogue, write_corpus, write_tiny_lm
 
 
@@ -72,6 +75,23 @@ def test_the_loss_falls_and_the_folder_is_a_chat_model(config: LmConfig, tmp_pat
     chat = [{"role": "user", "content": "Hi!"}]
     batch = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     assert model.generate(batch["input_ids"], max_new_tokens=3).shape[1] > batch["input_ids"].shape[1]
+
+
+@pytest.mark.parametrize(("rows", "some"), [(range(20), True), ([3, 3, 3], False)])
+def test_a_stranger_shares_no_seed(
+    rows: Sequence[int], some: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[Chat]] = []
+    monkeypatch.setattr(lm, "perplexity", lambda _, __, chats: seen.append(list(chats)) or 1.0)
+    write_corpus(tmp_path, [dialogue(number // 4 if some else number) for number in rows])
+    found = persona_perplexity(None, cast(Tokens, None), ChatSource(corpus=str(tmp_path), held=0.99))
+    assert found == ((1.0, 1.0) if some else (None, None))
+    if some:
+        own, wrong = seen
+        assert len(own) == len(wrong) == 40
+        for mine, theirs in zip(own, wrong, strict=True):
+            assert mine[1:] == theirs[1:]
+            assert mine[0]["content"] != theirs[0]["content"]
 
 
 def test_another_configuration_does_not_go_on_there(config: LmConfig, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from factory.labelled import LABELS
 from factory.models import resolve
 from factory.nli import Nli, NliModel
-from factory.training import TrainingError
+from factory.training import TrainingError, nli
 from factory.training.neutrals import dialogues_of
 from factory.training.nli import NliConfig, gather, train_nli
 from factory.yamlfile import YamlError, load_yaml
@@ -77,6 +77,19 @@ def test_a_corpus_gives_the_pairs_its_model_was_sure_of(tmp_path: Path) -> None:
     trained, held, _ = gather(config(model="m", corpora=[{"corpus": str(tmp_path / "corpus")}], held=0))
     assert {(pair.premise, pair.label) for pair in trained} == {(f"I have {n} hens.", "entailment") for n in range(8)}
     assert not held
+
+
+def test_a_training_that_goes_on_reads_the_version_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(nli, "fit", lambda *_, **__: None)
+    monkeypatch.setattr(nli, "gather", lambda config: seen.append(len(gather(config)[0])) or gather(config))
+    wanted = config(model=str(resolve("nli-small")), corpora=[{"corpus": str(tmp_path / "corpus")}], held=0)
+    for first in (0, 8):
+        write_corpus(tmp_path / "corpus", [dialogue(number) for number in range(first, first + 8)])
+        train_nli(wanted, tmp_path / "model")
+    assert seen == [8, 8]
 
 
 def test_no_premise_is_on_both_sides(pairs: Path) -> None:
