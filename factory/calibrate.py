@@ -124,7 +124,8 @@ def _lowest(points: Sequence[Point], bound: float) -> Point | None:
 
 
 def draw(calibration: Calibration, path: Path) -> None:
-    """The three rates over the threshold as a picture, with the proposed thresholds."""
+    """The three rates over the threshold as a picture, with the proposed thresholds. Raises CalibrationError if it
+    cannot be written."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -145,5 +146,10 @@ def draw(calibration: Calibration, path: Path) -> None:
     counts = f"{calibration.contradictions} contradictions of {calibration.pairs} pairs"
     axes.set_title(f"{calibration.model}: {counts}", fontsize=10)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
-    figure.savefig(path, dpi=120, bbox_inches="tight")
-    plt.close(figure)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=120, bbox_inches="tight")
+    except (OSError, ValueError) as error:
+        raise CalibrationError(f"{path}: the picture cannot be drawn: {error}") from error
+    finally:
+        plt.close(figure)

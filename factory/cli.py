@@ -321,11 +321,11 @@ def calibrate(  # noqa: PLR0917 -- typer reads the options off the signature
             found.pairs, NliModel(name=model, revision=revision),
             max_rejected=max_rejected, max_flagged=max_flagged, report=report,
         )  # fmt: skip
-    draw(result, picture)
     if as_json:
         _print_json({**to_jsonable_python(result), "left_out": found.left_out, "picture": str(picture)})
     else:
         display.show_calibration(result, found.left_out, picture)
+    draw(result, picture)  # last: what was scored is told, whatever becomes of the picture
 
 
 def _print_json(value: dict[str, Any]) -> None:

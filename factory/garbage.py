@@ -51,12 +51,12 @@ def gc(corpus: Corpus, days: int, *, delete: bool) -> Garbage:
         there = table.storage.files("shards")
         old += [file for file in there if file.path in replaced]
         orphans += [file for file in there if file.path in unknown]
-        for file in there:
-            if delete and file.path in replaced | unknown:
-                table.storage.delete(file.path)
-    for file in left:
         if delete:
-            corpus.storage.delete(file.path)
+            held = {shard.path for shard in table.shards()}  # an old version may have been restored just now
+            going = [file.path for file in there if file.path in (replaced | unknown) - held]
+            table.storage.each(table.storage.delete, going)
+    if delete:
+        corpus.storage.each(corpus.storage.delete, [file.path for file in left])
     return Garbage(old, orphans, left)
 
 

@@ -53,12 +53,14 @@ def restore(corpus: Corpus, version: int) -> Version:
     """Commit a version anew, with its dead letters, as the newest, which is returned.
 
     What the job wants does not go back with it: a run makes the difference again. Raises CorpusError if there is no
-    such version or its files are gone, ConflictError if a run is writing meanwhile.
+    such version or its files are gone (also if a `gc` at the same time deletes them: restore another version then),
+    ConflictError if a run is writing meanwhile.
     """
     rows, letters = corpus.table.shards_at(version), letters_at(corpus, version)
     message = f"version {version} restored"
     _commit(corpus.dead, letters, message)
     _commit(corpus.table, rows, message, letters=corpus.dead.version())
+    corpus.table.shards_at(corpus.table.version() or 0)
     return replace(log(corpus)[0], rows=sum(shard.rows for shard in rows))
 
 

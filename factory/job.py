@@ -7,10 +7,11 @@ Prompts named by path are read here, so that a `Job` is complete and travels to 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from factory.embed import EmbeddingModel
@@ -136,6 +137,11 @@ class Job(_Config):
     base: SkipJsonSchema[Path] = Field(
         Path("."), exclude=True, description="Folder of the job file; set by the loader."
     )
+
+    @field_validator("corpus")
+    @classmethod
+    def _at_home(cls, corpus: str) -> str:
+        return os.path.expanduser(corpus)
 
     @model_validator(mode="after")
     def _models_for_stages(self) -> Self:

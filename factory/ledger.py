@@ -143,7 +143,7 @@ class Ledger:
                 self._open(path, lacking)
             except FileNotFoundError:  # another run has just made one file of all
                 continue
-            except (ValueError, pa.ArrowException):  # damaged; what it told is read from the shards
+            except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):  # damaged: the shards tell it again
                 self.corpus.storage.delete(path)
         read = 0
         while lacking:
@@ -220,16 +220,11 @@ class Ledger:
         chains = json.loads(reader.schema.metadata[b"chains"])
         batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
         parts = [Entries(*(mapped(column) for column in batch.columns)) for batch in batches]
-        self._files.append(
-            _File(
-                path,
-                memory,
-                parts,
-                [int(ring_points(part.first[:1])[0]) for part in parts],
-                np.array([self.chain(tuple(recipes)) for recipes in chains], np.int32),
-                np.array([lacking.pop(shard, -1) for shard in told], np.int32),
-            )
-        )
+        begins = [int(ring_points(part.first[:1])[0]) for part in parts]
+        found = np.array([self.chain(tuple(recipes)) for recipes in chains], np.int32)
+        # Last, since nothing may fail between this and the file's being one of the ledger's.
+        shards = np.array([lacking.pop(shard, -1) for shard in map(str, told)], np.int32)
+        self._files.append(_File(path, memory, parts, begins, found, shards))
 
     def _write(self, parts: Iterable[Entries], told: Sequence[int]) -> None:
         """Write the entries of these shards, in parts that follow one another, as a file of their own, and open it."""

@@ -29,9 +29,6 @@ from factory.wanted import PlanError, Slots, Wanted
 
 _Rows = TypeVar("_Rows", ToMake, ToDrop)
 
-_DAMAGE = frozenset({"compression", "parquet"})
-"""Reasons of bad seeds that stand for the rest of a file."""
-
 _STATE_COLUMNS = ("row_id", "kind", "sample", "seeds", "speakers", "donors", "stages")
 
 
@@ -142,7 +139,7 @@ class Plan:
 
     def _refuse_to_lose(self) -> None:
         """A damaged file hides seeds that are still wanted: their rows must not be dropped for it."""
-        damaged = next((seed for seed in self.bad_seeds if seed.reason in _DAMAGE), None)
+        damaged = next((seed for seed in self.bad_seeds if seed.ends), None)
         if damaged and len(self._drop):
             raise PlanError(
                 f"{damaged.source}, line {damaged.line}: {damaged.detail}; the damage hides seeds, and "
@@ -207,18 +204,18 @@ class Plan:
             if not path.endswith(".rows.parquet"):
                 continue
             table = self.corpus.storage.read_parquet(path, _STATE_COLUMNS)
-            slots = {row_id: slot for slot, row_id in slots_by_id(table).items()}
-            for row in rows_from_table(table):
-                slot = np.uint64(slots[row.row_id])
-                place = np.searchsorted(self._make.slot, slot, sorter=order)
-                if place == len(order) or self._make.slot[order[place]] != slot:
-                    continue
-                part = order[place : place + 1]
-                skeleton = next(self._rows(self._make.at(part)))
-                reached = passed(row, row_fingerprints(self.wanted.chains[row.kind], skeleton))
-                if reached > self._make.keep[part[0]]:
-                    self._make.keep[part[0]] = reached
-                    self._staged[int(slot)].append(path)
+            rows = {row.row_id: row for row in rows_from_table(table)}
+            slots = {slot: rows[row_id] for slot, row_id in slots_by_id(table).items()}
+            keys = np.array(list(slots), np.uint64)
+            places = np.searchsorted(self._make.slot, keys, sorter=order)
+            wanted = order[places[places < len(order)]]
+            wanted = wanted[np.isin(self._make.slot[wanted], keys)]
+            for place, skeleton in zip(wanted.tolist(), self._rows(self._make.at(wanted)), strict=True):
+                slot = int(self._make.slot[place])
+                reached = passed(slots[slot], row_fingerprints(self.wanted.chains[skeleton.kind], skeleton))
+                if reached > self._make.keep[place]:
+                    self._make.keep[place] = reached
+                    self._staged[slot].append(path)
 
     def _summary(self, failed: int) -> Summary:
         make, drop, estimator = self._make, self._drop, Estimator(self.job, self.wanted, self.corpus)

@@ -53,14 +53,15 @@ class SourceError(Exception):
 
 
 class BadRow(Exception):  # noqa: N818 - a value more often than it is raised
-    """A row that is no seed: `reason` is a short stable code, `detail` is for people. `line` is set where it ends a
-    file."""
+    """A row that is no seed: `reason` is a short stable code, `detail` is for people. `line` is set where it `ends` a
+    file, of which the rest is lost with it."""
 
     def __init__(self, reason: str, detail: str, line: int = 1) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
         self.line = line
+        self.ends = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,11 @@ def find_files(path: str, form: Format, base: Path) -> list[SeedFile]:
     if not files:
         what = "is no file: name files, for example with /*.jsonl" if names else "matches no file: check the path"
         raise SourceError(f"{path} (in {base}) {what}")
+    for name in files:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise SourceError(f"{path} (in {base}) matches {name!r}: the name is no UTF-8; rename the file") from error
     return [_seed_file(str(base / name), _relative(base, name), form) for name in files]
 
 

@@ -46,6 +46,7 @@ def read_rows(file: SeedFile, columns: Iterable[str]) -> Iterator[tuple[int, Row
             else:
                 yield from _text_format(file, _lines(stream))
     except BadRow as bad:
+        bad.ends = True
         yield bad.line, bad
 
 

@@ -30,13 +30,16 @@ from factory.seeds import BadSeed, SeedSource, read_file
 from factory.storage import Storage, on_scratch
 
 SEEDS = "_seeds"
-_VERSION = 1
+_VERSION = 2
 """Raised when a file would be read differently."""
 _SORTED_VERSION = 1
 """Raised when seeds would be sorted or keyed differently."""
 
 _BATCH = 4096
 _SORTED_AT_ONCE = 1 << 16
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, pa.ArrowException)
+"""What reading a file raises that is not there or damaged."""
+
 _PARTS = (".content.arrow", ".bad.json", ".keys.arrow")
 """The files of a seed file, the keys last: where they are, all is."""
 
@@ -148,9 +151,9 @@ class Seeds:
         files = [(source, file) for source in sources for file in find_files(source.path, source.format, base)]
         self._names = [file.name for _, file in files]
         parts = [self._open(source, file) for source, file in files]
-        self._content = [content for _, content, _ in parts]
+        self._content = [content.to_batches() for _, content, _ in parts]
         self._keys = pa.concat_tables([keys for keys, _, _ in parts])
-        self._starts = np.cumsum([0, *(content.num_rows for content in self._content)])
+        self._starts = np.cumsum([0, *(content.num_rows for _, content, _ in parts)])
         self._again: Indices = np.empty(0, np.int64)
         self.sorted = self._in_order([name for _, _, name in parts])
 
@@ -189,8 +192,7 @@ class Seeds:
         numbers = np.searchsorted(self._starts, places, side="right") - 1
         for number in np.unique(numbers):
             chosen = np.flatnonzero(numbers == number)
-            table = self._content[number].take(pa.array(places[chosen] - self._starts[number]))
-            for place, row in zip(chosen, table.to_pylist(), strict=True):
+            for place, row in zip(chosen, self._rows(number, places[chosen] - self._starts[number]), strict=True):
                 found[place] = Seed(
                     row["id"],
                     row["digest"],
@@ -200,6 +202,16 @@ class Seeds:
                     tuple((turn["speaker"], turn["text"]) for turn in row["turns"]),
                 )
         return found
+
+    def _rows(self, number: int, places: Indices) -> list[dict[str, Any]]:
+        """Rows of a file's content. Taken batch by batch: of a table Arrow would copy all of it together first."""
+        rows: list[dict[str, Any]] = [{}] * len(places)
+        for batch in np.unique(places // _BATCH).tolist():
+            chosen = np.flatnonzero(places // _BATCH == batch)
+            taken = self._content[number][batch].take(pa.array(places[chosen] % _BATCH))
+            for place, row in zip(chosen, taken.to_pylist(), strict=True):
+                rows[place] = row
+        return rows
 
     def fact_keys(self) -> tuple[Indices, Keys]:
         """Where each seed's facts begin in the second array, which holds the keys of all facts."""
@@ -219,22 +231,25 @@ class Seeds:
         if None not in names:
             self.kept.add(path)
         try:
-            batch = self._batch(self._storage.local(path, Path(self._folder.name)))
-        except (FileNotFoundError, NotADirectoryError, ValueError, pa.ArrowException):  # not sorted yet, or damaged
+            batch, duplicates = self._batch(self._storage.local(path, Path(self._folder.name)))
+        except _DAMAGED:
             here = self._here("sorted.arrow")
             self._sort(here)
             if path in self.kept:
                 self._storage.upload(here, path)
-            batch = self._batch(here)
-        self._drop_duplicates(*json.loads(batch.schema.metadata[b"duplicates"]))
+            batch, duplicates = self._batch(here)
+        self._drop_duplicates(*duplicates)
         arrays = {name: mapped(batch[name]) for name in _SORTED.names[:-1]}
         facts = batch["facts"]
         return Sorted(**arrays, starts=mapped(facts.offsets), facts=mapped(facts.values))
 
     @staticmethod
-    def _batch(file: Path) -> pa.RecordBatch:
+    def _batch(file: Path) -> tuple[pa.RecordBatch, tuple[list[int], list[int]]]:
+        """The sorted seeds, and the duplicates among all."""
         with pa.ipc.open_file(pa.memory_map(str(file))) as reader:
-            return reader.get_batch(0)
+            batch = reader.get_batch(0).select(_SORTED.names)
+            again, firsts = json.loads(batch.schema.metadata[b"duplicates"])
+            return batch, (again, firsts)
 
     def _sort(self, here: Path) -> None:
         """Sort the seeds into a file."""
@@ -304,7 +319,7 @@ class Seeds:
             self.kept.update(paths)
             try:
                 return *self._mapped(*(self._storage.local(path, Path(self._folder.name)) for path in paths)), kept
-            except (FileNotFoundError, NotADirectoryError, ValueError, pa.ArrowException):  # not parsed yet, or damaged
+            except _DAMAGED:
                 self._parse(source, file, name)
             for path in paths:
                 self._storage.upload(self._here(path.rpartition("/")[2]), path)

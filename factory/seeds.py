@@ -28,7 +28,10 @@ MAX_ID = 200
 """Characters of an id."""
 _MAX_DETAIL = 200
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+[”’」』）]*")
+_SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*(?=\s)|[。！？]++[”’」』）]*")
+_NEXT = re.compile(r"\s*(\S?)")
+_LOOK_BACK = 32
+"""Characters: above any abbreviation."""
 _NEVER_LAST = re.compile(
     r"(?:^|[\s(\"'“])(?:Mr|Mrs|Ms|Dr|Prof|Rev|Sr|Jr|St|Mt|Lt|Col|Gen|Sgt|Capt|Ph\.D|(?:[A-Z]\.)+[A-Z]|[A-HJ-Z])\.$"
 )
@@ -64,13 +67,15 @@ class SeedSource(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class BadSeed:
-    """A row (or the rest of a file) that is no seed. `reason` is one of encoding, compression, json, csv, parquet,
-    convai2, missing_field, wrong_type, empty, too_long, speakers, duplicate_id; `detail` is for people."""
+    """A row that is no seed, or the rest of a file where it `ends` one. `reason` is one of encoding, compression, json,
+    csv, parquet, convai2, missing_field, wrong_type, empty, too_long, speakers and duplicate_id; `detail` is for
+    people."""
 
     source: str
     line: int
     reason: str
     detail: str
+    ends: bool = False
 
 
 def read_file(file: SeedFile, fields: SeedFields) -> Iterator[Seed | BadSeed]:
@@ -82,7 +87,7 @@ def read_file(file: SeedFile, fields: SeedFields) -> Iterator[Seed | BadSeed]:
                 raise row
             yield _seed(row, fields, facts, file.name, line)
         except BadRow as bad:
-            yield BadSeed(file.name, line, bad.reason, bad.detail[:_MAX_DETAIL])
+            yield BadSeed(file.name, line, bad.reason, bad.detail[:_MAX_DETAIL], bad.ends)
 
 
 def _seed(row: Row, fields: SeedFields, facts: Sequence[str], source: str, line: int) -> Seed:
@@ -135,11 +140,12 @@ def split_sentences(text: str) -> list[str]:
     """The sentences of a paragraph, white space between them removed."""
     sentences, start = [], 0
     for match in _SENTENCE_END.finditer(text):
-        before, after = text[start : match.end()], text[match.end() :].lstrip()[:1]
-        if _NEVER_LAST.search(before) or (_RARELY_LAST.search(before) and not after.isupper()):
+        end = match.end()
+        before, after = text[max(start, end - _LOOK_BACK) : end], _NEXT.match(text, end)
+        if _NEVER_LAST.search(before) or (_RARELY_LAST.search(before) and not (after and after[1].isupper())):
             continue
-        sentences.append(before.strip())
-        start = match.end()
+        sentences.append(text[start:end].strip())
+        start = end
     return [*sentences, text[start:].strip()]
 
 

@@ -36,9 +36,14 @@ _NAME = re.compile(r"shards/n(\d+)-[0-9a-f]{32}\.parquet")
 _CLIENT = {"connect_timeout": "5s", "timeout": "10s", "max_retries": "10", "retry_timeout": "60s"}
 """Of the Delta log's client in an object store, whose own time-outs add up to three minutes a request."""
 
-_PROPERTIES = {"delta.dataSkippingNumIndexedCols": "0"}
-"""Of a new table: no column has its least and greatest values told, nor does `commit` tell any. The client would keep
-room for them in memory all the same, some 2 KB a shard."""
+_PROPERTIES = {
+    "delta.dataSkippingNumIndexedCols": "0",
+    "delta.deletedFileRetentionDuration": "interval 36500 days",
+    "delta.enableExpiredLogCleanup": "false",
+}
+"""Of a new table. No column has its least and greatest values told, nor does `commit` tell any: the client would keep
+room for them in memory all the same, some 2 KB a shard. And the log forgets nothing by itself, neither a version (the
+client would after 30 days) nor which versions held a file (after 7): what goes is `factory gc`'s to say."""
 
 _ATTEMPTS = 5
 _PATIENCE_S = 60.0
@@ -110,7 +115,8 @@ class Table:
             there = "no corpus" if newest is None else f"no version {version}; the newest is {newest.version()}"
             raise CorpusError(f"{self.root}: there is {there}; see: factory log {self.root}")
         snapshot = self._open(version)
-        assert snapshot is not None
+        if snapshot is None:
+            raise CorpusError(f"{self.root}: version {version} is gone from the log; see: factory log {self.root}")
         shards, files = self._shards(snapshot), set(self.storage.list("shards"))
         if any(shard.path not in files for shard in shards):
             raise CorpusError(f"{self.root}: files of version {version} are gone (factory gc)")

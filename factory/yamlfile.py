@@ -68,9 +68,12 @@ def dotted(location: Location) -> str:
 
 
 def _parse(path: Path, text: str, model: type[BaseModel]) -> tuple[dict[str, Any], Lines]:
+    lines: Lines = {}
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
+        if node is not None:  # before its merge keys are put in the place of what they stand for
+            _mark(path, node, (), lines, set())
         data = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -80,8 +83,6 @@ def _parse(path: Path, text: str, model: type[BaseModel]) -> tuple[dict[str, Any
         raise YamlError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(data, dict) or node is None:
         raise YamlError(f"{path}: the file is a mapping with the fields {', '.join(_fields(model))}")
-    lines: Lines = {}
-    _mark(path, node, (), lines, set())
     return data, lines
 
 
@@ -92,6 +93,8 @@ def _mark(path: Path, node: yaml.Node, location: Location, lines: Lines, seen: s
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):  # no field has such a name, and a dict no such key
+                continue
             here = (*location, key.value)
             if here in lines:
                 raise YamlError(

@@ -65,8 +65,10 @@ def test_a_model_that_is_not_there() -> None:
 
 
 def test_the_picture_is_drawn(result: Calibration, tmp_path: Path) -> None:
-    draw(result, tmp_path / "curves.png")
-    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    draw(result, tmp_path / "new" / "curves.png")
+    assert (tmp_path / "new" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(CalibrationError, match=r"curves.pgn: the picture cannot be drawn: .*not supported"):
+        draw(result, tmp_path / "curves.pgn")
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 50), (3, 50), (50, 50), (1, 2000)])

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from factory.corpus import Corpus
 from factory.garbage import gc
 from factory.history import restore
 from factory.job import Job
-from factory.table import CorpusError
+from factory.table import CorpusError, Shard, Table
 from tests.local_ray import Death, Killed
 from tests.rehearsal import Rehearsal, job_in, rows_of, some_personas, write_seeds
 
@@ -70,6 +74,56 @@ def test_versions_of_the_last_days_are_kept(job: Job) -> None:
     assert (listed.old, len(listed.orphans)) == ([], 2)
     restore(Corpus(job.corpus), 0)
     assert {len(row.turns) for row in rows_of(job).values()} == {3}
+
+
+def test_the_log_forgets_nothing_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema, day = pa.schema([("x", pa.int64())]), 86400
+    table, clock = Table(str(tmp_path), schema), SimpleNamespace(monotonic=time.monotonic)
+    monkeypatch.setattr("factory.table.time", clock)
+    assert table.shards() == []
+    first, second = (table.write(pa.table({"x": [number]}, schema)) for number in range(2))
+    for days, add, remove in ((60, [first], []), (40, [second], [first])):
+        clock.time = lambda days=days: time.time() - days * day
+        table.commit(add, remove, "old")
+    clock.time = time.time
+    for number in range(2, 205):  # the client makes a checkpoint each hundred commits, and tidies up then
+        for path in tmp_path.rglob("*"):
+            os.utime(path, (time.time() - 50 * day,) * 2)
+        table.commit([], [], f"commit {number}")
+    assert len(table.history()) == 205
+    assert table.shards_at(0) == [first]
+    assert table.unneeded(24 * 45, orphans=True) == []
+    assert table.unneeded(24 * 30, orphans=True) == [first.path]
+
+
+def test_what_is_restored_meanwhile_is_not_deleted(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    age(job, 25)
+    listing = Table.unneeded
+
+    def restored(table: Table, hours: int, *, orphans: bool) -> list[str]:
+        found = listing(table, hours, orphans=orphans)
+        if orphans and not table.root.endswith("_dead_letters"):
+            restore(Corpus(job.corpus), 0)
+        return found
+
+    monkeypatch.setattr(Table, "unneeded", restored)
+    gc(Corpus(job.corpus), 0, delete=True)
+    assert {len(row.turns) for row in rows_of(job).values()} == {3}
+
+
+def test_a_version_whose_files_go_while_it_is_restored_is_not_said_to_be_back(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committing = Table.commit
+
+    def commit(table: Table, add: Sequence[Shard], *others: Any, **notes: object) -> None:
+        committing(table, add, *others, **notes)
+        for shard in add:
+            table.storage.delete(shard.path)
+
+    monkeypatch.setattr(Table, "commit", commit)
+    with pytest.raises(CorpusError, match="files of version [1-9] are gone"):
+        restore(Corpus(job.corpus), 0)
 
 
 def test_where_there_is_no_corpus_nothing_is_deleted(tmp_path: Path) -> None:

@@ -169,6 +169,20 @@ def test_overrides_reach_into_lists_and_missing_mappings_and_the_last_one_counts
     assert (job.stages.converse.topics, job.stages.converse.turns) == (("a", "b"), 6)
 
 
+def test_pools_may_share_what_they_have_in_common(tmp_path: Path) -> None:
+    run = "run:\n  generate: &pool {max: 2, cpus: 3}\n  verify:\n    <<: *pool\n    max: 4\n"
+    text = GOOD[: GOOD.index("run:")] if "run:" in GOOD else GOOD
+    job = load_job(write(tmp_path, f"{text}\n{run}"))
+    assert (job.run.generate.max, job.run.verify.max, job.run.verify.cpus) == (2, 4, 3)
+    twice = run.replace("max: 4", "max: 4\n    max: 5")
+    assert "run.verify.max is given twice" in complaint(write(tmp_path, f"{text}\n{twice}"))
+
+
+def test_a_corpus_may_lie_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert load_job(write(tmp_path, GOOD), ["corpus=~/mine"]).corpus == "/home/ann/mine"
+
+
 def test_a_date_is_text(tmp_path: Path) -> None:
     job = load_job(write(tmp_path, changed("[pets, work]", "[2026-11-24]")), ["corpus=2026-13-45"])
     assert job.stages.converse is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -79,8 +80,17 @@ def test_rows_that_a_threshold_does_not_move_are_left_alone_and_not_looked_at_ag
 
 
 @pytest.mark.parametrize("folder", ["_ledger", "_seeds"])
-@pytest.mark.parametrize("left", [0, 100])
-def test_what_planning_keeps_may_be_damaged(tmp_path: Path, folder: str, left: int) -> None:
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda whole: b"",
+        lambda whole: whole[:100],
+        lambda whole: whole[:-60] + bytes(40) + whole[-20:],
+        lambda whole: whole.replace(b"shards", b"shreds").replace(b"duplicates", b"duplicated"),
+    ],
+    ids=["empty", "cut short", "broken footer", "lost metadata"],
+)
+def test_what_planning_keeps_may_be_damaged(tmp_path: Path, folder: str, damaged: Callable[[bytes], bytes]) -> None:
     write_seeds(tmp_path, some_personas(6))
     os.utime(tmp_path / "seeds" / "a.jsonl", (1e9, 1e9))
     job = job_in(tmp_path)
@@ -90,7 +100,7 @@ def test_what_planning_keeps_may_be_damaged(tmp_path: Path, folder: str, left: i
     for path in files:
         kept = tmp_path / "corpus" / path
         whole = kept.read_bytes()
-        kept.write_bytes(whole[:left])
+        kept.write_bytes(damaged(whole))
         assert settled(job)
         kept.unlink(missing_ok=True)
         assert settled(job)

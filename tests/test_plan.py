@@ -345,10 +345,26 @@ def test_jobs_that_cannot_be_planned_say_why(
         Plan(job_in(tmp_path, override))
 
 
-def test_a_damaged_seed_file_never_drops_rows(folder: Path) -> None:
-    packed = folder / "seeds" / "a.jsonl.gz"
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl.gz", b"\x1f\x8b damaged"),
+        ("a.jsonl", '{"id": "p0", "facts": ["I ski."]}'.encode("utf-16")),
+        ("a.csv", "id,facts,größe\np0,I ski.,3\n".encode("latin-1")),
+        ("a.csv", b'id,"facts\np0,I ski.\n'),
+        ("a.parquet", b"PAR1 damaged PAR1"),
+    ],
+)
+def test_a_damaged_seed_file_never_drops_rows(folder: Path, name: str, content: bytes) -> None:
     (folder / "seeds" / "a.jsonl").unlink()
-    packed.write_bytes(b"\x1f\x8b damaged")
+    (folder / "seeds" / name).write_bytes(content)
     write_seeds(folder, dict(list(some_personas(PERSONAS).items())[:4]), file="b.jsonl")
-    with pytest.raises(PlanError, match=r"a.jsonl.gz.*the damage hides seeds, and \d+ rows would be dropped"):
+    with pytest.raises(PlanError, match=rf"{name}.*the damage hides seeds, and \d+ rows would be dropped"):
         plan(job_in(folder, "seeds=[{path: seeds/*}]"))
+
+
+def test_a_row_that_is_no_seed_is_no_damage_to_its_file(folder: Path) -> None:
+    with (folder / "seeds" / "a.jsonl").open("ab") as file:
+        file.write(b"\n{broken\n\xff\n")
+    planned = plan(job_in(folder))
+    assert (planned.summary.bad_seeds, planned.summary.rows) == (2, 0)

@@ -94,6 +94,12 @@ def test_sources_that_cannot_be_read(tmp_path: Path, path: str, message: str) ->
     assert "secret" not in str(caught.value)
 
 
+def test_a_file_whose_name_is_no_utf8_is_named(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jsonl")).write_bytes(PERSONAS)
+    with pytest.raises(SourceError, match=r"'caf.udce9.jsonl': the name is no UTF-8"):
+        read(tmp_path, "*.jsonl")
+
+
 def test_sources_are_found_before_the_first_seed(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_bytes(PERSONAS)
     with pytest.raises(SourceError, match=r"q\.jsonl"):

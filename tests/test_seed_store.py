@@ -43,6 +43,18 @@ def test_a_file_that_has_not_changed_is_not_read_again(tmp_path: Path, monkeypat
         assert (getattr(again, name) == getattr(first, name)).all()
 
 
+def test_seeds_are_taken_in_the_order_asked_for_from_any_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seed_store, "_BATCH", 3)
+    personas = list(some_personas(11))
+    write_seeds(tmp_path, {name: [f"I am {name}."] for name in personas[:7]}, file="a.jsonl")
+    write_seeds(tmp_path, {name: [f"I am {name}."] for name in personas[7:]}, file="b.jsonl")
+    seeds, asked = opened(tmp_path), [10, 0, 6, 3, 3, 2, 7]
+    taken = seeds.take(np.array(asked))
+    assert [(seed.id, seed.personas) for seed in taken] == [
+        (personas[index], ((f"I am {personas[index]}.",),)) for index in asked
+    ]
+
+
 def test_a_changed_file_or_reading_of_it_is_read_anew(tmp_path: Path) -> None:
     path = tmp_path / "seeds" / "a.jsonl"
     write_seeds(tmp_path, some_personas(5))
