@@ -37,8 +37,8 @@ def figures(
 
     - `about`: `corpus`, `version`, `time`, `rows`, `imported`, `personas`, `seeds`, `turns`, `words`, `tokens`
       (`prompt`, `cached`, `completion`), `stages`, `models` (name with revision: how many stage records name it),
-      `made_with` (packages), `thresholds` (those of `select`), `versions` (newest first, 50 at most: `version`, `time`,
-      `rows`, `message`, `run`)
+      `made_with` (packages), `thresholds` (those of `select`, or its defaults), `versions` (newest first, 50 at
+      most: `version`, `time`, `rows`, `message`, `run`)
     - `funnel`: `seeds` (`used`, `unreadable`, `reasons`), `rows` (`wanted`, `failed`, `made`), `decisions` (rows by
       decision), `reasons` (as `factory.cost`), `gates` (extracted lines and tokens by gate), `turns_without_a_line`,
       `candidates` (`sampled`, `said`), `attempts_again`
