@@ -208,8 +208,8 @@ class Plan:
             slots = {slot: rows[row_id] for slot, row_id in slots_by_id(table).items()}
             keys = np.array(list(slots), np.uint64)
             places = np.searchsorted(self._make.slot, keys, sorter=order)
-            wanted = order[places[places < len(order)]]
-            wanted = wanted[np.isin(self._make.slot[wanted], keys)]
+            keys, places = keys[places < len(order)], order[places[places < len(order)]]
+            wanted = places[self._make.slot[places] == keys]
             for place, skeleton in zip(wanted.tolist(), self._rows(self._make.at(wanted)), strict=True):
                 slot = int(self._make.slot[place])
                 reached = passed(slots[slot], row_fingerprints(self.wanted.chains[skeleton.kind], skeleton))
