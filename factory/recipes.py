@@ -5,7 +5,7 @@ Gives up: nothing stands in for a corpus's `_recipes/`; without them its rows ca
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from factory.corpus import Corpus
 from factory.job import Recipe
@@ -41,7 +41,7 @@ class Templates:
         """Whether a speaker ended the row's dialogue, by [END]: it has fewer turns than it could have. Raises
         CorpusError if the recipe is gone."""
         recipe = self._turn_by_turn(row)
-        return recipe is not None and len(row.turns) < int(str(recipe.params["turns"]))
+        return recipe is not None and len(row.turns) < cast(int, recipe.params["turns"])
 
     def _turn_by_turn(self, row: Row) -> Recipe | None:
         """The recipe of the row's dialogue, if it was held turn by turn."""
