@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -345,3 +346,6 @@ def main() -> None:
     except _MENDABLE as error:
         display.fail(str(error))
         raise SystemExit(1) from error
+    except Exception:
+        sys.excepthook = display.crash  # now: typer sets one of its own, which would tell secrets
+        raise

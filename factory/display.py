@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
@@ -23,6 +25,7 @@ from factory.garbage import Garbage
 from factory.history import Version
 from factory.plan import Summary
 from factory.records import Row
+from factory.redact import redact
 from factory.run import Progress, Result
 
 if TYPE_CHECKING:  # both import torch
@@ -350,4 +353,10 @@ def show_training(result: LmResult | NliResult) -> None:
 def fail(message: str) -> None:
     """Print an error."""
     sys.stdout.flush()
-    err.print(f"[red]error:[/] {escape(message)}")
+    err.print(f"[red]error:[/] {escape(redact(message))}")
+
+
+def crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback of an error that nobody foresaw, as `sys.excepthook`."""
+    sys.stdout.flush()
+    err.print(redact("".join(traceback.format_exception(kind, error, trace))), markup=False, end="")

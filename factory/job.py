@@ -55,7 +55,8 @@ IMPORT_SKIPS = frozenset({"expand", "converse"})
 
 
 class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # What a person writes in the wrong field may be a key.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Pairing(_Config):

@@ -16,6 +16,7 @@ from factory.batching import of_the_worker
 from factory.engines import Engine, EngineDeadError, Reply, Request, RequestError
 from factory.job import STAGE_CLASSES, Recipe
 from factory.records import DeadLetter, Row, RowError, StageRecord
+from factory.redact import redact
 from factory.stages import Kit, Stage
 
 
@@ -111,7 +112,7 @@ def dead_letter(row: Row, stage: str, reason: str, detail: str, attempts: int, *
         line=row.seeds[0].line,
         stage=stage,
         reason=reason,
-        detail=detail[:1000],
+        detail=redact(detail)[:1000],
         attempts=attempts,
         fingerprint=fingerprint,
         failed_at=datetime.now(UTC),

@@ -160,6 +160,8 @@ def _explain(path: Path, model: type[BaseModel], lines: Lines, detail: ErrorDeta
         ]
         near = difflib.get_close_matches(given, allowed, n=1, cutoff=0.5)
         message += f"; did you mean {near[0]}?" if near else ""
+    if detail["type"] == "secret":
+        return f"{where}: {name}: {message}"
     shown = repr(given) if isinstance(given, str | int | float | bool | None) else type(given).__name__
     return f"{where}: {name or 'the file'}: {message} (given: {shown[:80]})"
 

@@ -7,10 +7,13 @@ runs (batching changes the arithmetic), so no caller may rely on it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypedDict
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 
 class Message(TypedDict):
@@ -53,6 +56,29 @@ class LanguageModel(BaseModel):
     api_key_env: str = Field("OPENAI_API_KEY", description="openai: environment variable that holds the key.")
     timeout_s: float = Field(300, gt=0, description="openai: longest wait for one answer, in seconds.")
     max_retries: int = Field(5, ge=0, description="openai: retries on 429, 5xx and time-outs, with back-off.")
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _a_name_and_no_key(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", name):
+            raise PydanticCustomError(
+                "secret",
+                "the name of an environment variable is wanted, in capital letters; the key itself does not belong "
+                "in a job file",
+            )
+        return name
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_credentials(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "")
+        if "@" in (url or "").partition("?")[0]:  # not of the host alone: a key may hold a slash
+            raise PydanticCustomError(
+                "secret", "credentials do not belong in an address; name a variable that holds the key in api_key_env"
+            )
+        if url is not None and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("an address such as http://host:8000/v1 is wanted")
+        return url
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ server. Gives up: token counts of single completions, since a server counts all 
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Any
 
 from openai import APIConnectionError, APIStatusError, AsyncOpenAI, OpenAI, OpenAIError
 from openai.types.chat import ChatCompletion
 
 from factory.engines import Completion, EngineDeadError, EngineStartError, LanguageModel, Reply, Request, RequestError
+from factory.redact import KeyFormatError, read_key, redact, without_keys
 
 _REFUSALS = frozenset({400, 413, 422})
 
@@ -23,7 +23,10 @@ class OpenAIEngine:
     """A server that is asked over HTTP, `max_num_seqs` requests at once. Raises EngineStartError."""
 
     def __init__(self, model: LanguageModel) -> None:
-        key = os.environ.get(model.api_key_env)
+        try:
+            key = read_key(model.api_key_env)
+        except KeyFormatError as error:
+            raise EngineStartError(f"model {model.name}: {error}") from None
         if key is None and model.base_url is None:
             raise EngineStartError(
                 f"model {model.name}: set the environment variable {model.api_key_env} to the server's key, or "
@@ -31,7 +34,6 @@ class OpenAIEngine:
             )
         self.capacity = model.max_num_seqs
         self._model = model
-        self._key = key
         self._gate = asyncio.Semaphore(model.max_num_seqs)
         options: dict[str, Any] = {
             "api_key": key or "none",
@@ -50,21 +52,25 @@ class OpenAIEngine:
                 return _reply(await self._client.chat.completions.create(**self._arguments(request)), request.n)
             except APIStatusError as error:
                 kind = RequestError if error.status_code in _REFUSALS else EngineDeadError
-                raise kind(self._say(error)) from None
+                failure = kind(self._say(error))
             except (OpenAIError, AttributeError, TypeError, ValueError) as error:  # the client checks no answer's form
-                raise EngineDeadError(self._say(error)) from None
+                failure = EngineDeadError(self._say(error))
+        raise failure  # outside: the client's error holds the key, and would be this one's context
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
     def _check(self, client: OpenAI) -> None:
+        failure, known = None, list[str]()
         try:
             known = sorted(served.id for served in client.models.list())
-        except OpenAIError as error:
-            raise EngineStartError(self._say(error)) from None
+        except (OpenAIError, AttributeError, TypeError, ValueError) as error:
+            failure = EngineStartError(self._say(error))
+        if failure is not None:
+            raise failure
         if self._model.name not in known:
-            some = ", ".join(known[:5]) + (", ..." if len(known) > 5 else "")
+            some = redact(", ".join(known[:5])) + (", ..." if len(known) > 5 else "")
             raise EngineStartError(f"model {self._model.name}: the server does not have it; it has {some}")
 
     def _arguments(self, request: Request) -> dict[str, Any]:
@@ -87,7 +93,7 @@ class OpenAIEngine:
     def _say(self, error: Exception) -> str:
         """One sentence for an error, without the key, which a server may repeat. The error itself is not chained to
         what is raised, since it carries the request's headers."""
-        server = self._model.base_url or "api.openai.com"
+        server = (self._model.base_url or "api.openai.com").partition("?")[0]
         match error:
             case APIStatusError(status_code=401 | 403):
                 text = f"refuses the key in {self._model.api_key_env} ({error.message})"
@@ -99,7 +105,7 @@ class OpenAIEngine:
                 text = f"cannot be reached or does not answer: {error.__cause__ or error}"
             case _:
                 text = f"sent what cannot be read: {error}"
-        return f"model {self._model.name}: {server} {text if self._key is None else text.replace(self._key, '***')}"
+        return redact(f"model {self._model.name}: {server} {text}")
 
 
 def _reply(response: ChatCompletion, n: int) -> Reply:
@@ -120,5 +126,6 @@ def _reply(response: ChatCompletion, n: int) -> Reply:
 
 
 def _clean(text: str) -> str:
-    """JSON can carry halves of surrogate pairs, which no UTF-8 column can hold."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    """JSON can carry halves of surrogate pairs, which no UTF-8 column can hold; and some proxies answer a refused key
+    with a completion that quotes it."""
+    return without_keys(text.encode("utf-8", "replace").decode("utf-8"))
