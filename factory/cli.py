@@ -23,6 +23,7 @@ from factory.explain import find_row
 from factory.export import By, ExportError, Form, Format, Of
 from factory.export import export as export_corpus
 from factory.export.view import parse_decisions, parse_origins, parse_splits, show_export
+from factory.failures import Stop
 from factory.garbage import gc as collect_garbage
 from factory.jobfile import load_job
 from factory.labelled import PairFile, read_pairs
@@ -55,7 +56,8 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Retry = Annotated[bool, typer.Option("--retry-failed", help="Try rows again that failed before.")]
 _Version = Annotated[int, typer.Argument(min=0, metavar="VERSION", help="A version's number, from: factory log.")]
 _Rows = Annotated[bool, typer.Option("--rows", help="A line for each row: id, what, why, decisions before and after.")]
-_INTERRUPTED = 130
+_JOB_FILE, _INTERRUPTED = 2, 130
+_STOPPED: dict[Stop, int] = {"failures": 3, "server": 4}
 
 
 @app.command()
@@ -70,20 +72,28 @@ def plan(job: _Job, overrides: _Set = None, retry_failed: _Retry = False, as_jso
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0917 -- typer reads the options off the signature
     job: _Job,
     overrides: _Set = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join; RAY_ADDRESS without it.")] = None,
     retry_failed: _Retry = False,
+    allow_failures: Annotated[
+        bool, typer.Option("--allow-failures", help="Go on, and end well, however many rows fail.")
+    ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Make what the job wants and the corpus lacks. Ctrl-C commits what is complete; run again to go on."""
+    """Make what the job wants and the corpus lacks. Ctrl-C commits what is complete; run again to go on.
+
+    Exit codes: 0 made, 2 a mistake in the job file, 3 too many rows failed, 4 a model's server, its key or its quota,
+    130 stopped by a person, 1 anything else.
+    """
     loaded = load_job(job, overrides or ())
     try:
         with display.ProgressView() as view:
             result = run_job(
-                loaded, address=address, retry_failed=retry_failed, report=view, report_plan=display.CountView()
-            )
+                loaded, address=address, retry_failed=retry_failed, allow_failures=allow_failures, report=view,
+                report_plan=display.CountView(),
+            )  # fmt: skip
     except KeyboardInterrupt:
         display.fail("stopped at once; what was committed stays, and the same command goes on from there")
         raise typer.Exit(_INTERRUPTED) from None
@@ -93,6 +103,9 @@ def run(
         display.show_result(loaded.corpus, result)
     if result.interrupted:
         raise typer.Exit(_INTERRUPTED)
+    display.show_stop(result)
+    if result.stopped is not None:
+        raise typer.Exit(_STOPPED[result.stopped])
 
 
 @app.command()
@@ -345,7 +358,7 @@ def main() -> None:
         app()
     except _MENDABLE as error:
         display.fail(str(error))
-        raise SystemExit(1) from error
+        raise SystemExit(_JOB_FILE if isinstance(error, YamlError) else 1) from error
     except Exception:
         sys.excepthook = display.crash  # now: typer sets one of its own, which would tell secrets
         raise

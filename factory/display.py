@@ -24,9 +24,9 @@ from factory.calibrate import Calibration
 from factory.garbage import Garbage
 from factory.history import Version
 from factory.plan import Summary
+from factory.progress import Progress, Result
 from factory.records import Row
 from factory.redact import redact
-from factory.run import Progress, Result
 
 if TYPE_CHECKING:  # both import torch
     from factory.training.lm import LmResult
@@ -55,6 +55,8 @@ class ProgressView:
         )
         self._task = self._bars.add_task("dialogues", total=None, note="")
         self._last_line = time.monotonic()
+        self._notes = 0
+        self._waiting = False
 
     def __enter__(self) -> Self:
         if err.is_terminal:
@@ -68,6 +70,12 @@ class ProgressView:
     def __call__(self, progress: Progress) -> None:
         """Show how the run stands."""
         note = _note(progress)
+        for told in progress.notes[self._notes :]:
+            err.print(escape(f"note: {told}"))
+        self._notes = max(self._notes, len(progress.notes))
+        if self._waiting != (progress.waiting is not None):
+            self._waiting = progress.waiting is not None
+            err.print(escape(f"waiting: {progress.waiting}" if self._waiting else "the server answers again"))
         if err.is_terminal:
             done = progress.committed + progress.failed
             # Half the way is generation, half is what follows it, so that the bar moves before the first commit.
@@ -92,6 +100,8 @@ def _note(progress: Progress) -> str:
         parts.append(_lost(progress))
     workers = f"{progress.workers} worker{'s' * (progress.workers > 1)}"
     parts.append(workers if progress.workers else "starting workers")
+    if progress.waiting:
+        parts.append("waiting for the model's server")
     if progress.stopping:
         parts.append("stopping: finishing what is under way (Ctrl-C again stops at once)")
     return ", ".join(parts)
@@ -184,6 +194,17 @@ def show_result(corpus: str, result: Result) -> None:
         _show_failures(0, result.bad_seeds)
     if result.remaining:
         out.print(f"{result.remaining} rows remain; the same command goes on from here")
+
+
+def show_stop(result: Result) -> None:
+    """Print why a run made too little."""
+    if result.stopped == "server":
+        fail(f"{result.why}; what was made is kept, and the same command goes on from there")
+    elif result.stopped == "failures":
+        fail(f"{result.why}, which is more than run.max_failed_share allows; the commonest reasons:")
+        for failure in result.failures:
+            err.print(escape(redact(f"  {failure.rows} {failure.stage}/{failure.reason}: {failure.detail}")))
+        err.print("to take them as they are: --allow-failures; to try failed rows again: --retry-failed")
 
 
 def show_status(status: dict[str, Any]) -> None:

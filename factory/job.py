@@ -120,6 +120,16 @@ class Run(_Config):
         900, gt=0, description="A worker that finishes no model call for so long is hung, and replaced."
     )
     max_bad_seeds: int = Field(1000, ge=0, description="Unreadable seeds after which the job stops.")
+    max_failed_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of rows that may fail: a run is stopped once more of its first hundred have failed, and "
+        "from then on of all that have ended.",
+    )
+    server_patience_s: float = Field(
+        600, ge=0, description="openai: seconds that a server is waited for that gives no answer, before the run stops."
+    )
 
 
 class Job(_Config):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from factory.batching import of_the_worker
-from factory.engines import Engine, EngineDeadError, Reply, Request, RequestError
+from factory.engines import Engine, EngineDeadError, Reply, Request, RequestError, ServerError
 from factory.job import STAGE_CLASSES, Recipe
 from factory.records import DeadLetter, Row, RowError, StageRecord
 from factory.redact import redact
@@ -62,7 +62,7 @@ async def run_row(
 ) -> DeadLetter | None:
     """Run the stages of `chain` that come after those on the row, in place; `wanted` are the chain's fingerprints.
 
-    The dead letter if the row fails. Raises EngineDeadError.
+    The dead letter if the row fails. Raises EngineDeadError, or ServerError with the row as the last stage left it.
     """
     start = len(row.stages)
     for recipe, fingerprint in zip(chain[start:], wanted[start:], strict=False):
@@ -76,6 +76,9 @@ async def run_row(
         except RequestError as error:
             failure = ("request", str(error), 1)
         except EngineDeadError:
+            raise
+        except ServerError:
+            stages[recipe.stage].clear(row)
             raise
         except Exception as error:
             if of_the_worker(error):

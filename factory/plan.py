@@ -201,7 +201,7 @@ class Plan:
         """Rows that a run before this one staged and did not commit go on from there."""
         order = np.argsort(self._make.slot)
         for path in self.corpus.storage.list(STAGING):
-            if not path.endswith(".rows.parquet"):
+            if not path.endswith((".rows.parquet", ".begun.parquet")):
                 continue
             table = self.corpus.storage.read_parquet(path, _STATE_COLUMNS)
             rows = {row.row_id: row for row in rows_from_table(table)}

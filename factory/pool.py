@@ -55,14 +55,15 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Handle:
-    """A worker. `asked` is the pulse that it was asked for at `asked_at`, none once it is heard; `rows` are those of
-    the pieces that came through; `busy_at` is when it was given work and had none."""
+    """A worker. `asked` is the pulse that it was asked for at `asked_at`, none once it is heard; `rows` and
+    `failed` are those of the pieces that came through; `busy_at` is when it was given work and had none."""
 
     actor: Any
     opened: Any
     asked: Any
     asked_at: float
     rows: int = 0
+    failed: int = 0
     busy_at: float = 0.0
     ready: bool = False
     open: bool = False
@@ -76,6 +77,7 @@ class _Handle:
     def hear(self, pulse: Pulse) -> None:
         """Keep the later of the worker's counters: a pulse may come after the receipt that overtook it."""
         self.pulse = max(pulse, self.pulse, key=lambda one: (one.rows + one.failed, one.tokens))
+        self.pulse.waiting = pulse.waiting
 
 
 class Pool:
@@ -144,9 +146,12 @@ class Pool:
         return sum(handle.ready for handle in self._handles)
 
     def pulse(self) -> Pulse:
-        """The counters of all workers, the dead included."""
+        """The counters of all workers, the dead included, what one of them waits for, and all that they found out."""
         pulses = [self._past, *(handle.pulse for handle in self._handles)]
-        return Pulse(*(sum(getattr(pulse, name) for pulse in pulses) for name in ("rows", "failed", "tokens")))
+        rows, failed, tokens = (sum(getattr(pulse, name) for pulse in pulses) for name in ("rows", "failed", "tokens"))
+        waiting = next((pulse.waiting for pulse in pulses if pulse.waiting), None)
+        notes = tuple(dict.fromkeys(note for pulse in pulses for note in pulse.notes))
+        return Pulse(rows, failed, tokens, waiting=waiting, notes=notes)
 
     def wind_down(self) -> None:
         """Hand out no more; workers finish the dialogues they are in."""
@@ -230,6 +235,7 @@ class Pool:
             if isinstance(result, Receipt):
                 handle.hear(result.pulse)
                 handle.rows += result.rows
+                handle.failed += len(result.letters)
             self._failed_starts = 0
             self._proven = True
             if not piece.condemned:  # such a piece no engine has seen
@@ -307,8 +313,9 @@ class Pool:
     def _drop(self, handle: _Handle) -> None:
         self._handles.remove(handle)
         # What it did of other pieces is done again; its tokens are spent.
+        self._past.notes = tuple(dict.fromkeys((*self._past.notes, *handle.pulse.notes)))
         self._past.rows += handle.rows
-        self._past.failed += handle.pulse.failed
+        self._past.failed += handle.failed
         self._past.tokens += handle.pulse.tokens
         ray.kill(handle.actor)
 

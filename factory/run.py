@@ -24,9 +24,11 @@ from types import FrameType
 import ray
 
 from factory.cluster import joined
+from factory.failures import FIRST, Failures, Stop
 from factory.job import Job
 from factory.plan import Plan, Work
 from factory.pool import Outcome, Pool, RunError
+from factory.progress import Progress, Result
 from factory.records import DeadLetter, rows_to_table
 from factory.seed_store import SEEDS
 from factory.shard import STAGED, STAGING, Merged, ShardSpec
@@ -49,47 +51,11 @@ _AHEAD = 16
 """Shards that may wait for the second leg, for each that the first leg's workers hold, before those are given no more:
 an engine without work is dearer than staged files."""
 
+_REASONS = 3
+"""Reasons that are told of a run whose rows failed."""
+
 _PORTION = 16
 """Shards whose skeletons are written before the pools are seen to again."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """How a run stands: rows in the plan, through each leg and committed; the newest decisions; the workers, those that
-    were lost, and the rows that were begun again for it."""
-
-    planned: int
-    generated: int = 0
-    verified: int = 0
-    committed: int = 0
-    failed: int = 0
-    decisions: Counter[str] = field(default_factory=Counter)
-    tokens: int = 0
-    workers: int = 0
-    lost: int = 0
-    again: int = 0
-    seconds: float = 0.0
-    stopping: bool = False
-
-
-@dataclass(slots=True)
-class Result:
-    """What a run came to. `remaining` rows are for the next run; `lost` workers died or hung, for which `again` rows
-    were begun again; `version` is the corpus's Delta version."""
-
-    rows: int
-    committed: int
-    dropped: int
-    failed: int
-    bad_seeds: int
-    remaining: int
-    decisions: dict[str, int]
-    tokens: int
-    lost: int
-    again: int
-    seconds: float
-    version: int | None
-    interrupted: bool
 
 
 def run(
@@ -97,17 +63,20 @@ def run(
     *,
     address: str | None = None,
     retry_failed: bool = False,
+    allow_failures: bool = False,
     report: Callable[[Progress], None] = lambda _: None,
     report_plan: Callable[[str, int], None] = lambda *_: None,
 ) -> Result:
     """Make what the job wants and the corpus lacks, on the Ray cluster at `address` or RAY_ADDRESS, or on a local one.
 
     `report` is called about twice a second, `report_plan` while seeds and rows are counted before. The first SIGINT or
-    SIGTERM finishes and commits the dialogues that are under way, the second raises KeyboardInterrupt. Raises
-    PlanError, RunError, StorageError, CorpusError or ConflictError.
+    SIGTERM finishes and commits the dialogues that are under way, the second raises KeyboardInterrupt. So does a server
+    that refuses, or is away for too long, and the failure of more rows than `run.max_failed_share`, which
+    `allow_failures` allows: `Result.stopped` says so. Raises PlanError, RunError, StorageError, CorpusError or
+    ConflictError.
     """
     plan = Plan(job, retry_failed=retry_failed, report=report_plan)
-    driver = _Driver(plan, report)
+    driver = _Driver(plan, report, 1.0 if allow_failures else job.run.max_failed_share)
     driver.prepare()
     if not plan.summary.rows:
         return driver.result()
@@ -128,7 +97,7 @@ class _Open:
 
 
 class _Driver:
-    def __init__(self, plan: Plan, report: Callable[[Progress], None]) -> None:
+    def __init__(self, plan: Plan, report: Callable[[Progress], None], failed_share: float) -> None:
         self._plan = plan
         self._report = report
         self._work = plan.work()
@@ -145,6 +114,9 @@ class _Driver:
         self._dropped = 0
         self._started = time.monotonic()
         self._interrupted = False
+        self._stopped: Stop | None = None
+        self._why: str | None = None
+        self._failures = Failures(failed_share)
         self._progress = Progress(planned=plan.summary.rows - plan.summary.drop)
 
     def prepare(self) -> None:
@@ -171,12 +143,21 @@ class _Driver:
         """Finish what is under way, then stop."""
         self._interrupted = True
 
+    @property
+    def _stopping(self) -> bool:
+        return self._interrupted or self._stopped is not None
+
+    def _stop(self, stop: Stop, why: str) -> None:
+        """The same, for a reason of the run's own: the first one counts."""
+        if not self._stopping:
+            self._stopped, self._why = stop, why
+
     def drive(self) -> None:
-        """Run until all is committed, or until what was under way at an interrupt is."""
+        """Run until all is committed, or until what was under way at a stop is."""
         wound_down = False
         try:
             while True:
-                if self._interrupted and not wound_down:
+                if self._stopping and not wound_down:
                     self._pools[0].wind_down()
                     wound_down = True
                 more = self._refill()
@@ -187,7 +168,7 @@ class _Driver:
                     self._commit()
                 self._share_room()
                 self._show()
-                if not busy and (self._exhausted or self._interrupted):
+                if not busy and (self._exhausted or self._stopping):
                     break
                 refs = [ref for pool in self._pools for ref in pool.refs()]
                 if refs and not more and ray.wait(refs, timeout=0.5)[0]:
@@ -204,6 +185,7 @@ class _Driver:
     def result(self) -> Result:
         """What the run came to."""
         progress = self._progress
+        self._judge()
         return Result(
             rows=self._plan.summary.rows,
             committed=progress.committed,
@@ -218,12 +200,28 @@ class _Driver:
             seconds=time.monotonic() - self._started,
             version=self._plan.corpus.table.version(),
             interrupted=self._interrupted,
+            stopped=self._stopped,
+            why=self._why,
+            failures=self._failures.commonest(_REASONS) if self._stopped == "failures" else [],
+            notes=progress.notes,
         )
+
+    def _judge(self) -> None:
+        """Whether too many rows failed in the end: of those that this run made, or of all that are wanted."""
+        progress, summary = self._progress, self._plan.summary
+        if self._failures.too_many(progress.failed, progress.committed + progress.failed):
+            self._stop("failures", f"{progress.failed} of {progress.committed + progress.failed} rows failed")
+        failed, wanted = summary.failed + progress.failed, len(self._plan.wanted)
+        if self._failures.too_many(failed, wanted):
+            if summary.failed:  # of earlier runs, which are not counted yet
+                self._failures = Failures(0.0)
+                self._failures.add(self._plan.corpus.dead_letters())
+            self._stop("failures", f"{failed} of {wanted} rows are dead letters")
 
     def _refill(self) -> bool:
         """Take a portion of work off the plan if the pools want some in reserve; its skeletons are written only now.
         Whether they want more."""
-        if self._exhausted or self._interrupted:
+        if self._exhausted or self._stopping:
             return False
         knobs = self._plan.job.run
         held = [knobs.shards_per_worker * pool.knobs.max for pool in self._pools]
@@ -251,6 +249,8 @@ class _Driver:
         spec = piece.spec
         opened = self._open[spec.id]
         if isinstance(result, Receipt):
+            if result.refusal is not None:
+                self._stop("server", result.refusal)
             opened.letters += result.letters
             opened.decisions += result.decisions
             opened.staged += [result.staged] if result.staged else []
@@ -287,6 +287,7 @@ class _Driver:
             del self._open[spec.id]
             self._progress.decisions += opened.decisions
             self._progress.failed += len(opened.letters)
+            self._failures.add(opened.letters)
             self._progress.committed += merged.finished
             self._dropped += len(spec.drop)
             # Files that an earlier run staged may hold rows of other shards too; they stay until all is done.
@@ -299,15 +300,18 @@ class _Driver:
         The second makes ready as soon as the first is: not before, or its start would hold up the first one's."""
         first, second = self._pools
         second.expected = first.busy() and first.has_opened()
-        if not first.busy() and (self._exhausted or self._interrupted or second.waiting()):
+        if not first.busy() and (self._exhausted or self._stopping or second.waiting()):
             first.release()
         if not second.busy() and first.waiting():
             second.release()
 
     def _show(self) -> None:
-        """Report progress."""
+        """Report progress, and stop where too many rows have failed."""
         generate, verify = (pool.pulse() for pool in self._pools)
         progress = self._progress
+        failed, ended = generate.failed + verify.failed, max(generate.rows, verify.rows)
+        if self._failures.too_many(failed, max(failed + ended, min(progress.planned, FIRST))):
+            self._stop("failures", f"{failed} of the first {failed + ended} rows failed")
         progress.generated = generate.rows
         progress.verified = verify.rows
         progress.tokens = generate.tokens
@@ -315,7 +319,9 @@ class _Driver:
         progress.lost = sum(pool.lost for pool in self._pools)
         progress.again = sum(pool.again for pool in self._pools)
         progress.seconds = time.monotonic() - self._started
-        progress.stopping = self._interrupted
+        progress.stopping = self._stopping
+        progress.waiting = generate.waiting or verify.waiting
+        progress.notes = (*generate.notes, *verify.notes)
         self._report(progress)
 
     def _sweep(self) -> None:
@@ -323,7 +329,7 @@ class _Driver:
         what is kept of seed files that are there no more. A run without work leaves all that to `factory gc`."""
         storage = self._plan.corpus.storage
         for path in storage.list(STAGING):
-            if not self._interrupted or path.endswith(".skeletons.parquet"):
+            if not self._stopping or path.endswith(".skeletons.parquet"):
                 storage.delete(path)
         for path in sorted(set(storage.list(SEEDS)) - self._plan.wanted.seeds.kept):
             storage.delete(path)

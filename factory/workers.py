@@ -19,7 +19,7 @@ from typing import cast
 
 from factory.corpus import Corpus
 from factory.embed import Embeddings
-from factory.engines import Engine, Reply, Request, open_engine
+from factory.engines import Engine, Health, Reply, Request, ServerError, open_engine
 from factory.job import LEGS, Job, Recipe, build_stages, nli_model
 from factory.nli import Nli, NliModel
 from factory.pipeline import dead_letter, run_row, trim
@@ -58,24 +58,28 @@ class Piece:
 
 @dataclass(slots=True)
 class Pulse:
-    """A worker's counters: rows through this leg, completion tokens, and seconds since anything was finished."""
+    """A worker's counters: rows through this leg, completion tokens, and seconds since anything was finished; why its
+    server gives no answer, while that is so, and what was found out about it."""
 
     rows: int = 0
     failed: int = 0
     tokens: int = 0
     idle_s: float = 0.0
+    waiting: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class Receipt:
     """What a piece came to: how many rows are staged, and where; what could not be made; the worker's counters by
-    then."""
+    then; what the model's server said if it will not be asked any more, so that rows are left undone."""
 
     rows: int
     staged: str | None
     letters: list[DeadLetter]
     decisions: Counter[str] = field(default_factory=Counter)
     pulse: Pulse = field(default_factory=Pulse)
+    refusal: str | None = None
 
 
 class _Counted:
@@ -112,6 +116,8 @@ class Worker:
         self._slots: asyncio.Semaphore | None = None
         self._room = 0
         self._winding_down = False
+        self._health = Health()
+        self._refusal: str | None = None
         self._pulse = Pulse()
         self._last_beat = time.monotonic()
 
@@ -121,8 +127,11 @@ class Worker:
         self._last_beat = time.monotonic()
 
     async def pulse(self) -> Pulse:
-        """The counters, now."""
+        """The counters, now. A worker that waits for a server is not idle."""
+        if self._health.waiting is not None:
+            self.beat()
         self._pulse.idle_s = time.monotonic() - self._last_beat
+        self._pulse.waiting, self._pulse.notes = self._health.waiting, tuple(self._health.notes)
         return self._pulse
 
     async def opened(self) -> None:
@@ -137,8 +146,9 @@ class Worker:
         )
 
     async def wind_down(self) -> None:
-        """Start no more dialogues; those that run are finished."""
+        """Start no more dialogues; those that run are finished, if the server answers."""
         self._winding_down = True
+        self._health.patient = False
 
     async def run(self, piece: Piece) -> Receipt:
         """Run this leg on a piece, and stage what came of it."""
@@ -147,20 +157,35 @@ class Worker:
         work = work[piece.first : piece.last]
         if piece.condemned:
             condemned = [self._condemn(row, wanted, count, piece.cause) for row, wanted, count in work]
+            self._pulse.failed += len(condemned)
             return Receipt(0, None, condemned, pulse=await self.pulse())
-        await self._open(
-            {recipe.stage for row, _, count in work for recipe in self._left(self._chains[row.kind], count)}
-        )
+        try:
+            await self._open(
+                {recipe.stage for row, _, count in work for recipe in self._left(self._chains[row.kind], count)}
+            )
+        except ServerError as error:
+            return Receipt(0, None, [], pulse=await self.pulse(), refusal=str(error))
         assert self._slots is not None
         results = await asyncio.gather(*(self._row(row, wanted, count) for row, wanted, count in work))
         letters = [result for result in results if isinstance(result, DeadLetter)]
         done = [row for (row, _, _), result in zip(work, results, strict=True) if result is True]
-        staged = None
-        if done:
-            staged = f"{STAGING}/{piece.spec.id}-{piece.leg}-{piece.first}.rows.parquet"
-            await asyncio.to_thread(self._corpus.storage.write_parquet, staged, rows_to_table(done), STAGED)
+        begun = [
+            row
+            for (row, _, count), result in zip(work, results, strict=True)
+            if result is False and len(row.stages) > count
+        ]
+        # What is begun is for the next run: it is not in the receipt, or it would go with the shard.
+        await self._stage(piece, begun, "begun")
+        staged = await self._stage(piece, done, "rows")
         decisions: Counter[str] = Counter(row.decision for row in done if row.decision)
-        return Receipt(len(done), staged, letters, decisions, await self.pulse())
+        return Receipt(len(done), staged, letters, decisions, await self.pulse(), self._refusal)
+
+    async def _stage(self, piece: Piece, rows: list[Row], what: str) -> str | None:
+        if not rows:
+            return None
+        path = f"{STAGING}/{piece.spec.id}-{piece.leg}-{piece.first}.{what}.parquet"
+        await asyncio.to_thread(self._corpus.storage.write_parquet, path, rows_to_table(rows), STAGED)
+        return path
 
     async def merge(self, spec: ShardSpec) -> Merged:
         """Write the shard's new file from its staged ones."""
@@ -174,7 +199,11 @@ class Worker:
                 return False
             trim(row, count)
             chain = self._chains[row.kind][: leg_start(self._chains[row.kind], self._leg + 1)]
-            letter = await run_row(row, chain, wanted, self._stages, self._kit)
+            try:
+                letter = await run_row(row, chain, wanted, self._stages, self._kit)
+            except ServerError as error:
+                self._refusal, self._winding_down = str(error), True
+                return False
             self.beat()
             self._pulse.rows += letter is None
             self._pulse.failed += letter is not None
@@ -192,8 +221,10 @@ class Worker:
         return chain[count : leg_start(chain, self._leg + 1)]
 
     async def _open(self, to_run: set[str]) -> None:
-        """Open the models that these stages ask, those that are not open yet."""
+        """Open the models that these stages ask, those that are not open yet. Raises ServerError, from then on too."""
         async with self._opening:
+            if self._refusal is not None:
+                raise ServerError(self._refusal)
             gc.disable()  # imports make no garbage to speak of, and to look for it takes a fifth of their time
             try:
                 needed = [(role, stage) for stage in sorted(to_run) for role in sorted(self._stages[stage].needs)]
@@ -205,6 +236,8 @@ class Worker:
                     self._open_models(engine), self._open_models(scorers), return_exceptions=True
                 )
                 for error in opened:
+                    if isinstance(error, ServerError):
+                        self._refusal = str(error)
                     if error is not None:
                         raise error
             finally:
@@ -229,7 +262,9 @@ class Worker:
         if role == "dialogue":
             if self._engine is None:
                 assert self._job.models.dialogue is not None
-                self._engine = _Counted(await asyncio.to_thread(open_engine, self._job.models.dialogue), self)
+                language_model, patience_s = self._job.models.dialogue, self._job.run.server_patience_s
+                engine = await asyncio.to_thread(open_engine, language_model, patience_s, self._health)
+                self._engine = _Counted(engine, self)
         elif role == "nli":
             model = nli_model(self._job, stage)
             if model not in self._nli:

@@ -148,7 +148,7 @@ class Rehearsal:
             "factory.run._COMMIT_EVERY_S": self.commit_every_s,
             "factory.run._GATHER_S": 0.0,
             "factory.run.Plan": planning,
-            "factory.workers.open_engine": lambda _: self.talker,
+            "factory.workers.open_engine": lambda *_: self.talker,
             "factory.workers.Nli": lambda _: self.nli,
             "factory.workers.Embeddings": lambda _: HashEmbedder(),
         }

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from factory.cli import app
 from factory.corpus import Corpus
-from factory.engines import LanguageModel, Message, Request, Sampling
+from factory.engines import Health, LanguageModel, Message, Request, Sampling
 from factory.engines.openai import OpenAIEngine
 from factory.yamlfile import YamlError
 from tests import model_server
@@ -82,7 +82,7 @@ def test_no_way_leads_a_key_to_a_person(server: ModelServer, tmp_path: Path, ray
     assert "Cannot do this for key ***" in told[-1]
     assert "Your key *** is not valid, said clerk" in told[-1]
 
-    server.models = error(401, f"Incorrect API key provided: {SECRET[:12]}...{SECRET[-8:]}")
+    server.reply = lambda _: error(401, f"Incorrect API key provided: {SECRET[:12]}...{SECRET[-8:]}")
     told.append(factory("run", job, "--set", "stages.converse.turns=3", folder=folder))
     assert "Incorrect API key provided" in told[-1]
     told.append(factory("run", job, "--set", "stages.converse.turns=3", key=f"{SECRET}é", folder=folder))
@@ -122,7 +122,7 @@ def test_no_exception_of_the_engine_holds_the_key(
     fields = {"engine": "openai", "base_url": server.url, "max_retries": 0, "timeout_s": 1}
 
     async def ask() -> None:
-        engine = OpenAIEngine(LanguageModel(name="m", **fields))
+        engine = await asyncio.to_thread(OpenAIEngine, LanguageModel(name="m", **fields), 1.0, Health())
         try:
             await engine.generate(ASKED)
         finally:
@@ -132,7 +132,7 @@ def test_no_exception_of_the_engine_holds_the_key(
         asyncio.run(ask())
     assert_silent(caught.value)
     with pytest.raises(Exception) as caught:  # noqa: PT011
-        OpenAIEngine(LanguageModel(name="another", **fields))
+        OpenAIEngine(LanguageModel(name="another", **fields), 1.0, Health())
     assert_silent(caught.value)
 
 

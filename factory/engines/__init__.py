@@ -8,7 +8,7 @@ runs (batching changes the arithmetic), so no caller may rely on it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypedDict
 from urllib.parse import urlsplit
 
@@ -55,7 +55,12 @@ class LanguageModel(BaseModel):
     base_url: str | None = Field(None, description="openai: address of the server, such as http://host:8000/v1.")
     api_key_env: str = Field("OPENAI_API_KEY", description="openai: environment variable that holds the key.")
     timeout_s: float = Field(300, gt=0, description="openai: longest wait for one answer, in seconds.")
-    max_retries: int = Field(5, ge=0, description="openai: retries on 429, 5xx and time-outs, with back-off.")
+    max_retries: int = Field(
+        20,
+        ge=0,
+        description="openai: how often one request is asked again that the server fails on while it answers others; a "
+        "time-out counts for four. 429 and a server that is away do not count: see run.server_patience_s.",
+    )
 
     @field_validator("api_key_env")
     @classmethod
@@ -117,8 +122,23 @@ class RequestError(Exception):
     """This one request cannot be answered (prompt too long, refused by the server): a matter of the row."""
 
 
+class ServerError(Exception):
+    """The server of a model is away, or refuses the key or the account: a matter of the run, in the server's words."""
+
+
 class EngineDeadError(Exception):
     """The engine is gone, and everything in flight with it: a matter of the worker."""
+
+
+@dataclass(slots=True)
+class Health:
+    """What an engine and the run tell each other of a model's server. `waiting` says why no answer comes, while that is
+    so; `notes` what was found out about the server, a line each. Once the run is no longer `patient`, it is stopping,
+    and a server that is away is not waited for."""
+
+    waiting: str | None = None
+    notes: list[str] = field(default_factory=list)
+    patient: bool = True
 
 
 class Engine(Protocol):
@@ -129,14 +149,15 @@ class Engine(Protocol):
         """Requests worth having in flight at once."""
 
     async def generate(self, request: Request) -> Reply:
-        """Answer one request. Raises RequestError or EngineDeadError."""
+        """Answer one request. Raises RequestError, ServerError or EngineDeadError."""
 
     async def close(self) -> None:
         """Stop the engine and free its memory."""
 
 
-def open_engine(model: LanguageModel) -> Engine:
-    """Start the engine that the model names; imports only what that engine needs. Raises EngineStartError."""
+def open_engine(model: LanguageModel, patience_s: float, health: Health) -> Engine:
+    """Start the engine that the model names; imports only what that engine needs. A server that is away is waited for,
+    `patience_s` seconds. Raises EngineStartError or ServerError."""
     if model.engine == "vllm":
         from factory.engines.vllm import VllmEngine
 
@@ -144,7 +165,7 @@ def open_engine(model: LanguageModel) -> Engine:
     if model.engine == "openai":
         from factory.engines.openai import OpenAIEngine
 
-        return OpenAIEngine(model)
+        return OpenAIEngine(model, patience_s, health)
     from factory.engines.scripted import ScriptedEngine
 
     return ScriptedEngine(model)

@@ -1,128 +1,98 @@
 """Any server that speaks OpenAI's chat completions: vLLM, TGI, llama.cpp, OpenAI itself.
 
-The official client retries 408, 409, 429, 5xx, time-outs and lost connections, with back-off and Retry-After. What the
-server says of one request (400, 413, 422) is a matter of that request; whatever outlasts the retries is a matter of the
-server. Gives up: token counts of single completions, since a server counts all `n` together.
+How servers differ is found out as they answer: `n` that is ignored, fields that are refused or named otherwise, reasons
+and counts that are missing. Limitations: token counts of single completions are shares of one count, since a server
+counts all `n` together; servers that count nothing leave their tokens out of every cost.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-from openai import APIConnectionError, APIStatusError, AsyncOpenAI, OpenAI, OpenAIError
-from openai.types.chat import ChatCompletion
-
-from factory.engines import Completion, EngineDeadError, EngineStartError, LanguageModel, Reply, Request, RequestError
-from factory.redact import KeyFormatError, read_key, redact, without_keys
-
-_REFUSALS = frozenset({400, 413, 422})
+from factory.engines import Completion, Health, LanguageModel, Reply, Request, RequestError, ServerError
+from factory.engines.answers import LENGTH, Answer
+from factory.engines.dialect import Dialect
+from factory.engines.server import Server
+from factory.redact import KeyFormatError, read_key, without_keys
 
 
 class OpenAIEngine:
-    """A server that is asked over HTTP, `max_num_seqs` requests at once. Raises EngineStartError."""
+    """A server that is asked over HTTP, at most `max_num_seqs` requests at once. Raises ServerError."""
 
-    def __init__(self, model: LanguageModel) -> None:
+    def __init__(self, model: LanguageModel, patience_s: float, health: Health) -> None:
+        self.capacity = model.max_num_seqs
+        self._model = model
         try:
             key = read_key(model.api_key_env)
         except KeyFormatError as error:
-            raise EngineStartError(f"model {model.name}: {error}") from None
+            raise ServerError(f"model {model.name}: {error}") from None
         if key is None and model.base_url is None:
-            raise EngineStartError(
+            raise ServerError(
                 f"model {model.name}: set the environment variable {model.api_key_env} to the server's key, or "
                 "base_url to a server that needs none"
             )
-        self.capacity = model.max_num_seqs
-        self._model = model
-        self._gate = asyncio.Semaphore(model.max_num_seqs)
-        options: dict[str, Any] = {
-            "api_key": key or "none",
-            "base_url": model.base_url,
-            "timeout": model.timeout_s,
-            "max_retries": model.max_retries,
-        }
-        with OpenAI(**options) as client:
-            self._check(client)
-        self._client = AsyncOpenAI(**options)
+        dialect = asyncio.run(_checked(Server(model, key, patience_s, health)))
+        self._server = Server(model, key, patience_s, health)
+        self._server.dialect = dialect
 
     async def generate(self, request: Request) -> Reply:
-        """Answer one request."""
-        async with self._gate:
-            try:
-                return _reply(await self._client.chat.completions.create(**self._arguments(request)), request.n)
-            except APIStatusError as error:
-                kind = RequestError if error.status_code in _REFUSALS else EngineDeadError
-                failure = kind(self._say(error))
-            except (OpenAIError, AttributeError, TypeError, ValueError) as error:  # the client checks no answer's form
-                failure = EngineDeadError(self._say(error))
-        raise failure  # outside: the client's error holds the key, and would be this one's context
+        """Answer one request, with as many requests to the server as that takes."""
+        if request.n > 1 and not self._server.dialect.many:
+            return self._reply(request, await self._singles(request, request.n))
+        answers = [await self._server.ask(request, request.n)]
+        missing = request.n - len(answers[0].texts)
+        if missing > 0:
+            self._server.learn_single()
+            answers += await self._singles(request, missing)
+        return self._reply(request, answers)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._server.close()
 
-    def _check(self, client: OpenAI) -> None:
-        failure, known = None, list[str]()
-        try:
-            known = sorted(served.id for served in client.models.list())
-        except (OpenAIError, AttributeError, TypeError, ValueError) as error:
-            failure = EngineStartError(self._say(error))
-        if failure is not None:
-            raise failure
-        if self._model.name not in known:
-            some = redact(", ".join(known[:5])) + (", ..." if len(known) > 5 else "")
-            raise EngineStartError(f"model {self._model.name}: the server does not have it; it has {some}")
+    async def _singles(self, request: Request, count: int) -> list[Answer]:
+        return await asyncio.gather(*(self._server.ask(request, 1) for _ in range(count)))
 
-    def _arguments(self, request: Request) -> dict[str, Any]:
-        sampling = request.sampling
-        arguments: dict[str, Any] = {
-            "model": self._model.name,
-            "messages": list(request.messages),
-            "n": request.n,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "max_tokens": sampling.max_tokens,
-        }
-        if sampling.top_k > 0:  # not OpenAI's own, which refuses a field it does not know
-            arguments["extra_body"] = {"top_k": sampling.top_k}
-        if request.json_schema is not None:
-            schema = {"name": "answer", "schema": request.json_schema, "strict": True}
-            arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return arguments
+    def _reply(self, request: Request, answers: list[Answer]) -> Reply:
+        completions = [said for answer in answers for said in self._completions(request, answer)][: request.n]
+        filtered = any(reason == "content_filter" for answer in answers for _, reason in answer.texts)
+        if filtered and not any(completion.text for completion in completions):
+            raise RequestError(f"model {self._model.name}: the server's content filter withheld the answer")
+        counted = [answer.counted for answer in answers if answer.counted]
+        return Reply(
+            tuple(completions),
+            prompt_tokens=sum(prompt for prompt, _, _ in counted),
+            cached_tokens=sum(cached for _, cached, _ in counted),
+        )
 
-    def _say(self, error: Exception) -> str:
-        """One sentence for an error, without the key, which a server may repeat. The error itself is not chained to
-        what is raised, since it carries the request's headers."""
-        server = (self._model.base_url or "api.openai.com").partition("?")[0]
-        match error:
-            case APIStatusError(status_code=401 | 403):
-                text = f"refuses the key in {self._model.api_key_env} ({error.message})"
-            case APIStatusError(status_code=404):
-                text = f"has no such address or model; does base_url end in /v1? ({error.message})"
-            case APIStatusError():
-                text = f"answers {error.status_code}: {error.message}"
-            case APIConnectionError():
-                text = f"cannot be reached or does not answer: {error.__cause__ or error}"
-            case _:
-                text = f"sent what cannot be read: {error}"
-        return redact(f"model {self._model.name}: {server} {text}")
+    def _completions(self, request: Request, answer: Answer) -> list[Completion]:
+        for reason in answer.unknown_reasons:
+            told = f"with {reason!r}" if reason else "without a reason"
+            self._server.tell(f"ends its answers {told}: taken for whole, unless they are as long as allowed")
+        if answer.counted is None:
+            self._server.tell("counts no tokens: costs leave its answers out")
+        generated, several = answer.counted[2] if answer.counted else 0, len(answer.texts)
+        whole = generated < request.sampling.max_tokens * several
+        return [
+            Completion(_clean(text), (generated + number) // several, _ended(reason, whole=whole))
+            for number, (text, reason) in enumerate(answer.texts)
+        ]
 
 
-def _reply(response: ChatCompletion, n: int) -> Reply:
-    reasons = [choice.finish_reason for choice in response.choices]
-    if len(reasons) != n or any(reason not in ("stop", "length") for reason in reasons):
-        raise RequestError(f"the server gave {len(reasons)} of {n} completions, which ended with {', '.join(reasons)}")
-    usage = response.usage
-    generated = usage.completion_tokens if usage else 0
-    details = usage.prompt_tokens_details if usage else None
-    return Reply(
-        completions=tuple(
-            Completion(_clean(choice.message.content or ""), (generated + number) // n, choice.finish_reason)
-            for number, choice in enumerate(response.choices)
-        ),
-        prompt_tokens=usage.prompt_tokens if usage else 0,
-        cached_tokens=(details.cached_tokens or 0) if details else 0,
-    )
+async def _checked(server: Server) -> Dialect:
+    """How a server wants to be asked, as far as its check has shown: in an event loop of its own."""
+    try:
+        await server.check()
+        return server.dialect
+    finally:
+        await server.close()
+
+
+def _ended(reason: str | None, *, whole: bool) -> str:
+    """OpenAI's word for why a completion ended."""
+    if reason is None:
+        return "stop" if whole else "length"
+    return "length" if reason.lower() in LENGTH else "stop"
 
 
 def _clean(text: str) -> str:

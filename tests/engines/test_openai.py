@@ -4,123 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from factory.engines import (
-    EngineDeadError,
-    EngineStartError,
-    LanguageModel,
-    Message,
-    Reply,
-    Request,
-    RequestError,
-    Sampling,
-)
+from factory.engines import Health, LanguageModel, Message, Reply, Request, RequestError, Sampling, ServerError
 from factory.engines.openai import OpenAIEngine
 from tests.conftest import KEY
+from tests.model_server import (
+    CUT,
+    HALF,
+    HANG,
+    RESET,
+    Answer,
+    ModelServer,
+    as_json,
+    completions,
+    error,
+    page,
+    serving,
+    stream,
+)
 
 ASKED = Request((Message(role="system", content="Chat."), Message(role="user", content="Hi!")), Sampling(max_tokens=8))
-
-Answer = tuple[int, dict[str, str], Any]
-
-
-def error(status: int, message: str = "no", **headers: str) -> Answer:
-    return status, headers, {"error": {"message": message, "type": "some_error"}}
-
-
-def completions(n: int = 1) -> Answer:
-    choices = [
-        {"index": k, "message": {"role": "assistant", "content": f"Hello {k}."}, "finish_reason": "stop"}
-        for k in range(n)
-    ]
-    usage = {
-        "prompt_tokens": 9,
-        "completion_tokens": 7,
-        "total_tokens": 16,
-        "prompt_tokens_details": {"cached_tokens": 4},
-    }
-    return (
-        200,
-        {},
-        {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": choices, "usage": usage},
-    )
-
-
-HANG: Answer = (0, {}, None)
-
-
-class Server:
-    """Gives the answers it is told to, one a request, then its last one for ever; remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.answers: list[Answer] = [completions()]
-        self.models = (
-            200,
-            {},
-            {"object": "list", "data": [{"id": "m", "object": "model", "created": 0, "owned_by": "o"}]},
-        )
-        self.asked: list[dict[str, Any]] = []
-        self.keys: set[str | None] = set()
-        self.at_once = self.most_at_once = 0
-        self.lock = threading.Lock()
-        self.closing = threading.Event()
-
-    def answer(self, body: dict[str, Any]) -> Answer:
-        with self.lock:
-            self.asked.append(body)
-            self.at_once += 1
-            self.most_at_once = max(self.most_at_once, self.at_once)
-            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if answer is HANG:
-            self.closing.wait(30)
-        else:
-            time.sleep(0.02)
-        with self.lock:
-            self.at_once -= 1
-        return answer
+BAD = {
+    "overloaded": error(503, "overloaded"),
+    "broken": error(500),
+    "bad gateway": page("502 Bad Gateway", 502),
+    "rate limit": error(429, retry_after_ms="10"),
+    "reset": RESET,
+    "half": HALF,
+    "cut": CUT,
+    "page": page(),
+    "stream": stream(),
+    "error as 200": as_json({"choices": None, "error": {"message": "Provider returned error", "code": 502}}),
+    "no choices": as_json({"choices": []}),
+    "nothing": Answer(200, b""),
+    "null": as_json(None),
+    "broken off": completions("I was", reason="error"),
+}
 
 
 @pytest.fixture
-def server() -> Iterator[tuple[Server, str]]:
-    state = Server()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:  # noqa: N802
-            self.send(state.models)
-
-        def do_POST(self) -> None:  # noqa: N802
-            state.keys.add(self.headers["Authorization"])
-            self.send(state.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
-
-        def send(self, answer: Answer) -> None:
-            status, headers, body = answer
-            if answer is HANG:
-                self.close_connection = True
-                return
-            text = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self.send_response(status)
-            for name, value in (headers | {"Content-Length": str(len(text))}).items():
-                self.send_header(name.replace("_", "-"), value)
-            self.end_headers()
-            self.wfile.write(text)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    yield state, f"http://127.0.0.1:{http.server_port}/v1"
-    state.closing.set()
-    http.shutdown()
-    http.server_close()
+def server() -> Iterator[ModelServer]:
+    with serving(ModelServer()) as started:
+        yield started
 
 
 @pytest.fixture(autouse=True)
@@ -128,15 +57,23 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
 
-def ask(url: str, request: Request = ASKED, **fields: Any) -> Reply:
-    return use(url, lambda engine: engine.generate(request), **fields)
+def ask(server: ModelServer | str, request: Request = ASKED, **fields: Any) -> Reply:
+    return use(server, lambda engine: engine.generate(request), **fields)
 
 
-def use(url: str, work: Callable[[OpenAIEngine], Awaitable[Any]], **fields: Any) -> Any:
-    model = LanguageModel(**{"engine": "openai", "name": "m", "base_url": url, "max_retries": 0, **fields})
+def use(
+    server: ModelServer | str,
+    work: Callable[[OpenAIEngine], Awaitable[Any]],
+    *,
+    patience_s: float = 5.0,
+    health: Health | None = None,
+    **fields: Any,
+) -> Any:
+    url = server.url if isinstance(server, ModelServer) else server
+    model = LanguageModel(**{"engine": "openai", "name": "m", "base_url": url, "timeout_s": 2, **fields})
+    engine = OpenAIEngine(model, patience_s, health or Health())
 
     async def main() -> Any:
-        engine = OpenAIEngine(model)
         try:
             return await work(engine)
         finally:
@@ -145,76 +82,175 @@ def use(url: str, work: Callable[[OpenAIEngine], Awaitable[Any]], **fields: Any)
     return asyncio.run(main())
 
 
-def test_busy_broken_and_hanging_server_is_asked_again(server: tuple[Server, str]) -> None:
-    state, url = server
-    state.answers = [error(429, retry_after_ms="10"), error(500, retry_after_ms="10"), HANG, completions()]
-    reply = ask(url, max_retries=3, timeout_s=0.5)
-    assert reply.completions[0].text == "Hello 0."
-    assert len(state.asked) == 4
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+def test_a_request_that_meets_trouble_is_asked_again(server: ModelServer, bad: Answer) -> None:
+    server.in_turn(completions("First."), bad, bad, completions("Hello."))
+
+    async def twice(engine: OpenAIEngine) -> list[str]:
+        return [(await engine.generate(ASKED)).completions[0].text for _ in range(2)]
+
+    assert use(server, twice) == ["First.", "Hello."]
+    assert len(server.asked) == 4
 
 
-def test_what_outlasts_the_retries_is_a_dead_engine(server: tuple[Server, str]) -> None:
-    state, url = server
-    state.answers = [error(503, "overloaded", retry_after_ms="1")]
-    with pytest.raises(EngineDeadError, match="503.*overloaded"):
-        ask(url, max_retries=2)
-    assert len(state.asked) == 3
-    state.answers = [HANG]
-    with pytest.raises(EngineDeadError, match="does not answer"):
-        ask(url, timeout_s=0.2)
+def test_a_request_that_hangs_is_asked_again_by_itself(server: ModelServer) -> None:
+    server.reply = lambda body: HANG if len(server.asked) == 3 else completions("Hello.")
+
+    async def many(engine: OpenAIEngine) -> None:
+        await asyncio.gather(*(engine.generate(ASKED) for _ in range(8)))
+
+    use(server, many, timeout_s=0.5)
+    assert len(server.asked) == 9
+
+
+def test_a_server_that_is_away_is_waited_for(server: ModelServer) -> None:
+    health = Health()
+
+    async def through_a_restart(engine: OpenAIEngine) -> Reply:
+        await engine.generate(ASKED)
+        await asyncio.to_thread(server.stop)
+        waiting = asyncio.create_task(engine.generate(ASKED))
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        await asyncio.to_thread(server.start)
+        return await waiting
+
+    assert use(server, through_a_restart, patience_s=60, health=health).completions[0].text == "Hello."
+    assert health.waiting is None
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [
-        (200, {"Content_Type": "text/html"}, b"<html>Log in here</html>"),
-        (200, {"Content_Type": "application/json"}, b'{"choices": [{"mess'),
-        (200, {"Content_Type": "application/json"}, {"error": {"message": "no upstream"}}),
-    ],
+    ("bad", "said"),
+    [(error(503, "overloaded"), "answers 503: overloaded"), (HANG, "does not answer in time"), (RESET, "cannot be")],
 )
-def test_an_answer_that_is_none_is_a_matter_of_the_server(server: tuple[Server, str], answer: Answer) -> None:
-    state, url = server
-    state.answers = [answer]
-    with pytest.raises(EngineDeadError, match="sent what cannot be read"):
-        ask(url)
+def test_a_server_that_stays_away_ends_every_request(server: ModelServer, bad: Answer, said: str) -> None:
+    server.in_turn(completions("First."), bad)
+
+    async def many(engine: OpenAIEngine) -> list[Any]:
+        await engine.generate(ASKED)
+        return await asyncio.gather(*(engine.generate(ASKED) for _ in range(5)), return_exceptions=True)
+
+    ended = use(server, many, patience_s=1, timeout_s=0.3)
+    assert all(isinstance(one, ServerError) for one in ended)
+    assert said in str(ended[0])
+    assert "run.server_patience_s" in str(ended[0])
 
 
-def test_a_server_that_goes_away_is_a_dead_engine(server: tuple[Server, str]) -> None:
-    async def gone(engine: OpenAIEngine) -> None:
-        engine._client.base_url = "http://127.0.0.1:9/v1"
+def test_a_server_is_no_longer_waited_for_once_the_run_stops(server: ModelServer, monkeypatch: Any) -> None:
+    monkeypatch.setattr("factory.engines.server._LEAVE_AFTER_S", 0.5)
+    server.in_turn(completions("First."), error(503))
+    health = Health()
+
+    async def stopping(engine: OpenAIEngine) -> None:
+        await engine.generate(ASKED)
+        health.patient = False
         await engine.generate(ASKED)
 
-    with pytest.raises(EngineDeadError, match="cannot be reached"):
-        use(server[1], gone)
+    with pytest.raises(ServerError):
+        use(server, stopping, patience_s=600, health=health)
 
 
-@pytest.mark.parametrize("status", [400, 413, 422])
-def test_a_refused_request_is_a_matter_of_the_request(server: tuple[Server, str], status: int) -> None:
-    state, url = server
-    state.answers = [error(status, "maximum context length is 2048 tokens")]
-    with pytest.raises(RequestError, match="maximum context length"):
-        ask(url, max_retries=3)
-    assert len(state.asked) == 1
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (error(401, "no such key"), "refuses the key in OPENAI_API_KEY: no such key"),
+        (error(403, "not from here"), "refuses the key"),
+        (error(402, "pay first"), "no credit: pay first"),
+        (error(429, "You have used up your quota.", "insufficient_quota"), "no credit: You have used up"),
+        (error(400, "API key not valid. Please pass a valid API key."), "refuses the key"),
+        (error(400, "Your credit balance is too low to access the API."), "no credit"),
+        (error(429, "try tomorrow", retry_after="86400"), "no answer for 86400 s"),
+    ],
+)
+def test_a_refused_key_and_an_empty_account_end_it_at_once(server: ModelServer, bad: Answer, said: str) -> None:
+    server.reply = lambda _: bad
+
+    async def twice(engine: OpenAIEngine) -> list[Any]:
+        first = await asyncio.gather(*(engine.generate(ASKED) for _ in range(3)), return_exceptions=True)
+        asked = len(server.asked)
+        first += await asyncio.gather(engine.generate(ASKED), return_exceptions=True)
+        assert len(server.asked) == asked, "it is asked no more"
+        return first
+
+    ended = use(server, twice, patience_s=600)
+    assert all(isinstance(one, ServerError) and said in str(one) for one in ended), ended
 
 
-def test_the_key_is_sent_and_never_told(server: tuple[Server, str]) -> None:
-    state, url = server
-    ask(url)
-    assert state.keys == {f"Bearer {KEY}"}
-    state.answers = [error(401, f"Incorrect API key provided: {KEY}")]
-    with pytest.raises(EngineDeadError, match="refuses the key in OPENAI_API_KEY") as caught:
-        ask(url)
-    assert KEY not in str(caught.value)
-    assert caught.value.__cause__ is None
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (error(400, "maximum context length is 2048 tokens"), "maximum context length"),
+        (error(400, "max_tokens is too large: the context has 2048 tokens"), "too large"),
+        (error(413), "413"),
+        (as_json({"detail": [{"loc": ["body", "messages"], "msg": "too odd"}]}, 422), "too odd"),
+        (error(403, "Your input was flagged by moderation"), "flagged"),
+        (error(429, "Request too large for m: Limit 10000, Requested 12000"), "too large"),
+        (completions("", reason="content_filter"), "content filter"),
+    ],
+)
+def test_a_refused_request_is_a_matter_of_the_request(server: ModelServer, bad: Answer, said: str) -> None:
+    server.reply = lambda _: bad
+    with pytest.raises(RequestError, match=said):
+        ask(server)
+    assert len(server.asked) == 1
 
 
-def test_the_request_as_sent(server: tuple[Server, str]) -> None:
-    state, url = server
-    ask(url)
+@pytest.mark.parametrize("others", [True, False])
+def test_a_request_that_a_well_server_always_fails_on_is_to_blame(server: ModelServer, others: bool) -> None:
+    server.reply = lambda body: error(500) if "poison" in str(body) else completions("Hello.")
+    poisoned = Request((Message(role="user", content="poison"),), Sampling())
+
+    async def ask_both(engine: OpenAIEngine) -> Any:
+        requests = [poisoned, *([ASKED] * 3 if others else [])]
+        return await asyncio.gather(*(engine.generate(one) for one in requests), return_exceptions=True)
+
+    first, *rest = use(server, ask_both, max_retries=2, patience_s=600)
+    assert isinstance(first, RequestError), first
+    assert "failed 3 times on this" in str(first)
+    assert all(isinstance(one, Reply) for one in rest)
+
+
+def test_a_rate_limit_is_waited_out_with_fewer_requests_at_once(server: ModelServer) -> None:
+    free = threading_window(3, 0.4)
+    server.reply = lambda _: completions("Hello.") if free() else error(429, "slow down", retry_after_ms="400")
+
+    async def many(engine: OpenAIEngine) -> None:
+        await asyncio.gather(*(engine.generate(ASKED) for _ in range(24)))
+
+    use(server, many, max_num_seqs=24, patience_s=3)
+    assert server.good == 24
+    assert server.most_at_once == 24
+    assert len(server.asked) < 24 * 5
+
+
+def threading_window(limit: int, seconds: float) -> Callable[[], bool]:
+    """So many requests in each window of time."""
+    import time
+
+    sent: list[float] = []
+
+    def free() -> bool:
+        now = time.monotonic()
+        sent[:] = [at for at in sent if now - at < seconds]
+        if len(sent) >= limit:
+            return False
+        sent.append(now)
+        return True
+
+    return free
+
+
+def test_the_key_is_sent(server: ModelServer) -> None:
+    ask(server)
+    assert server.keys == {f"Bearer {KEY}"}
+
+
+def test_the_request_as_sent(server: ModelServer) -> None:
+    ask(server)
     schema = {"type": "object", "properties": {}}
-    state.answers = [completions(3)]
-    reply = ask(url, Request(ASKED.messages, Sampling(top_k=20), n=3, json_schema=schema))
-    plain, full = state.asked
+    server.reply = lambda _: completions(*(f"Hello {number}." for number in range(3)))
+    reply = ask(server, Request(ASKED.messages, Sampling(top_k=20), n=3, json_schema=schema))
+    plain, full = server.asked
     assert "top_k" not in plain
     assert "response_format" not in plain
     assert full["top_k"] == 20
@@ -224,34 +260,164 @@ def test_the_request_as_sent(server: tuple[Server, str]) -> None:
     assert (reply.prompt_tokens, reply.cached_tokens) == (9, 4)
 
 
-def test_a_server_that_gives_fewer_completions_than_asked(server: tuple[Server, str]) -> None:
-    with pytest.raises(RequestError, match="1 of 3 completions"):
-        ask(server[1], Request(ASKED.messages, Sampling(), n=3))
+def test_a_server_that_ignores_n_is_asked_as_often_as_completions_are_missing(server: ModelServer) -> None:
+    server.reply = lambda _: completions(f"Hello {len(server.asked)}.")
+    health = Health()
+
+    async def twice(engine: OpenAIEngine) -> list[Reply]:
+        return [await engine.generate(Request(ASKED.messages, Sampling(), n=3)) for _ in range(2)]
+
+    replies = use(server, twice, health=health)
+    texts = {completion.text for reply in replies for completion in reply.completions}
+    assert len(texts) == len(server.asked) == 6
+    assert [body.get("n", 1) for body in server.asked] == [3, 1, 1, 1, 1, 1]
+    assert replies[0].prompt_tokens == 27
+    assert [note.partition("/v1 ")[2][:20] for note in health.notes] == ["gives one completion"]
 
 
-def test_no_more_requests_at_once_than_the_job_says(server: tuple[Server, str]) -> None:
-    state, url = server
-    use(url, lambda engine: asyncio.gather(*(engine.generate(ASKED) for _ in range(20))), max_num_seqs=3)
-    assert len(state.asked) == 20
-    assert state.most_at_once == 3
+@pytest.mark.parametrize(
+    ("refused", "message", "param"),
+    [
+        ("max_tokens", "Unsupported parameter: use 'max_completion_tokens' instead.", "max_tokens"),
+        ("max_tokens", "max_tokens is not supported with this model; use max_completion_tokens.", None),
+        ("temperature", "Unsupported value: only the default is supported.", "temperature"),
+        ("top_k", "Unrecognized request argument supplied: top_k", None),
+        ("n", "Only one completion choice is allowed", None),
+        ("response_format", "This model does not support response_format of type json_schema", "response_format.type"),
+    ],
+)
+def test_a_field_that_is_refused_is_left_out_once_and_for_all(
+    refused: str, message: str, param: str | None, server: ModelServer
+) -> None:
+    def reply(body: dict[str, Any]) -> Answer:
+        kept = body.get(refused)
+        if kept is not None and (refused != "response_format" or kept["type"] == "json_schema"):
+            return as_json({"error": {"message": message, "param": param, "code": "unsupported"}}, 400)
+        return completions(*["{}"] * body.get("n", 1))
+
+    server.reply, health = reply, Health()
+    request = Request(ASKED.messages, Sampling(top_k=5, max_tokens=8), n=2, json_schema={"type": "object"})
+
+    async def twice(engine: OpenAIEngine) -> list[Reply]:
+        return [await engine.generate(request) for _ in range(2)]
+
+    assert [len(reply.completions) for reply in use(server, twice, health=health)] == [2, 2]
+    assert sum(refused in body for body in server.asked) == (3 if refused == "response_format" else 1)
+    assert len(health.notes) == 1
+    assert refused in health.notes[0] or refused in ("n", "response_format")
+    if refused == "max_tokens":
+        assert server.asked[-1]["max_completion_tokens"] == 8
 
 
-def test_start_errors(server: tuple[Server, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    state, url = server
-    with pytest.raises(EngineStartError, match="does not have it; it has m"):
-        ask(url, name="other")
-    with pytest.raises(EngineStartError, match=r"127.0.0.1:9/v1 cannot be reached"):
-        ask("http://127.0.0.1:9/v1")
-    state.models = error(404)
-    with pytest.raises(EngineStartError, match="does base_url end in /v1"):
-        ask(url)
-    state.models = error(401, f"bad key {KEY}")
-    with pytest.raises(EngineStartError, match="refuses the key in OPENAI_API_KEY") as caught:
-        ask(url)
-    assert KEY not in str(caught.value)
+def test_fastapi_names_a_field_by_its_place(server: ModelServer) -> None:
+    detail = [{"loc": ["body", "top_k"], "msg": "Extra inputs are not permitted", "type": "extra_forbidden"}]
+    server.reply = lambda body: as_json({"detail": detail}, 422) if "top_k" in body else completions("Hello.")
+    assert ask(server, Request(ASKED.messages, Sampling(top_k=5))).completions[0].text == "Hello."
+
+
+def test_a_field_is_not_left_out_for_good_where_that_was_not_it(server: ModelServer) -> None:
+    server.in_turn(error(400, "Unsupported: top_k"), error(400, "the input is odd"), completions("Hello."))
+    request, health = Request(ASKED.messages, Sampling(top_k=5)), Health()
+
+    async def twice(engine: OpenAIEngine) -> None:
+        with pytest.raises(RequestError, match="odd"):
+            await engine.generate(request)
+        await engine.generate(request)
+
+    use(server, twice, health=health)
+    assert ["top_k" in body for body in server.asked] == [True, False, True]
+    assert health.notes == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "ended"),
+    [("stop", "stop"), ("length", "length"), ("max_tokens", "length"), ("MAX_TOKENS", "length"), ("eos_token", "stop"),
+     ("content_filter", "length"), ("tool_calls", "stop"), (None, "stop")],
+)  # fmt: skip
+def test_reasons_of_all_sorts_or_none(reason: str | None, ended: str, server: ModelServer) -> None:
+    server.reply = lambda _: completions("Hello.", reason=reason)
+    health = Health()
+    assert ask(server, health=health).completions[0].finish_reason == ended
+    assert len(health.notes) == (reason not in ("stop", "length", "max_tokens", "content_filter"))
+
+
+def test_an_answer_without_a_reason_that_is_as_long_as_allowed_was_cut_off(server: ModelServer) -> None:
+    server.reply = lambda _: completions("Hello.", reason=None)
+    assert ask(server, Request(ASKED.messages, Sampling(max_tokens=7))).completions[0].finish_reason == "length"
+
+
+def test_no_usage_and_content_in_parts_or_none(server: ModelServer) -> None:
+    parts: list[Any] = [[{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo."}], None]
+    server.reply = lambda _: completions(*parts, usage=False)
+    health = Health()
+    reply = ask(server, Request(ASKED.messages, Sampling(), n=2), health=health)
+    assert [completion.text for completion in reply.completions] == ["Hello.", ""]
+    assert (reply.prompt_tokens, reply.completions[0].tokens) == (0, 0)
+    assert "counts no tokens" in health.notes[0]
+
+
+def test_no_more_requests_at_once_than_the_job_says(server: ModelServer) -> None:
+    use(server, lambda engine: asyncio.gather(*(engine.generate(ASKED) for _ in range(20))), max_num_seqs=3)
+    assert len(server.asked) == 20
+    assert server.most_at_once == 3
+
+
+LISTS = {
+    "missing": error(404),
+    "not for this key": error(403, "You have insufficient permissions for this operation."),
+    "not implemented": error(500, "not implemented"),
+    "a page": page("Sign in"),
+    "half": Answer(200, b'{"data": [{"id": "m"', {"Content-Type": "application/json"}),
+    "another form": as_json(["m"]),
+    "without the name": as_json({"data": [{"id": "some/m"}]}),
+    "empty": as_json({"data": []}),
+}
+
+
+@pytest.mark.parametrize("models", LISTS.values(), ids=LISTS)
+def test_where_the_list_of_models_tells_nothing_a_request_tells(server: ModelServer, models: Answer) -> None:
+    server.models, health = models, Health()
+    assert ask(server, health=health).completions[0].text == "Hello."
+    assert len(server.asked) == 2
+    assert len(health.notes) == 1
+    assert "127.0.0.1" in health.notes[0]
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_model_that_the_server_does_not_have(server: ModelServer, status: int) -> None:
+    server.reply = lambda _: error(status, "The model does not exist")
+    with pytest.raises(ServerError, match="does not have it; it has m"):
+        ask(server, name="other", patience_s=600)
+
+
+@pytest.mark.parametrize("nothing", [error(404), page("Sign in"), page("Not found", 404), error(405)])
+def test_an_address_that_leads_to_no_api(server: ModelServer, nothing: Answer) -> None:
+    server.models, server.reply = nothing, lambda _: nothing
+    with pytest.raises(ServerError, match=r"127.0.0.1.*does base_url lead to an API, and end in /v1\?"):
+        ask(server, patience_s=600)
+
+
+def test_a_server_that_is_not_up_yet_is_waited_for() -> None:
+    server, health = ModelServer(), Health()
+    server.start()
+    server.stop()
+
+    async def late() -> Reply:
+        opening = asyncio.create_task(asyncio.to_thread(ask, server, patience_s=60, health=health))
+        await asyncio.sleep(1)
+        server.start()
+        return await opening
+
+    assert asyncio.run(late()).completions[0].text == "Hello."
+    server.stop()
+    with pytest.raises(ServerError, match=r"cannot be reached: .*run.server_patience_s"):
+        ask(server, patience_s=0.5)
+
+
+def test_a_key_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
-    with pytest.raises(EngineStartError, match="set the environment variable OPENAI_API_KEY"):
-        OpenAIEngine(LanguageModel(engine="openai", name="m"))
+    with pytest.raises(ServerError, match="set the environment variable OPENAI_API_KEY"):
+        OpenAIEngine(LanguageModel(engine="openai", name="m"), 0, Health())
 
 
 def test_a_real_vllm_server(vllm_server: str) -> None:
@@ -277,10 +443,12 @@ def test_a_real_vllm_server(vllm_server: str) -> None:
         with pytest.raises(RequestError, match="512"):
             await engine.generate(said("I like trains. " * 400))
 
-    use(vllm_server, talk, name="persona-lm")
+    health = Health()
+    use(vllm_server, talk, name="persona-lm", health=health, timeout_s=60)
+    assert health.notes == []
 
 
 def test_a_real_vllm_server_refuses_a_wrong_key(vllm_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "wrong")
-    with pytest.raises(EngineStartError, match="refuses the key in OPENAI_API_KEY"):
+    with pytest.raises(ServerError, match="refuses the key in OPENAI_API_KEY"):
         ask(vllm_server, name="persona-lm")

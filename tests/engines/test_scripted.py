@@ -10,6 +10,7 @@ import pytest
 from factory.engines import (
     EngineDeadError,
     EngineStartError,
+    Health,
     LanguageModel,
     Message,
     Reply,
@@ -30,7 +31,7 @@ def request(text: str, **fields: object) -> Request:
 
 def answer(name: str, asked: Request) -> Reply:
     async def ask() -> Reply:
-        return await open_engine(LanguageModel(engine="scripted", name=name)).generate(asked)
+        return await open_engine(LanguageModel(engine="scripted", name=name), 0, Health()).generate(asked)
 
     return asyncio.run(asyncio.wait_for(ask(), 5))
 
@@ -89,7 +90,7 @@ def test_schema_with_every_simple_type() -> None:
 )
 def test_faults_strike_on_their_word_only(order: str, error: type[Exception]) -> None:
     async def ask(text: str) -> Reply:
-        engine = open_engine(LanguageModel(engine="scripted", name=f"scripted?{order}=poison"))
+        engine = open_engine(LanguageModel(engine="scripted", name=f"scripted?{order}=poison"), 0, Health())
         return await asyncio.wait_for(engine.generate(request(text)), 0.5)
 
     assert asyncio.run(ask("A fine day.")).completions
@@ -108,9 +109,9 @@ def test_die_kills_the_process() -> None:
 
 def test_start_fails_on_command() -> None:
     with pytest.raises(EngineStartError, match="no such model, says the script"):
-        open_engine(LanguageModel(engine="scripted", name="scripted?start=no+such+model,+says+the+script"))
+        open_engine(LanguageModel(engine="scripted", name="scripted?start=no+such+model,+says+the+script"), 0, Health())
 
 
 def test_an_unknown_order_is_an_error_that_names_the_known_ones() -> None:
     with pytest.raises(EngineStartError, match=r"latncy_ms.*latency_ms"):
-        open_engine(LanguageModel(engine="scripted", name="scripted?latncy_ms=5"))
+        open_engine(LanguageModel(engine="scripted", name="scripted?latncy_ms=5"), 0, Health())

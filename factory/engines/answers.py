@@ -1,0 +1,252 @@
+"""What a server's answer means: completions, trouble of the server, or a refusal of this one request.
+
+Servers that speak OpenAI's chat completions differ in all that their clients seldom look at: reasons, counts, the form
+of errors. What is told here is told by statuses, codes and the words of the common ones. Limitations: a refusal that is
+worded in another way than theirs is taken by its status alone.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx2
+from openai import APIStatusError, APITimeoutError
+from pydantic import BaseModel, Field, ValidationError
+
+from factory.engines import ServerError
+from factory.redact import redact
+
+_WORDS = 300
+"""Characters of a server's own words that are kept."""
+
+_REQUEST = frozenset({400, 413, 422})
+_ABSENT = frozenset({404, 405, 410})
+_BUSY = frozenset({429, 503, 504, 529})
+_NO_MONEY = frozenset(
+    {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "insufficient_balance"}
+)
+_NO_MONEY_SAID = re.compile(r"insufficient (?:account )?(?:balance|credits?|funds)|credit balance is too low", re.I)
+_BAD_KEY_SAID = re.compile(
+    r"(?:invalid|incorrect|wrong|missing|expired) api.?key|api.?key (?:is )?(?:not valid|invalid|expired)", re.I
+)
+_TOO_LARGE_SAID = re.compile(r"request (?:is )?too large", re.I)
+_OF_THE_CONTENT = re.compile(r"moderation|flagged|content.?(?:policy|filter)|safety", re.I)
+
+_NEVER = (httpx2.UnsupportedProtocol, httpx2.InvalidURL, httpx2.TooManyRedirects)
+
+LENGTH = frozenset({"length", "max_tokens", "max_length", "model_length", "content_filter"})
+"""Reasons of a completion that was cut off, in lower case; all others end one that is whole."""
+_KNOWN = LENGTH | {"stop"}
+
+
+class Trouble(Exception):  # noqa: N818 -- what is asked again is no error yet
+    """The server did not answer: it is asked again. It is `busy` where it has too much to do, and wants to be left
+    alone for `pause_s`; `absent` where it does not know the address or the model; `strange` where what it sent is no
+    answer. `weight` is how much speaks for the request being to blame."""
+
+    def __init__(
+        self,
+        words: str,
+        *,
+        busy: bool = False,
+        absent: bool = False,
+        strange: bool = False,
+        pause_s: float = 0.0,
+        weight: int = 0,
+    ) -> None:
+        super().__init__(words)
+        self.busy, self.absent, self.strange, self.pause_s, self.weight = busy, absent, strange, pause_s, weight
+
+
+class Refusal(Exception):  # noqa: N818 -- a field may be to blame
+    """The server refuses this one request. `named` are the words among which it may name a field, the
+    likeliest first, `code` is its own."""
+
+    def __init__(self, words: str, named: tuple[str, ...] = (), code: str = "") -> None:
+        super().__init__(words)
+        self.named, self.code = named, code
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Texts with the reasons of their ends (none where the server gives none), and what the server counted: tokens of
+    the prompt, of those cached, and of all texts; none if it does not count."""
+
+    texts: tuple[tuple[str, str | None], ...]
+    counted: tuple[int, int, int] | None
+
+    @property
+    def unknown_reasons(self) -> list[str | None]:
+        """Reasons that are not OpenAI's."""
+        return [reason for _, reason in self.texts if reason not in _KNOWN]
+
+
+class _Message(BaseModel):
+    content: str | list[dict[str, Any]] | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Body(BaseModel):
+    choices: list[_Choice] = Field(min_length=1)
+    usage: Any = None
+
+
+def read(response: httpx2.Response) -> Answer:
+    """The completions of an answer with status 200. Raises Trouble for what is none."""
+    body = _parsed(response)
+    if body is None:
+        raise Trouble(f"sent what is no chat completion: {_shown(response)}", strange=True, weight=1)
+    if any(choice.finish_reason == "error" for choice in body.choices):
+        raise Trouble(f"broke an answer off: {_shown(response)}", weight=1)
+    return Answer(
+        tuple((_text(choice.message.content), choice.finish_reason) for choice in body.choices), _counts(body.usage)
+    )
+
+
+def _parsed(response: httpx2.Response) -> _Body | None:
+    with suppress(ValidationError):  # not to be the context of another error: it holds what the server sent
+        return _Body.model_validate_json(response.content)
+    return None
+
+
+def read_names(response: httpx2.Response) -> list[str] | None:
+    """The names in a list of models, sorted; none if it is no such list."""
+    try:
+        return sorted(str(served["id"]) for served in json.loads(response.content)["data"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def judge(error: Exception, key_from: str) -> Trouble | Refusal | ServerError:
+    """What an error of the client means; `key_from` is the variable that holds the key."""
+    if isinstance(error, APIStatusError):
+        return _judge_status(error, key_from)
+    beneath = list(_causes(error))
+    if isinstance(error, TimeoutError | APITimeoutError) and not any(
+        isinstance(e, httpx2.ConnectTimeout) for e in beneath
+    ):
+        return Trouble("does not answer in time (timeout_s)", busy=True, weight=4)
+    said = redact(str(beneath[-1]) or type(beneath[-1]).__name__)[:_WORDS]
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in beneath):
+        return ServerError(f"has a certificate that cannot be trusted: {said}")
+    if any(
+        isinstance(cause, httpx2.UnsupportedProtocol | httpx2.InvalidURL | httpx2.TooManyRedirects) for cause in beneath
+    ):
+        return ServerError(f"cannot be asked: {said}; check base_url")
+    return Trouble(f"cannot be reached: {said}")
+
+
+def _judge_status(error: APIStatusError, key_from: str) -> Trouble | Refusal | ServerError:
+    status, words, detail = error.status_code, _shown(error.response), _detail(error.body)
+    code = str(detail.get("code") or detail.get("type") or "")
+    if status == 402 or {code, detail.get("type")} & _NO_MONEY or _NO_MONEY_SAID.search(words):
+        return ServerError(f"says that the account has no credit: {words}")
+    if status == 401 or (status == 400 and _BAD_KEY_SAID.search(words)):
+        return ServerError(f"refuses the key in {key_from}: {words}")
+    if status == 403 and not _OF_THE_CONTENT.search(error.response.text):
+        return ServerError(f"refuses the key in {key_from}, or the place that it is used at: {words}")
+    if status in _REQUEST or status == 403 or (status == 429 and _TOO_LARGE_SAID.search(words)):
+        return Refusal(f"answers {status}: {words}", _named(detail, words), code)
+    if status in _ABSENT:
+        return Trouble(f"answers {status}: {words}", absent=True)
+    busy = status in _BUSY
+    return Trouble(f"answers {status}: {words}", busy=busy, pause_s=_pause(error.response), weight=int(not busy))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _pause(response: httpx2.Response) -> float:
+    """Seconds that the server wants to be left alone, by its Retry-After: a number or a date."""
+    for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
+        value = response.headers.get(name, "").strip()
+        if re.fullmatch(r"\d+(?:\.\d+)?", value):
+            return float(value) / unit
+        try:
+            at = parsedate_to_datetime(value)
+        except ValueError:
+            continue
+        return max(0.0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
+    return 0.0
+
+
+def _shown(response: httpx2.Response) -> str:
+    """The server's own words: the message of an error, the title of a page, or the beginning of what it sent."""
+    try:
+        body = json.loads(response.content)
+    except ValueError:
+        page = re.search(r"<title>\s*(.*?)\s*</title>", response.text, re.IGNORECASE | re.DOTALL)
+        text = f"a web page, {html.unescape(page[1])!r}" if page else response.text or "nothing"
+    else:
+        text = _message(body) or response.text
+    return redact(" ".join(text.split()))[:_WORDS]
+
+
+def _detail(body: object) -> dict[str, Any]:
+    """The error's own object, which some servers put below `error`."""
+    inner = body.get("error", body) if isinstance(body, dict) else body
+    return inner if isinstance(inner, dict) else {}
+
+
+def _message(body: Any) -> str:
+    """The message of an error, wherever it stands: OpenAI's, FastAPI's (`detail`), a plain string."""
+    match body:
+        case str():
+            return body
+        case {"error": inner} if inner:
+            return _message(inner)
+        case {"message": str(text)} | {"detail": str(text)} | {"msg": str(text)}:
+            return text
+        case {"message": inner} | {"detail": inner} if inner:
+            return _message(inner)
+        case [first, *_]:
+            return _message(first)
+    return ""
+
+
+def _named(detail: dict[str, Any], words: str) -> tuple[str, ...]:
+    """Fields that a refusal names: by `param`, by the place in the body (FastAPI), or as words of the message."""
+    places = [place for one in _listed(detail.get("detail")) for place in _listed(one.get("loc"))]
+    param = str(detail.get("param") or "").partition(".")[0]
+    return (param, *map(str, places), *re.findall(r"[A-Za-z_]\w*", words))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(content: str | list[dict[str, Any]] | None) -> str:
+    """A message's text, which some servers give in parts."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content)
+    return content or ""
+
+
+def _counts(usage: Any) -> tuple[int, int, int] | None:
+    if not isinstance(usage, dict) or not isinstance(usage.get("completion_tokens"), int):
+        return None
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    prompt = usage.get("prompt_tokens")
+    return (
+        prompt if isinstance(prompt, int) else 0,
+        cached if isinstance(cached, int) else 0,
+        usage["completion_tokens"],
+    )

@@ -1,0 +1,249 @@
+"""Asking one server until it answers: again by the request alone that met trouble, and no more at once than it bears.
+
+What a server does wrong is never the fault of what it was asked. One that gives no answer to anything is waited for;
+after that, or where it refuses the key or the account, it is asked no more. Only a request that fails again and again
+while others are answered is to blame itself. Limitations: that takes as many failures as `max_retries` says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+import httpx2
+from openai import AsyncOpenAI, NotFoundError, OpenAIError, PermissionDeniedError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from factory.engines import Health, LanguageModel, Message, Request, RequestError, Sampling, ServerError
+from factory.engines.answers import Answer, Refusal, Trouble, judge, read, read_names
+from factory.engines.dialect import Dialect
+from factory.engines.flow import Flow
+from factory.redact import redact
+
+_Got = TypeVar("_Got")
+
+_PAUSE = wait_random_exponential(multiplier=0.25, max=15)
+"""Seconds between two tries: at random, up to a bound that doubles (full jitter)."""
+
+_AWAY_AFTER_S = 10.0
+"""A server that has given no answer for so long is said to be away."""
+
+_LEAVE_AFTER_S = 30.0
+"""Seconds that a server is waited for once the run is stopping."""
+
+_NO_API = 3
+"""Answers that are none, before the first that is one, after which the address leads to no API."""
+
+_CONNECT_S = 10.0
+_HELLO = Request((Message(role="user", content="Say hello."),), Sampling(max_tokens=16))
+"""What tells a server that is well from one that is not."""
+
+
+class Server:
+    """One server, for requests of one event loop. `dialect` is how it wants to be asked, as far as it has shown."""
+
+    def __init__(self, model: LanguageModel, key: str | None, patience_s: float, health: Health) -> None:
+        self.dialect = Dialect()
+        self._model = model
+        self._patience_s = patience_s
+        self._health = health
+        self._name = f"model {model.name}: {(model.base_url or 'https://api.openai.com/v1').partition('?')[0]}"
+        # Asking again is done here, where all requests know of each other.
+        self._client = AsyncOpenAI(
+            api_key=key or "none",
+            base_url=model.base_url,
+            max_retries=0,
+            timeout=httpx2.Timeout(model.timeout_s, connect=min(_CONNECT_S, model.timeout_s), pool=None),
+        )
+        self._flow = Flow(model.max_num_seqs, self._sleep)
+        self._answers = 0
+        self._absent = False
+        self._trouble_since: float | None = None
+        self._ended: str | None = None
+        self._end = asyncio.Event()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def check(self) -> None:
+        """See that the server is there and has the model. Its list is asked first; where it has none, or one without
+        the name, a chat request tells. Raises ServerError."""
+        names = await self._retrying(self._names)
+        if names is not None and self._model.name in names:
+            return
+        some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "") if names else "no list of its models"
+        try:
+            await self.ask(_HELLO, 1)
+        except (RequestError, ServerError) as error:
+            failure = str(error)
+            if names and (self._absent or isinstance(error, RequestError)):
+                failure = self._say(f"does not have it; it has {some}")
+        else:
+            self.tell(f"answers, though it has {some}")
+            return
+        raise ServerError(failure)
+
+    async def ask(self, request: Request, n: int) -> Answer:
+        """The server's answer to a request for `n` completions, of which it may give fewer. Raises RequestError or
+        ServerError."""
+        return await self._retrying(partial(self._once, request, n))
+
+    def learn_single(self) -> None:
+        """Note that the server gives fewer completions than asked for."""
+        if self.dialect.many:
+            self.dialect = replace(self.dialect, many=False)
+            self.tell("gives one completion whatever n says: candidates are asked for one by one")
+
+    def tell(self, note: str) -> None:
+        """Have the run say what was found out, once."""
+        if (line := self._say(note)) not in self._health.notes:
+            self._health.notes.append(line)
+
+    async def _retrying(self, ask: Callable[[], Awaitable[_Got]]) -> _Got:
+        failures = _Failures()
+
+        async def failed(state: RetryCallState) -> None:
+            assert state.outcome is not None
+            await self._failed(state.outcome.exception(), failures)
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(Trouble), wait=_wait, before_sleep=failed, sleep=self._sleep
+        )
+        return await retrying(ask)
+
+    async def _once(self, request: Request, n: int) -> Answer:
+        async with self._flow.slot() as sent_at:
+            if self._ended is not None:
+                raise ServerError(self._ended)
+            return await self._send(request, n, sent_at)
+
+    async def _send(self, request: Request, n: int, sent_at: float) -> Answer:
+        """One answer. A field that is refused is left out at once, and for good once an answer has come without it."""
+        dialect, notes = self.dialect, list[str]()
+        while True:
+            sent = dialect.arguments(self._model.name, request, n)
+            verdict: Exception
+            try:
+                async with asyncio.timeout(self._model.timeout_s):
+                    response = await self._client.chat.completions.with_raw_response.create(**sent)
+                answer = read(response.http_response)
+            except Trouble as trouble:
+                verdict = trouble
+            except (OpenAIError, TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+                verdict = judge(error, self._model.api_key_env)
+            else:
+                if notes:
+                    self.dialect = dialect
+                for note in notes:
+                    self.tell(note)
+                self._answered()
+                return answer
+            # Outside of the handler: the client's error holds the key, and would be the context of what is raised.
+            if isinstance(verdict, Refusal) and (other := dialect.after(verdict, sent)):
+                dialect, note = other
+                notes.append(note)
+                continue
+            raise self._verdict(verdict, sent_at)
+
+    async def _names(self) -> list[str] | None:
+        """The models that the server lists; none where it does not, or not with this key: a request will tell."""
+        verdict: Exception
+        try:
+            response = await self._client.models.with_raw_response.list()
+        except (NotFoundError, PermissionDeniedError):
+            return None
+        except (OpenAIError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+            verdict = judge(error, self._model.api_key_env)
+        else:
+            return read_names(response.http_response)
+        if isinstance(verdict, Refusal) or (isinstance(verdict, Trouble) and (verdict.absent or verdict.weight)):
+            return None
+        raise self._verdict(verdict, time.monotonic())
+
+    def _verdict(self, verdict: Exception, sent_at: float) -> Exception:
+        """What is raised for it."""
+        if isinstance(verdict, Refusal):
+            self._answered()
+            return RequestError(self._say(str(verdict)))
+        if isinstance(verdict, Trouble):
+            if verdict.busy:
+                self._flow.refused(sent_at, verdict.pause_s)
+            return verdict
+        return self._over(str(verdict))
+
+    def _answered(self) -> None:
+        self._answers += 1
+        self._trouble_since = None
+        self._health.waiting = None
+        self._flow.answered()
+
+    async def _failed(self, trouble: BaseException | None, failures: _Failures) -> None:
+        """Before a request is tried again: raises ServerError where nothing will come of it, RequestError where the
+        request is to blame."""
+        assert isinstance(trouble, Trouble)
+        now = time.monotonic()
+        self._trouble_since = self._trouble_since or now
+        failures.add(trouble, self._answers)
+        if self._ended is not None:
+            raise ServerError(self._ended)
+        if not self._answers and (trouble.absent or (trouble.strange and failures.weight >= _NO_API)):
+            self._absent = trouble.absent
+            raise self._over(f"{trouble}; does base_url lead to an API, and end in /v1?")
+        away, patience = now - self._trouble_since, self._patience_s if self._health.patient else _LEAVE_AFTER_S
+        if max(away, trouble.pause_s) >= patience:
+            raise self._over(f"{trouble}; no answer for {max(away, trouble.pause_s):.0f} s (run.server_patience_s)")
+        if away >= _AWAY_AFTER_S:
+            self._health.waiting = self._say(f"{trouble}; waited for since {away:.0f} s, at most {patience:.0f} s")
+        if failures.weight > self._model.max_retries and await self._is_well(failures):
+            raise RequestError(self._say(f"answers others, but failed {failures.count} times on this: {trouble}"))
+
+    async def _is_well(self, failures: _Failures) -> bool:
+        """Whether the server has answered anything since the request failed first, or does now."""
+        if self._answers == failures.answers:
+            with suppress(Trouble, RequestError, ServerError):
+                await self._once(_HELLO, 1)
+        return self._answers > failures.answers
+
+    def _over(self, why: str) -> ServerError:
+        """The server is asked no more, by anyone."""
+        self._ended = self._say(why)
+        self._health.waiting = None
+        self._end.set()
+        return ServerError(self._ended)
+
+    def _say(self, what: str) -> str:
+        return redact(f"{self._name} {what}")
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, but not beyond the end."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._end.wait(), seconds)
+
+
+class _Failures:
+    """What one request has met: how often, how much of it speaks against the request, and how many answers the server
+    had given when it failed first."""
+
+    def __init__(self) -> None:
+        self.count = self.weight = 0
+        self.answers = 0
+
+    def add(self, trouble: Trouble, answers: int) -> None:
+        if not self.count:
+            self.answers = answers
+        self.count += 1
+        self.weight += trouble.weight
+
+
+def _wait(state: RetryCallState) -> float:
+    """Seconds before a request is tried again: those that the server asked for, spread, or ours."""
+    trouble = state.outcome.exception() if state.outcome else None
+    pause = trouble.pause_s if isinstance(trouble, Trouble) else 0.0
+    return pause + random.random() if pause else _PAUSE(state)
