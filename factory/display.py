@@ -153,6 +153,7 @@ def show_plan(corpus: str, summary: Summary) -> None:
         for line in costview.estimated(summary):
             out.print(line)
     _show_failures(summary.failed, summary.bad_seeds)
+    _show_repeats(summary.repeated_seeds)
 
 
 def _show_failures(failed: int, bad_seeds: int) -> None:
@@ -160,6 +161,11 @@ def _show_failures(failed: int, bad_seeds: int) -> None:
         out.print(f"{failed} rows failed before and stay dead letters; to try them again: --retry-failed")
     if bad_seeds:
         out.print(f"{bad_seeds} seeds cannot be read; the dead letters say why, with file and line")
+
+
+def _show_repeats(repeated: int) -> None:
+    if repeated:
+        out.print(f"{repeated:,} {'row repeats' if repeated == 1 else 'rows repeat'} another, and count once")
 
 
 def show_result(corpus: str, result: Result) -> None:
@@ -179,6 +185,7 @@ def show_result(corpus: str, result: Result) -> None:
         out.print(_lost(result))
     if result.bad_seeds:
         _show_failures(0, result.bad_seeds)
+    _show_repeats(result.repeated_seeds)
     if result.remaining:
         out.print(f"{result.remaining} rows remain; the same command goes on from here")
 

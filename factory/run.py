@@ -82,6 +82,7 @@ class Result:
     dropped: int
     failed: int
     bad_seeds: int
+    repeated_seeds: int
     remaining: int
     decisions: dict[str, int]
     tokens: int
@@ -210,6 +211,7 @@ class _Driver:
             dropped=self._dropped,
             failed=progress.failed,
             bad_seeds=self._plan.summary.bad_seeds,
+            repeated_seeds=self._plan.summary.repeated_seeds,
             remaining=progress.planned - progress.committed - progress.failed,
             decisions=dict(progress.decisions),
             tokens=progress.tokens,
