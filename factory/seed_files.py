@@ -203,7 +203,8 @@ def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:
     if not patterns:
         return not names
     if patterns[0] == "**":
-        return any(_matches(names[start:], patterns[1:]) for start in range(len(names) + 1))
+        seen = next((number for number, name in enumerate(names) if name.startswith(".")), len(names))
+        return any(_matches(names[start:], patterns[1:]) for start in range(seen + 1))
     if not names or (names[0].startswith(".") and not patterns[0].startswith(".")):
         return False
     return fnmatchcase(names[0], patterns[0]) and _matches(names[1:], patterns[1:])

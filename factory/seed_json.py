@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from factory.seed_files import BadRow
 from factory.seed_lines import MAX_LINE, Row, check_line, each_line, first_line, whole_lines
 
-_PART = re.compile(r'"(?:[^"\\\r\n]|\\.)*+("?)|[\[\]{},]|[^\s"\[\]{},]+')
+_PART = re.compile(r'"(?:[^"\\\r\n]|\\.)*+("?)|[\[\]{},]|([^\s"\[\]{},]+)')
 _INDENTED = re.compile(r"\s*\{(?:.*[{\[,])?\s*", re.DOTALL)
 _PYTHON = re.compile(r"\s*[{\[]\s*'")
 _EXAMPLE = '{"persona": "I sail."}'
@@ -86,24 +86,25 @@ def _cut(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
                 told = number
                 yield began, part
     if depth:
-        what, where = ("array", rows + 1) if base else ("object", began)
+        what, where = "array" if base else "object", began if depth > base else rows + 1
         raise BadRow("json", f"the {what} is not closed: the file breaks off, or a bracket is missing here", where)
 
 
 def _parts(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, int, str]]:
     """Brackets, commas, strings and what else there is, with its line, and its column if it is the first there, else
     -1."""
-    carried, ended, number = "", True, 1
+    carried, first, before, number = "", True, 0, 1
+    """The end of a piece that may go on in the next; whether nothing stands before it on its line but blanks."""
     for number, piece in lines:
-        text, carried, first = carried + piece, "", ended
-        ended = piece[-1] in "\r\n"
+        text, carried, ended = carried + piece, "", piece[-1] in "\r\n"
         for match in _PART.finditer(text):
-            if match[1] == "" and not ended:
+            if not ended and match.end() >= len(text) - 1 and (match[1] == "" or match[2]):
                 carried = text[match.start() :]
                 break
-            yield number, match.start() if first else -1, match[0]
+            yield number, before + match.start() if first else -1, match[0]
             first = False
         if len(carried) > MAX_LINE:
             raise BadRow("too_long", f"a string of more than {MAX_LINE:,} characters", number)
+        first, before = ended or first, 0 if ended else before + len(text) - len(carried)
     if carried:
         yield number, -1, carried
