@@ -160,12 +160,13 @@ def _show_failures(failed: int, bad_seeds: int) -> None:
     if failed:
         out.print(f"{failed} rows failed before and stay dead letters; to try them again: --retry-failed")
     if bad_seeds:
-        out.print(f"{bad_seeds} seeds cannot be read; the dead letters say why, with file and line")
+        out.print(f"{bad_seeds} seeds cannot be read; the run's dead letters say why, with file and line")
 
 
 def _show_repeats(repeated: int) -> None:
     if repeated:
-        out.print(f"{repeated:,} {'row repeats' if repeated == 1 else 'rows repeat'} another, and count once")
+        told = "row repeats another, and counts" if repeated == 1 else "rows repeat another, and count"
+        out.print(f"{repeated:,} {told} once")
 
 
 def show_result(corpus: str, result: Result) -> None:

@@ -11,10 +11,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import from_json
 
 from factory.fingerprint import fingerprint
 from factory.foreign import foreign_row
@@ -35,6 +37,7 @@ _FIRST = 3
 _MISSING = frozenset({"", "nan", "NaN", "None", "null", "NULL", "NA", "<NA>", "NaT"})
 """What a cell of a CSV file holds where there is no value."""
 _WHOLE_FLOAT = re.compile(r"-?\d+\.0")
+_PYTHON_LIST = re.compile(r"\s*\['.*'\]\s*", re.DOTALL)
 _MAX_EXACT = 1 << 53
 """Above it, floats leave out whole numbers."""
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
@@ -113,14 +116,20 @@ def read_file(file: SeedFile, fields: SeedFields) -> Iterator[Seed | BadSeed]:
 
 
 def _mend_cells(row: Row, columns: Sequence[str]) -> None:
-    """Cells of a CSV file that stand for no value count as missing, and an id that pandas made a float (as it does to
-    all whole numbers of a column where one is missing) is a whole number again."""
+    """Make values of the cells of a CSV file: none of what stands for a missing value, a list or object of JSON, and a
+    whole number of an id that pandas made a float (as it does to a column of whole numbers where one is missing)."""
     for name in columns:
         cell = row.get(name)
-        if isinstance(cell, str) and cell.strip() in _MISSING:
+        if not isinstance(cell, str):
+            continue
+        text = cell.strip()
+        if text in _MISSING:
             row[name] = None
-    if isinstance(cell := row.get(columns[0]), str) and _WHOLE_FLOAT.fullmatch(cell.strip()):
-        row[columns[0]] = cell.strip()[:-2]
+        elif name == columns[0] and _WHOLE_FLOAT.fullmatch(text):
+            row[name] = text[:-2]
+        elif text.startswith(("[", "{")):
+            with suppress(ValueError):  # then it is text
+                row[name] = from_json(text)
 
 
 def _missing(value: Any) -> bool:
@@ -172,6 +181,8 @@ def _text(value: Any, limit: int, what: str) -> str:
 def _facts(value: Any, what: str) -> tuple[str, ...]:
     """Facts of a list, of the lines of a text, or of the sentences of a single line."""
     if isinstance(value, str):
+        if _PYTHON_LIST.fullmatch(value):
+            raise BadRow("wrong_type", f"{what} is a list as Python prints it: write it as JSON, or a fact a line")
         lines = [line for line in re.split(r"[\r\n]+", value) if line.strip()]
         value = lines if len(lines) > 1 else split_sentences(value)
     if not isinstance(value, list):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import lzma
@@ -367,6 +368,22 @@ def test_missing_cells_of_a_csv_file(tmp_path: Path, missing: str) -> None:
     assert personas([first, second]) == [(("I ski.",),), (("I sew.",),)]
     assert [first.id, second.id] == ["1", second.digest]
     assert (third.line, third.reason) == (4, "empty")
+
+
+def test_lists_in_cells_of_a_csv_file(tmp_path: Path) -> None:
+    cells = ['["I ski.", "I cook."]', "[laughs] I sew.", "['I ski.', 'I cook.']", '"I row"']
+    with (tmp_path / "p.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["persona"], *([cell] for cell in cells)])
+    items = read(tmp_path, "p.csv")
+    assert outcome(items) == [(2, ""), (3, ""), (4, "wrong_type"), (5, "")]
+    assert personas(items[:2]) == [(("I ski.", "I cook."),), (("[laughs] I sew.",),)]
+    assert "as Python prints it" in items[2].detail
+    turns = json.dumps([{"speaker": 1, "text": "Hi, you."}, {"speaker": 2, "text": "Hello."}])
+    with (tmp_path / "d.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["id", "turns", "personas"], ["1.0", turns, "nan"]])
+    (dialogue,) = read(tmp_path, "d.csv")
+    assert isinstance(dialogue, Seed), dialogue
+    assert (dialogue.id, dialogue.turns) == ("1", ((0, "Hi, you."), (1, "Hello.")))
 
 
 def test_missing_values_of_parquet(tmp_path: Path) -> None:
