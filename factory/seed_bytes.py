@@ -12,7 +12,6 @@ import bz2
 import gzip
 import io
 import lzma
-import re
 import shutil
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from factory.foreign import HEAD, compression, foreign_file, is_binary
-from factory.seed_files import BadRow, SeedFile, SourceError, hint
+from factory.seed_files import BadRow, SeedFile, SourceError, hint, told
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -90,9 +89,7 @@ def open_file(file: SeedFile) -> Iterator[Any]:
     scheme = file.uri.partition("://")[0] if "://" in file.uri else ""
 
     def failed(error: Exception) -> SourceError:
-        # A redirect may lead to a signed address: no query is ever repeated.
-        why = re.sub(r"\?\S+", "?…", str(error))[:300] or type(error).__name__
-        return SourceError(f"{file.name}: cannot be read: {why}; {hint(scheme)}")
+        return SourceError(f"{file.name}: cannot be read: {told(error)}; {hint(scheme)}")
 
     def damaged(error: Exception) -> BadRow:
         return BadRow("compression", f"the compressed data breaks off or is damaged here: {error}; the rest is lost")

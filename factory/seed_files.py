@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ _HINTS = {
     "gs": "check the address, and GOOGLE_APPLICATION_CREDENTIALS in the environment",
     "": "check the path and its permissions",
 }
-_ARCHIVES = {
+_OTHER_FILES = {
     ".zip": "is a zip archive: unpack it and name the files in it",
     ".tar": "is a tar archive: unpack it and name the files in it",
     ".xlsx": "is an Excel file: save the sheet as CSV UTF-8",
@@ -98,7 +99,7 @@ def find_files(path: str, form: Format, base: Path) -> list[SeedFile]:
     except ValueError as error:
         raise SourceError(f"{path.partition('?')[0]}: no valid address: {error}") from error
     name = f"{scheme}://{parts.netloc}{parts.path}"
-    if "*" in parts.path or parts.path.endswith("/"):
+    if "*" in parts.path or (parts.path.endswith("/") and form == "auto"):
         raise SourceError(f"{name}: files behind {scheme}:// cannot be listed: name each file")
     return [_seed_file(path, name, form)]
 
@@ -152,11 +153,16 @@ def _stored_files(scheme: str, rest: str, form: Format) -> list[SeedFile]:
         else:
             found = []
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{shown}: cannot be read: {str(error)[:300]}; {hint(scheme)}") from error
+        raise SourceError(f"{shown}: cannot be read: {told(error)}; {hint(scheme)}") from error
     if not found:
         raise SourceError(f"{shown} matches no file: {hint(scheme)}")
     names = [f"{scheme}://{bucket}/{name}" for name in found]
     return [_seed_file(name, name, form, files) for name in names]
+
+
+def told(error: Exception) -> str:
+    """What an error of a transport says, shortened; no query of an address is repeated, as it may be signed."""
+    return re.sub(r"\?\S+", "?…", str(error))[:300] or type(error).__name__
 
 
 def hint(scheme: str) -> str:
@@ -215,7 +221,7 @@ def _seed_file(uri: str, name: str, form: Format, files: pafs.FileSystem | None 
         return SeedFile(uri, name, form, sniff=False, files=files)
     known = _format_of(name)
     if known is None:
-        what = _ARCHIVES.get(Path(name).suffix.lower())
+        what = _OTHER_FILES.get(Path(name).suffix.lower())
         if what is None:
             what = f"has an extension that names no format (known: {', '.join(_FORMATS)}): set `format`"
         raise SourceError(f"{name} {what}")

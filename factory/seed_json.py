@@ -55,11 +55,10 @@ def _rows_cut(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, Row | Bad
 def _cut(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     """The text of each element of arrays, with its number, and of each object outside of them, with its line. Raises
     BadRow if the last one is not closed."""
-    base = depth = rows = began = told = size = 0
-    """Open brackets around a row; open brackets; elements of arrays; number or line of the row; last line of junk."""
+    base = depth = 0  # open brackets: around a row, and in all
+    rows = began = told = size = 0  # elements of arrays, number or line of the row, last line of junk, characters
     taken: list[str] = []
-    indent = -1
-    """Column of the row, if it begins its line and goes on there."""
+    indent = -1  # column of the row, if it begins its line and goes on there
     for number, column, part in _parts(lines):
         if depth > base and part == "{" and column == indent >= 0:
             yield began, " ".join(taken)
@@ -93,8 +92,8 @@ def _cut(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
 def _parts(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, int, str]]:
     """Brackets, commas, strings and what else there is, with its line, and its column if it is the first there, else
     -1."""
-    carried, first, before, number = "", True, 0, 1
-    """The end of a piece that may go on in the next; whether nothing stands before it on its line but blanks."""
+    carried = ""  # the end of a piece, which may go on in the next
+    first, before, number = True, 0, 1  # whether only blanks, and how many characters, are before the piece on its line
     for number, piece in lines:
         text, carried, ended = carried + piece, "", piece[-1] in "\r\n"
         for match in _PART.finditer(text):

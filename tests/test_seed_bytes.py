@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from backports import zstd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reading import outcome, personas, read_bytes
@@ -39,6 +39,7 @@ PACKINGS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@settings(deadline=None)
 @given(
     texts=st.lists(st.from_regex(r"[^\W\d_]{1,9}", fullmatch=True), min_size=1, max_size=5),
     packing=st.sampled_from(sorted(PACKINGS)),

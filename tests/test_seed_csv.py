@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.records import Seed
@@ -24,6 +24,7 @@ def written(delimiter: str, quoting: int = csv.QUOTE_MINIMAL) -> str:
 
 @pytest.mark.parametrize("name", ["p.csv", "p.tsv"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@settings(deadline=None)
 @given(st.sampled_from(",;\t|"), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), st.booleans())
 def test_delimiters(
     tmp_path_factory: pytest.TempPathFactory, name: str, encoding: str, delimiter: str, quoting: int, told: bool

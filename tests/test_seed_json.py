@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory import seed_json
@@ -38,6 +38,7 @@ def rows(text: str, piece: int = 1 << 24) -> list[tuple[int, object]]:
     return [(number, str(row) if isinstance(row, BadRow) else row) for number, row in json_rows(numbered(text, piece))]
 
 
+@settings(deadline=None)
 @given(OBJECTS, st.sampled_from([None, 0, 1, 4]), st.integers(1, 30))
 def test_arrays_are_read_row_by_row(objects: list[dict[str, object]], indent: int | None, piece: int) -> None:
     expected = list(enumerate(objects, 1))
@@ -46,6 +47,7 @@ def test_arrays_are_read_row_by_row(objects: list[dict[str, object]], indent: in
     assert rows("[\n" + ",\n".join(map(json.dumps, objects)) + "\n]") == expected
 
 
+@settings(deadline=None)
 @given(OBJECTS)
 def test_indented_objects_are_read_one_after_the_other(objects: list[dict[str, object]]) -> None:
     assert [row for _, row in rows("\n".join(json.dumps(row, indent=2) for row in objects))] == objects
