@@ -166,13 +166,20 @@ def show_plan(corpus: str, summary: Summary) -> None:
         for line in costview.estimated(summary):
             out.print(line)
     _show_failures(summary.failed, summary.bad_seeds)
+    _show_repeats(summary.repeated_seeds)
 
 
 def _show_failures(failed: int, bad_seeds: int) -> None:
     if failed:
         out.print(f"{failed} rows failed before and stay dead letters; to try them again: --retry-failed")
     if bad_seeds:
-        out.print(f"{bad_seeds} seeds cannot be read; the dead letters say why, with file and line")
+        out.print(f"{bad_seeds} seeds cannot be read; the run's dead letters say why, with file and line")
+
+
+def _show_repeats(repeated: int) -> None:
+    if repeated:
+        told = "row repeats another, and counts" if repeated == 1 else "rows repeat another, and count"
+        out.print(f"{repeated:,} {told} once")
 
 
 def show_result(corpus: str, result: Result) -> None:
@@ -192,6 +199,7 @@ def show_result(corpus: str, result: Result) -> None:
         out.print(_lost(result))
     if result.bad_seeds:
         _show_failures(0, result.bad_seeds)
+    _show_repeats(result.repeated_seeds)
     if result.remaining:
         out.print(f"{result.remaining} rows remain; the same command goes on from here")
 

@@ -23,6 +23,7 @@ from factory.ledger import SLOT_COLUMNS, Ledger, slots_by_id, slots_of
 from factory.letters import Letters
 from factory.records import Row, rows_from_table
 from factory.seed_store import Seeds, TooManyBadSeeds
+from factory.seeds import first_of
 from factory.shard import STAGING, ShardSpec, leg_of, leg_start, passed
 from factory.stages.select import Select
 from factory.wanted import PlanError, Slots, Wanted
@@ -51,6 +52,7 @@ class Summary(Estimate):
     unchanged: int = 0
     failed: int = 0
     bad_seeds: int = 0
+    repeated_seeds: int = 0
     reasons: dict[str, Counter[str]] = field(default_factory=dict)
 
     @property
@@ -220,6 +222,7 @@ class Plan:
     def _summary(self, failed: int) -> Summary:
         make, drop, estimator = self._make, self._drop, Estimator(self.job, self.wanted, self.corpus)
         summary = Summary(failed=failed, bad_seeds=len(self.bad_seeds), drop=len(drop))
+        summary.repeated_seeds = self.wanted.seeds.repeated
         summary.unchanged = len(self.wanted) - failed - len(make)
         kinds = self.wanted.imported[make.first].astype(np.int8)
         new = make.shard < 0
@@ -247,10 +250,8 @@ def _read(job: Job, corpus: Corpus, report: Callable[[str, int], None]) -> Seeds
     try:
         return Seeds(job.seeds, job.base, corpus.storage, limit, report)
     except TooManyBadSeeds as error:
-        first = error.first
         raise PlanError(
-            f"more than {limit} unreadable seeds (run.max_bad_seeds); the first: "
-            f"{first.source}, line {first.line}: {first.reason}: {first.detail}"
+            f"more than {limit:,} unreadable seeds (run.max_bad_seeds); the first:{first_of(error.bad)}"
         ) from error
 
 

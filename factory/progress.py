@@ -42,6 +42,7 @@ class Result:
     dropped: int
     failed: int
     bad_seeds: int
+    repeated_seeds: int
     remaining: int
     decisions: dict[str, int]
     tokens: int

@@ -192,6 +192,7 @@ class _Driver:
             dropped=self._dropped,
             failed=progress.failed,
             bad_seeds=self._plan.summary.bad_seeds,
+            repeated_seeds=self._plan.summary.repeated_seeds,
             remaining=progress.planned - progress.committed - progress.failed,
             decisions=dict(progress.decisions),
             tokens=progress.tokens,

@@ -2,8 +2,8 @@
 
 A file of seeds is parsed once and kept beside the corpus, in `_seeds/`, under a name that changes with the file; so a
 plan over millions of seeds reads only the files that changed. What planning compares of all of them is kept there too,
-sorted once, under a name that changes with any of the files. Gives up: a new file sorts all seeds again, in memory; one
-row more in a large file parses all of it again (add seeds as a file of their own); files behind gs:// and https:// are
+sorted once, under a name that changes with any of the files. Limitations: a new file sorts all seeds again, in memory;
+one row more in a large file parses all of it again (add seeds as a file of their own); files behind https:// are
 parsed, and sorted with all others, each time.
 """
 
@@ -30,9 +30,9 @@ from factory.seeds import BadSeed, SeedSource, read_file
 from factory.storage import Storage, on_scratch
 
 SEEDS = "_seeds"
-_VERSION = 2
+_VERSION = 3
 """Raised when a file would be read differently."""
-_SORTED_VERSION = 1
+_SORTED_VERSION = 2
 """Raised when seeds would be sorted or keyed differently."""
 
 _BATCH = 4096
@@ -120,16 +120,17 @@ def fact_key(text: str) -> int:
 
 
 class TooManyBadSeeds(Exception):  # noqa: N818 - a condition of the input
-    """More unreadable seeds than allowed; `first` is one of them."""
+    """More unreadable seeds than allowed; `bad` are those that were met."""
 
-    def __init__(self, first: BadSeed) -> None:
-        super().__init__(first.detail)
-        self.first = first
+    def __init__(self, bad: Sequence[BadSeed]) -> None:
+        super().__init__(bad[0].detail)
+        self.bad = bad
 
 
 class Seeds:
     """The readable seeds of a job in the order of its sources, and `sorted`, as planning compares them. What is asked
-    of them in their own order is copied together each time. `bad` are the unreadable."""
+    of them in their own order is copied together each time. `bad` are the unreadable, `repeated` counts the rows that
+    are seeds again: with the id and content of one before them, or without an id and with its content."""
 
     def __init__(
         self,
@@ -146,6 +147,7 @@ class Seeds:
         self._report = report
         self._read = 0
         self.bad: list[BadSeed] = []
+        self.repeated = 0
         self.kept: set[str] = set()
         """Files in `_seeds/` that these seeds are read from."""
         files = [(source, file) for source in sources for file in find_files(source.path, source.format, base)]
@@ -231,50 +233,51 @@ class Seeds:
         if None not in names:
             self.kept.add(path)
         try:
-            batch, duplicates = self._batch(self._storage.local(path, Path(self._folder.name)))
+            batch, again = self._batch(self._storage.local(path, Path(self._folder.name)))
         except _DAMAGED:
             here = self._here("sorted.arrow")
             self._sort(here)
             if path in self.kept:
                 self._storage.upload(here, path)
-            batch, duplicates = self._batch(here)
-        self._drop_duplicates(*duplicates)
+            batch, again = self._batch(here)
+        self._leave_out(*again)
         arrays = {name: mapped(batch[name]) for name in _SORTED.names[:-1]}
         facts = batch["facts"]
         return Sorted(**arrays, starts=mapped(facts.offsets), facts=mapped(facts.values))
 
     @staticmethod
-    def _batch(file: Path) -> tuple[pa.RecordBatch, tuple[list[int], list[int]]]:
-        """The sorted seeds, and the duplicates among all."""
+    def _batch(file: Path) -> tuple[pa.RecordBatch, tuple[list[int], list[int], list[int]]]:
+        """The sorted seeds, and what `_leave_out` takes."""
         with pa.ipc.open_file(pa.memory_map(str(file))) as reader:
             batch = reader.get_batch(0).select(_SORTED.names)
-            again, firsts = json.loads(batch.schema.metadata[b"duplicates"])
-            return batch, (again, firsts)
+            repeats, others, firsts = json.loads(batch.schema.metadata[b"again"])
+            return batch, (repeats, others, firsts)
 
     def _sort(self, here: Path) -> None:
         """Sort the seeds into a file."""
-        keys = self.keys
+        keys, digests = self.keys, self.digests
         points = ring_points(keys)
         order = np.argsort(points, kind="stable")
         points = points[order]
         twice = np.flatnonzero(points[1:] == points[:-1]) + 1
         again, firsts = order[twice], order[np.searchsorted(points, points[twice])]
-        if len(again) > self._max_bad:
-            self._drop_duplicates(again.tolist(), firsts.tolist())
+        other = digests[again] != digests[firsts]
+        if other.sum() > self._max_bad:
+            self._leave_out([], again[other].tolist(), firsts[other].tolist())
         if len(twice):
             order, points = np.delete(order, twice), np.delete(points, twice)
         keys = keys[order]
         columns = {
             "point": arrow(points),
             "key": arrow(keys),
-            "digest": arrow(self.digests[order]),
+            "digest": arrow(digests[order]),
             "seed": arrow((order - np.searchsorted(np.sort(again), order)).astype(np.int32)),
             "characters": arrow(self.characters[order]),
             "turns": arrow(self.turns[order]),
             "facts": self._said(keys, order),
         }
-        duplicates = json.dumps([again.tolist(), firsts.tolist()])
-        schema = _SORTED.with_metadata({"duplicates": duplicates})
+        left_out = json.dumps([again[~other].tolist(), again[other].tolist(), firsts[other].tolist()])
+        schema = _SORTED.with_metadata({"again": left_out})
         batch = pa.RecordBatch.from_arrays([columns[name] for name in _SORTED.names], schema=schema)
         with on_scratch(self._folder.name), pa.OSFile(str(here), "wb") as file, pa.ipc.new_file(file, schema) as writer:
             writer.write_batch(batch)
@@ -291,18 +294,19 @@ class Seeds:
             said[ends[0] : ends[-1]] = said_keys(np.repeat(keys[some], np.diff(ends)), mapped(taken.values))
         return pa.LargeListArray.from_arrays(arrow(starts), arrow(said[: starts[-1]]))
 
-    def _drop_duplicates(self, again: list[int], firsts: list[int]) -> None:
-        """An id given twice, or the same content twice without an id, is bad the second time."""
-        pairs = np.array(sorted(zip(again, firsts, strict=True)), np.int64).reshape(-1, 2)
+    def _leave_out(self, repeats: list[int], others: list[int], firsts: list[int]) -> None:
+        """Leave out the seeds that repeat another, and as bad ones those with the id of another but other content."""
+        pairs = np.array(sorted(zip(others, firsts, strict=True)), np.int64).reshape(-1, 2)
         for seed, first in zip(self.take(pairs[:, 0]), self.take(pairs[:, 1]), strict=True):
-            detail = f"the same seed as {first.source}, line {first.line}"
+            detail = f"another seed has the id {seed.id!r}: {first.source}, line {first.line}; ids must differ"
             self._add_bad(BadSeed(seed.source, seed.line, "duplicate_id", detail))
-        self._again = pairs[:, 0]
+        self.repeated = len(repeats)
+        self._again = np.sort(np.array([*repeats, *others], np.int64))
 
     def _add_bad(self, bad: BadSeed) -> None:
         self.bad.append(bad)
         if len(self.bad) > self._max_bad:
-            raise TooManyBadSeeds(self.bad[0])
+            raise TooManyBadSeeds(self.bad)
 
     def _open(self, source: SeedSource, file: SeedFile) -> tuple[pa.Table, pa.Table, str | None]:
         """Keys and contents of a file's seeds, mapped into memory, and the name they are kept under; parsed if that has
@@ -361,7 +365,7 @@ class Seeds:
             else:
                 bad.append(seed)
                 if len(self.bad) + len(bad) > self._max_bad:
-                    raise TooManyBadSeeds((self.bad + bad)[0])
+                    raise TooManyBadSeeds(self.bad + bad)
 
 
 def _keys(seed: Seed) -> dict[str, object]:

@@ -2,23 +2,28 @@
 
 Text is normalised: control characters go, runs of white space (line ends too) become one space, and what is left is
 stripped; nothing else changes, so placeholders and letter case stay. A fact that is empty or repeats another of its
-persona is dropped. Gives up: sentences are split by punctuation and a short list of English abbreviations; a damaged
-file is one bad seed, however many rows it cost.
+persona is dropped. What pandas and R write for a missing value counts as missing. Limitations: sentences are split by
+punctuation and a short list of English abbreviations; a damaged file is one bad seed, however many rows it cost.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import from_json
 
 from factory.fingerprint import fingerprint
+from factory.foreign import foreign_row
 from factory.records import Seed
 from factory.seed_files import BadRow, Format, SeedFile
-from factory.seed_formats import Row, read_rows
+from factory.seed_formats import read_rows
+from factory.seed_lines import Row
 
 MAX_FACT, MAX_FACTS = 1_000, 200
 """Characters of a fact, facts of a persona."""
@@ -27,6 +32,14 @@ MAX_TURN, MAX_TURNS = 5_000, 1_000
 MAX_ID = 200
 """Characters of an id."""
 _MAX_DETAIL = 200
+_FIRST = 3
+"""Unreadable seeds that a message names."""
+_MISSING = frozenset({"", "nan", "NaN", "None", "null", "NULL", "NA", "<NA>", "NaT"})
+"""What a cell of a CSV file holds where there is no value."""
+_WHOLE_FLOAT = re.compile(r"-?\d+\.0")
+_PYTHON_LIST = re.compile(r"\s*\['.*'\]\s*", re.DOTALL)
+_MAX_EXACT = 1 << 53
+"""Above it, floats leave out whole numbers."""
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 _SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*(?=\s)|[。！？]++[”’」』）]*")
 _NEXT = re.compile(r"\s*(\S?)")
@@ -54,22 +67,22 @@ class SeedSource(BaseModel):
 
     path: str = Field(
         min_length=1,
-        description="Path, glob (`**` too) or s3://, gs://, https:// address; .gz, .bz2, .xz and .zst are unpacked. "
-        "Relative paths start at the job file's folder.",
+        description="Path, folder or glob (`**` too), behind s3:// and gs:// as well, or https:// address of a file; "
+        "gzip, bz2, xz and zstd are unpacked. Relative paths start at the job file's folder.",
     )
     format: Format = Field(
         "auto",
-        description="`auto` goes by the extension, and knows Synthetic-Persona-Chat (`spc`) by its CSV header and "
-        "ConvAI2 (`convai2`) by its first line.",
+        description="`auto` goes by the extension, and knows Synthetic-Persona-Chat (`spc`) by its CSV header, and "
+        "ConvAI2 (`convai2`) and JSON in a text file by its first line.",
     )
     fields: SeedFields = Field(default_factory=SeedFields, description="Column names, where not the usual ones.")
 
 
 @dataclass(frozen=True, slots=True)
 class BadSeed:
-    """A row that is no seed, or the rest of a file where it `ends` one. `reason` is one of encoding, compression, json,
-    csv, parquet, convai2, missing_field, wrong_type, empty, too_long, speakers and duplicate_id; `detail` is for
-    people."""
+    """A row that is no seed, or the rest of a file where it `ends` one. `reason` is one of foreign, encoding,
+    compression, json, csv, parquet, convai2, missing_field, wrong_type, empty, too_long, speakers and duplicate_id;
+    `detail` is for people."""
 
     source: str
     line: int
@@ -77,26 +90,63 @@ class BadSeed:
     detail: str
     ends: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.source}, line {self.line}: {self.reason}: {self.detail}"
+
+
+def first_of(bad: Sequence[BadSeed]) -> str:
+    """The first unreadable seeds, a line each, and how many more there are; for the end of a message."""
+    more = [f"and {len(bad) - _FIRST:,} more"] if len(bad) > _FIRST else []
+    return "".join(f"\n  {line}" for line in [*map(str, bad[:_FIRST]), *more])
+
 
 def read_file(file: SeedFile, fields: SeedFields) -> Iterator[Seed | BadSeed]:
     """The seeds of one file, in order. Raises SourceError if it cannot be read."""
     facts = (fields.facts,) if fields.facts else ("facts", "persona")
-    for line, row in read_rows(file, (fields.id or "id", *facts, "turns", "personas")):
+    columns = (fields.id or "id", *facts, "turns", "personas")
+    for line, row in read_rows(file, columns):
         try:
             if isinstance(row, BadRow):
                 raise row
+            if file.format in ("csv", "tsv"):
+                _mend_cells(row, columns)
             yield _seed(row, fields, facts, file.name, line)
         except BadRow as bad:
             yield BadSeed(file.name, line, bad.reason, bad.detail[:_MAX_DETAIL], bad.ends)
 
 
+def _mend_cells(row: Row, columns: Sequence[str]) -> None:
+    """Make values of the cells of a CSV file: none of what stands for a missing value, a list or object of JSON, and a
+    whole number of an id that pandas made a float (as it does to a column of whole numbers where one is missing)."""
+    for name in columns:
+        cell = row.get(name)
+        if not isinstance(cell, str):
+            continue
+        text = cell.strip()
+        if text in _MISSING:
+            row[name] = None
+        elif name == columns[0] and _WHOLE_FLOAT.fullmatch(text):
+            row[name] = text[:-2]
+        elif text.startswith(("[", "{")):
+            with suppress(ValueError):  # then it is text
+                row[name] = from_json(text)
+
+
+def _missing(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def _seed(row: Row, fields: SeedFields, facts: Sequence[str], source: str, line: int) -> Seed:
-    if row.get("turns") is not None:
+    if not _missing(row.get("turns")):
         personas, turns = _dialogue(row["turns"], row.get("personas"))
     else:
-        name = next((name for name in facts if row.get(name) is not None), None)
+        name = next((name for name in facts if not _missing(row.get(name))), None)
         if name is None:
-            raise BadRow("missing_field", f"no {' or '.join(map(repr, facts))}, and no 'turns' of a dialogue")
+            if empty := next((name for name in facts if name in row), None):
+                raise BadRow("empty", f"no fact in {empty!r}")
+            raise BadRow("missing_field", foreign_row(row, facts))
         personas, turns = (_facts(row[name], name),), ()
         if not personas[0]:
             raise BadRow("empty", f"no fact in {name!r}")
@@ -106,11 +156,17 @@ def _seed(row: Row, fields: SeedFields, facts: Sequence[str], source: str, line:
 
 def _id(row: Row, fields: SeedFields) -> str | None:
     value = row.get(fields.id or "id")
-    if value is None and fields.id:
-        raise BadRow("missing_field", f"no {fields.id!r}")
+    if _missing(value):
+        if fields.id and fields.id not in row:
+            raise BadRow("missing_field", f"no {fields.id!r}")
+        return None
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _MAX_EXACT:
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return None if value is None else _text(value, MAX_ID, "the id")
+        value = str(value)
+    if not isinstance(value, str):
+        raise BadRow("wrong_type", f"the id should be a string or a whole number, not {str(value)[:40]}")
+    return _text(value, MAX_ID, "the id")
 
 
 def _text(value: Any, limit: int, what: str) -> str:
@@ -125,6 +181,8 @@ def _text(value: Any, limit: int, what: str) -> str:
 def _facts(value: Any, what: str) -> tuple[str, ...]:
     """Facts of a list, of the lines of a text, or of the sentences of a single line."""
     if isinstance(value, str):
+        if _PYTHON_LIST.fullmatch(value):
+            raise BadRow("wrong_type", f"{what} is a list as Python prints it: write it as JSON, or a fact a line")
         lines = [line for line in re.split(r"[\r\n]+", value) if line.strip()]
         value = lines if len(lines) > 1 else split_sentences(value)
     if not isinstance(value, list):
@@ -187,7 +245,7 @@ def _turn(turn: Any, number: int) -> tuple[int | str, str]:
 
 
 def _personas(personas: Any, speakers: list[str]) -> tuple[tuple[str, ...], ...]:
-    if personas is None:
+    if _missing(personas):
         return (), ()
     if isinstance(personas, dict):
         personas = {name.strip(): facts for name, facts in personas.items() if facts is not None}

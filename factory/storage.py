@@ -79,7 +79,7 @@ class Storage:
             files, self._root = pafs.FileSystem.from_uri(absolute(root))
         except (pa.ArrowInvalid, OSError) as error:
             raise StorageError(f"{root}: {error}; use a path or an s3://, gs:// or abfs:// URI") from error
-        self._files = _patient(files) if isinstance(files, pafs.S3FileSystem) else files
+        self._files = patient(files) if isinstance(files, pafs.S3FileSystem) else files
         self._local = isinstance(self._files, pafs.LocalFileSystem)
 
     def _path(self, path: str) -> str:
@@ -251,9 +251,9 @@ def on_scratch(folder: str) -> Iterator[None]:
         raise StorageError(f"{folder}: cannot be written: {error}; {hint}") from error
 
 
-def _patient(files: pafs.S3FileSystem) -> pafs.S3FileSystem:
-    """The same with time-outs and retries, for which a URI has no words. Arrow's own give up on an overloaded server
-    after 6 s; those of its "standard" strategy run out when a client has seen enough of them."""
+def patient(files: pafs.S3FileSystem) -> pafs.S3FileSystem:
+    """The same file system with time-outs and retries, for which a URI has no words. Arrow's own give up on an
+    overloaded server after 6 s; those of its "standard" strategy run out when a client has seen enough of them."""
     _, (options,) = files.__reduce__()
     times = {"connect_timeout": _CONNECT_S, "request_timeout": _ANSWER_S}
     return pafs.S3FileSystem(**options | times, retry_strategy=pafs.AwsDefaultS3RetryStrategy(max_attempts=_RETRIES))

@@ -18,6 +18,7 @@ from factory.job import Job, recipes
 from factory.pairing import Indices, Ring, ring_points
 from factory.records import Fact, Row, Seed, SeedRef, Speaker, Turn, row_id
 from factory.seed_store import Seeds
+from factory.seeds import first_of
 from factory.shard import Chains
 
 _DONORS_PER_DISTRACTOR = 3
@@ -101,13 +102,17 @@ class Wanted:
         if personas and self.job.stages.converse is None:
             raise PlanError("the seeds are personas, but there is no stages.converse to make dialogues of them")
         if not dialogues and personas < 2:
-            raise PlanError(
-                f"{personas} readable seed(s): a dialogue needs two personas; add seeds, or see dead letters"
-            )
+            raise PlanError(f"{personas} readable seed(s): a dialogue needs two personas; {self._unread()}")
         if dialogues and not self.chains["imported"]:
             raise PlanError("the seeds are dialogues, but no stage from extract to select is given to run on them")
         if self.job.stages.augment and not self._giving.any():
             raise PlanError("stages.augment needs facts of other speakers, but the seeds hold no persona; leave it out")
+
+    def _unread(self) -> str:
+        """Why there are not more seeds."""
+        bad, repeated = self.seeds.bad, self.seeds.repeated
+        again = f"{repeated:,} row(s) repeat another; " if repeated else ""
+        return again + (f"{len(bad):,} cannot be read:{first_of(bad)}" if bad else "add seeds")
 
     def has(self, keys: Keys) -> NDArray[np.bool_]:
         """Whether there is a seed with each of these keys."""

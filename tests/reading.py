@@ -11,7 +11,7 @@ import numpy as np
 from factory.records import Seed
 from factory.seed_files import find_files
 from factory.seed_store import Seeds
-from factory.seeds import BadSeed, SeedSource
+from factory.seeds import BadSeed, SeedFields, SeedSource
 from factory.storage import Storage
 
 
@@ -22,3 +22,25 @@ def read_seeds(sources: Sequence[SeedSource], base: Path) -> list[Seed | BadSeed
         files = [file.name for source in sources for file in find_files(source.path, source.format, base)]
         found = [*seeds.take(np.arange(len(seeds))), *seeds.bad]
     return sorted(found, key=lambda seed: (files.index(seed.source), seed.line))
+
+
+def read(base: Path, path: str, form: str = "auto", **fields: str) -> list[Seed | BadSeed]:
+    """The seeds of one source."""
+    return read_seeds([SeedSource(path=path, format=form, fields=SeedFields(**fields))], base)
+
+
+def read_bytes(base: Path, name: str, data: bytes, form: str = "auto", **fields: str) -> list[Seed | BadSeed]:
+    """The seeds of a file that holds these bytes."""
+    (base / name).write_bytes(data)
+    return read(base, name, form, **fields)
+
+
+def outcome(items: Sequence[Seed | BadSeed]) -> list[tuple[int, str]]:
+    """Line and reason, which is empty for a seed."""
+    return [(item.line, item.reason if isinstance(item, BadSeed) else "") for item in items]
+
+
+def personas(items: Sequence[Seed | BadSeed]) -> list[tuple[tuple[str, ...], ...]]:
+    """What the seeds say; fails on a bad one."""
+    assert all(isinstance(item, Seed) for item in items), items
+    return [item.personas for item in items if isinstance(item, Seed)]

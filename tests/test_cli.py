@@ -16,11 +16,12 @@ from tests.rehearsal import Rehearsal, job_in, some_personas, write_seeds
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished corpus of six dialogues, and one unreadable seed."""
+    """A finished corpus of six dialogues, one unreadable seed, and one given twice."""
     folder = tmp_path_factory.mktemp("cli")
     write_personas(folder, 6)
+    again = (folder / "personas.jsonl").read_text(encoding="utf-8").splitlines()[0]
     with (folder / "personas.jsonl").open("a", encoding="utf-8") as stream:
-        stream.write("\n{broken\n")
+        stream.write(f"\n{{broken\n{again}\n")
     run(scripted_job(folder))
     return folder
 
@@ -35,6 +36,8 @@ def test_plan_says_what_and_why(folder: Path) -> None:
     job = folder / "job.yaml"
     nothing = json.loads(call("plan", job, "--json"))
     assert (nothing["rows"], nothing["model_calls"], nothing["bad_seeds"]) == (0, 0, 1)
+    assert nothing["repeated_seeds"] == 1
+    assert "1 row repeats another, and counts once" in call("plan", job)
     longer = json.loads(call("plan", job, "--json", "--set", "stages.converse.turns=6"))
     assert (longer["rows"], longer["remake"]) == (6, {"converse": 6})
     assert longer["model_calls"] > 0
@@ -55,6 +58,7 @@ def test_plan_says_what_it_will_take_and_by_what_it_knows(folder: Path) -> None:
 def test_run_with_nothing_to_do(folder: Path) -> None:
     result = json.loads(call("run", folder / "job.yaml", "--json"))
     assert (result["rows"], result["committed"], result["tokens"]) == (0, 0, 0)
+    assert (result["bad_seeds"], result["repeated_seeds"]) == (1, 1)
 
 
 def test_run_hands_on_what_it_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -332,7 +332,7 @@ def test_dialogues_pass_only_the_stages_after_converse(tmp_path: Path) -> None:
         ({"a": ["I ski."], "b": ["I sail."]}, "stages.converse=null", "there is no stages.converse"),
         ({"d": DIALOGUE}, "stages={converse: {}}", "the seeds are dialogues, but no stage from extract"),
         ({"d": DIALOGUE | {"personas": [[], []]}}, "stages={augment: {}}", "stages.augment needs facts"),
-        ({"a": [], "b": [], "c": []}, "run.max_bad_seeds=2", r"more than 2 .*bad_seeds\).*a.jsonl, line 1: empty"),
+        ({"a": [], "b": [], "c": []}, "run.max_bad_seeds=2", r"more than 2 .*bad_seeds\).*\n.*a.jsonl, line 1: empty"),
     ],
 )
 def test_jobs_that_cannot_be_planned_say_why(
@@ -349,7 +349,10 @@ def test_jobs_that_cannot_be_planned_say_why(
     ("name", "content"),
     [
         ("a.jsonl.gz", b"\x1f\x8b damaged"),
-        ("a.jsonl", '{"id": "p0", "facts": ["I ski."]}'.encode("utf-16")),
+        ("a.jsonl", '{"id": "p0", "facts": ["I ski."]}'.encode("utf-16-le")),
+        ("a.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"),
+        ("a.jsonl", b""),
+        ("a.json", b'[{"id": "p0", "facts": ["I ski."]},'),
         ("a.csv", "id,facts,größe\np0,I ski.,3\n".encode("latin-1")),
         ("a.csv", b'id,"facts\np0,I ski.\n'),
         ("a.parquet", b"PAR1 damaged PAR1"),

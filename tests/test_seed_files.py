@@ -1,12 +1,11 @@
-"""Where seeds come from: local paths and globs, compressed files, S3, Google Cloud Storage and the web."""
+"""Where seeds come from: local paths and globs, S3, Google Cloud Storage and the web."""
 
 from __future__ import annotations
 
-import bz2
+import getpass
 import gzip
 import http.server
 import json
-import lzma
 import os
 import socket
 import subprocess
@@ -14,43 +13,23 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from botocore.config import Config
-from smart_open import open as smart_open
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from factory.records import Seed
-from factory.seed_files import SourceError
-from factory.seeds import BadSeed, SeedSource
-from tests.reading import read_seeds
+from factory.seed_files import SourceError, find_files
+from factory.seeds import SeedSource
+from tests.reading import read, read_seeds
 
 PERSONAS = b'{"id": "a", "facts": ["I ski.", "I cook."]}\n{"persona": "A chef. She sings."}\n'
 GOOD = b'{"persona": "I ski."}\n'
-
-
-def read(base: Path, path: str) -> list[Seed | BadSeed]:
-    return read_seeds([SeedSource(path=path)], base)
-
-
-def compressed(name: str) -> bytes:
-    if name.endswith(".zst"):
-        with smart_open(name, "wb") as file:
-            file.write(PERSONAS)
-        return Path(name).read_bytes()
-    pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
-    return pack[Path(name).suffix](PERSONAS)
-
-
-@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zst", ".GZ"])
-def test_compressed(tmp_path: Path, suffix: str) -> None:
-    data = compressed(str(tmp_path / f"x{suffix.lower()}"))
-    (tmp_path / f"p.v2.jsonl{suffix}").write_bytes(data)
-    items = read(tmp_path, f"p.v2.jsonl{suffix}")
-    assert [(item.line, type(item)) for item in items] == [(1, Seed), (2, Seed)]
+NAMES = st.text(" #%?[]*!&+=~'é水a1.-", min_size=1, max_size=12).filter(lambda name: name.strip(".~- ") == name)
 
 
 def test_globs_and_names(tmp_path: Path) -> None:
@@ -76,20 +55,29 @@ def test_globs_and_names(tmp_path: Path) -> None:
         ("missing.jsonl", "missing.jsonl .* matches no file"),
         ("*.none", r"\*\.none .* matches no file"),
         ("nul\0.txt", "matches no file"),
-        ("folder", "folder .* name files"),
-        ("p.xlsx", "p.xlsx: the extension names no format"),
-        ("p", "p: the extension names no format"),
+        ("folder", r"folder .* is a folder without a seed file \(\.jsonl, .*\) directly in it"),
+        ("fold*", r"fold\* .* matches only folders: name files"),
+        ("link.jsonl", "link.jsonl .* is a link to .*annex/objects/x, which is not there: run `git annex get`"),
+        ("~/none.jsonl", "^{home}/none.jsonl matches no file"),
+        (f"~{getpass.getuser()}/no/ne.jsonl", f"^{os.path.expanduser('~' + getpass.getuser())}/no/ne.jsonl matches no"),
+        ("p.xlsx", "p.xlsx is an Excel file: save the sheet as CSV"),
+        ("p.zip", "p.zip is a zip archive: unpack it"),
+        ("p", "p has an extension that names no format"),
         ("s3://key:secret@bucket/p.jsonl", "credentials do not belong in a path"),
         ("http://[half/p.jsonl", "no valid address"),
         ("telepathy://mind/p.jsonl", "telepathy://mind/p.jsonl: cannot be read"),
-        ("s3://bucket.jsonl", "bucket.jsonl"),
+        ("https://host/a/*.jsonl?token=secret", r"^https://host/a/\*.jsonl: files behind https:// cannot be listed"),
+        ("https://host/a/", r"^https://host/a/: files behind https:// cannot be listed"),
     ],
 )
-def test_sources_that_cannot_be_read(tmp_path: Path, path: str, message: str) -> None:
+def test_sources_that_cannot_be_read(tmp_path: Path, path: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "{home}" in message:
+        monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "folder").mkdir()
-    (tmp_path / "p.xlsx").write_bytes(b"")
-    (tmp_path / "p").write_bytes(b"")
-    with pytest.raises(SourceError, match=message) as caught:
+    for name in ("p.xlsx", "p.zip", "p", "folder/README.md", "folder/_SUCCESS", "folder/.p.jsonl"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "link.jsonl").symlink_to(".git/annex/objects/x")
+    with pytest.raises(SourceError, match=message.format(home=tmp_path)) as caught:
         read(tmp_path, path)
     assert "secret" not in str(caught.value)
 
@@ -104,6 +92,37 @@ def test_sources_are_found_before_the_first_seed(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_bytes(PERSONAS)
     with pytest.raises(SourceError, match=r"q\.jsonl"):
         read_seeds([SeedSource(path="p.jsonl"), SeedSource(path="q.jsonl")], tmp_path)
+
+
+def found(base: Path, path: str) -> list[str]:
+    return [file.name for file in find_files(path, "auto", base)]
+
+
+def test_a_folder_stands_for_the_seed_files_in_it(tmp_path: Path) -> None:
+    for name in ("s/b.jsonl", "s/a.csv.gz", "s/README.md", "s/_done.txt", "s/.c.txt", "s/deeper/d.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(GOOD)
+    assert found(tmp_path, "s") == found(tmp_path, "s/") == ["s/a.csv.gz", "s/b.jsonl"]
+    assert [file.name for file in find_files("s", "text", tmp_path)] == ["s/README.md", "s/a.csv.gz", "s/b.jsonl"]
+
+
+def test_a_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("home/p.jsonl", "jobs/~/p.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(GOOD)
+    assert found(tmp_path, "~/*.jsonl") == ["home/p.jsonl"]
+    assert found(tmp_path / "jobs", "~/p.jsonl") == ["~/p.jsonl"]
+
+
+@settings(deadline=None)
+@given(folder=NAMES, name=NAMES)
+def test_any_name_is_found_on_a_disk(tmp_path_factory: pytest.TempPathFactory, folder: str, name: str) -> None:
+    base = tmp_path_factory.mktemp("base")
+    (base / folder).mkdir()
+    (base / folder / f"{name}.jsonl").write_bytes(PERSONAS)
+    for path in (f"{folder}/{name}.jsonl", f"{folder}/*.jsonl", folder, f"{base}/{folder}/*.jsonl"):
+        assert [item.source for item in read(base, path)] == [f"{folder}/{name}.jsonl"] * 2
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -141,8 +160,52 @@ def test_s3(tmp_path: Path, bucket: str) -> None:
     for name in ("p.jsonl.gz", "p.parquet"):
         items = read(tmp_path, f"s3://{bucket}/in/{name}")
         assert [(item.source, item.line) for item in items] == [(f"s3://{bucket}/in/{name}", line) for line in (1, 2)]
-    with pytest.raises(SourceError, match=r"s3://seeds/none\.jsonl: cannot be read.*AWS"):
+    with pytest.raises(SourceError, match=r"s3://seeds/none\.jsonl matches no file.*AWS"):
         read(tmp_path, f"s3://{bucket}/none.jsonl")
+    with pytest.raises(SourceError, match=r"s3://none/p\.jsonl.*AWS"):
+        read(tmp_path, "s3://none/p.jsonl")
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(folder=NAMES, name=NAMES)
+def test_any_key_is_found_in_s3(tmp_path: Path, bucket: str, folder: str, name: str) -> None:
+    store, key = boto3.client("s3"), f"any/{folder}/{name}.jsonl"
+    store.put_object(Bucket=bucket, Key=key, Body=PERSONAS)
+    for path in (key, f"any/{folder}/*.jsonl", f"any/{folder}", f"any/{folder}/"):
+        assert [item.source for item in read(tmp_path, f"s3://{bucket}/{path}")] == [f"s3://{bucket}/{key}"] * 2
+    store.delete_object(Bucket=bucket, Key=key)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.jsonl", ["a.jsonl", "b.jsonl"]),
+        ("[!a].jsonl", ["b.jsonl"]),
+        ("?.jsonl", ["a.jsonl", "b.jsonl"]),
+        ("d*/*.jsonl", ["d/c.jsonl"]),
+        ("**/*.jsonl", ["a.jsonl", "b.jsonl", "d/c.jsonl", "d/e/f.jsonl"]),
+        ("d/**", ["d/c.jsonl", "d/e/f.jsonl"]),
+        ("d/", ["d/c.jsonl"]),
+    ],
+)
+def test_globs_mean_the_same_on_a_disk_and_in_s3(
+    tmp_path: Path, bucket: str, pattern: str, expected: list[str]
+) -> None:
+    for name in ("b.jsonl", "a.jsonl", "d/c.jsonl", "d/e/f.jsonl", ".hidden.jsonl", "d/.h/g.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(GOOD)
+        boto3.client("s3").put_object(Bucket=bucket, Key=f"glob/{name}", Body=GOOD)
+    assert found(tmp_path, pattern) == expected
+    assert found(tmp_path, f"s3://{bucket}/glob/{pattern}") == [f"s3://{bucket}/glob/{name}" for name in expected]
+
+
+def test_a_key_is_named_without_what_may_be_a_query(tmp_path: Path, bucket: str) -> None:
+    with pytest.raises(SourceError, match=r"^s3://seeds/p\.jsonl\?… matches no file") as caught:
+        read(tmp_path, f"s3://{bucket}/p.jsonl?secret_key=secret")
+    assert "secret" not in str(caught.value)
+    with pytest.raises(SourceError, match=r"^s3://none/p\.jsonl\?…") as caught:
+        read(tmp_path, "s3://none/p.jsonl?secret_key=secret")
+    assert "secret" not in str(caught.value)
 
 
 class Store(http.server.BaseHTTPRequestHandler):
@@ -155,6 +218,15 @@ class Store(http.server.BaseHTTPRequestHandler):
         file = self.root / unquote(parts.path).rsplit("/", 1)[-1]
         if "broken" in parts.path:
             self.answer(200, GOOD, length=10_000)
+        elif parts.path.startswith("/computeMetadata/"):
+            self.answer(
+                200, b'{"email": "a@b", "scopes": [], "access_token": "x", "expires_in": 3600, "token_type": "B"}'
+            )
+        elif parts.path == "/storage/v1/b/b/o":
+            (prefix,) = parse_qs(parts.query).get("prefix", [""])
+            names = [file.name for file in self.root.iterdir() if file.name.startswith(prefix)]
+            objects = [{"kind": "storage#object", "name": name, "bucket": "b"} for name in names]
+            self.answer(200, json.dumps({"kind": "storage#objects", "items": objects}).encode())
         elif not file.is_file():
             self.answer(404, b"")
         elif parts.path.startswith("/storage/") and "alt=media" not in parts.query:
@@ -199,10 +271,11 @@ def test_http_failure_is_the_source_s(tmp_path: Path, address: str, path: str) -
 
 
 def test_google_cloud_storage(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "test")
+    monkeypatch.setenv("CLOUD_STORAGE_EMULATOR_ENDPOINT", address)
+    monkeypatch.setenv("GCE_METADATA_ROOT", address.removeprefix("http://"))
     (tmp_path / "p.jsonl").write_bytes(PERSONAS)
-    items = read(tmp_path, "gs://b/p.jsonl")
-    assert [(item.source, item.line) for item in items] == [("gs://b/p.jsonl", 1), ("gs://b/p.jsonl", 2)]
-    with pytest.raises(SourceError, match=r"gs://b/none\.jsonl: cannot be read.*GOOGLE"):
+    for path in ("gs://b/p.jsonl", "gs://b/*.jsonl"):
+        items = read(tmp_path, path)
+        assert [(item.source, item.line) for item in items] == [("gs://b/p.jsonl", 1), ("gs://b/p.jsonl", 2)]
+    with pytest.raises(SourceError, match=r"gs://b/none\.jsonl matches no file.*GOOGLE"):
         read(tmp_path, "gs://b/none.jsonl")

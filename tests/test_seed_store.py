@@ -81,7 +81,26 @@ def test_too_many_unreadable_seeds_end_the_reading_and_leave_nothing(tmp_path: P
     assert len(opened(tmp_path, max_bad=2).bad) == 2
     with pytest.raises(TooManyBadSeeds) as caught:
         opened(tmp_path, max_bad=1)
-    assert caught.value.first.reason == "empty"
+    assert [seed.reason for seed in caught.value.bad] == ["empty", "empty"]
+
+
+def test_what_repeats_another_is_one_seed_and_no_bad_one(tmp_path: Path) -> None:
+    (tmp_path / "seeds").mkdir()
+    rows = ['{"persona": "I ski."}', '{"id": "a", "persona": "I sew."}', '{"id": "a", "persona": "I cook."}']
+    (tmp_path / "seeds" / "a.jsonl").write_text("\n".join([*rows[:2], *rows, rows[0]]))
+    (tmp_path / "seeds" / "b.jsonl").write_text(f"{rows[0]}\n" + '{"persona": "I row."}')
+    for path in ("a.jsonl", "b.jsonl"):
+        aged(tmp_path / "seeds" / path)
+    for _ in ("sorted", "kept"):
+        seeds = opened(tmp_path, max_bad=1)
+        assert (seeds.repeated, [(bad.line, bad.reason) for bad in seeds.bad]) == (4, [(5, "duplicate_id")])
+        assert [(seed.source, seed.line) for seed in seeds.take(np.arange(len(seeds)))] == [
+            ("seeds/a.jsonl", 1),
+            ("seeds/a.jsonl", 2),
+            ("seeds/b.jsonl", 2),
+        ]
+    with pytest.raises(TooManyBadSeeds):
+        opened(tmp_path, max_bad=0)
 
 
 def test_keys_of_facts_stand_by_their_seeds(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import lzma
@@ -22,33 +23,14 @@ from factory.seeds import (
     MAX_TURN,
     MAX_TURNS,
     BadSeed,
-    SeedFields,
     SeedSource,
     split_sentences,
 )
-from tests.reading import read_seeds
+from tests.reading import outcome, personas, read, read_bytes, read_seeds
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 PERSONAS = b'{"id": "a", "facts": ["I ski.", "I cook."]}\n{"persona": "A chef. She sings."}\n'
 CHEF = (("A chef.", "She sings."),)
-
-
-def read(base: Path, path: str, form: str = "auto", **fields: str) -> list[Seed | BadSeed]:
-    return read_seeds([SeedSource(path=path, format=form, fields=SeedFields(**fields))], base)
-
-
-def read_bytes(base: Path, name: str, data: bytes, form: str = "auto", **fields: str) -> list[Seed | BadSeed]:
-    (base / name).write_bytes(data)
-    return read(base, name, form, **fields)
-
-
-def outcome(items: list[Seed | BadSeed]) -> list[tuple[int, str]]:
-    return [(item.line, item.reason if isinstance(item, BadSeed) else "") for item in items]
-
-
-def personas(items: list[Seed | BadSeed]) -> list[tuple[tuple[str, ...], ...]]:
-    assert all(isinstance(item, Seed) for item in items), items
-    return [item.personas for item in items if isinstance(item, Seed)]
 
 
 # Formats
@@ -230,17 +212,20 @@ JSONL_ROWS: list[tuple[str, bytes, str]] = [
     ("array", b'["a"]', "json"),
     ("string", b'"a"', "json"),
     ("null", b"null", "json"),
-    ("NaN", b'{"persona": "a", "score": NaN}', "json"),
     ("deeply nested", b'{"facts": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "json"),
     ("number of 5,000 digits", b'{"id": ' + b"9" * 5000 + b', "persona": "a"}', "json"),
     ("NUL byte in a string", b'{"persona": "a\x00b"}', "json"),
     ("no persona", b'{"name": "Ann"}', "missing_field"),
-    ("null persona", b'{"persona": null}', "missing_field"),
+    ("null persona", b'{"persona": null}', "empty"),
+    ("NaN persona", b'{"persona": NaN}', "empty"),
     ("number for a persona", b'{"persona": 5}', "wrong_type"),
     ("object for a persona", b'{"persona": {"a": "b"}}', "wrong_type"),
     ("number among the facts", b'{"facts": ["a", 5]}', "wrong_type"),
     ("nested facts", b'{"facts": [["a"]]}', "wrong_type"),
     ("fractional id", b'{"id": 1.5, "persona": "a"}', "wrong_type"),
+    ("infinite id", b'{"id": Infinity, "persona": "a"}', "wrong_type"),
+    ("inexact id", b'{"id": 1e16, "persona": "a"}', "wrong_type"),
+    ("list for an id", b'{"id": [1], "persona": "a"}', "wrong_type"),
     ("truth for an id", b'{"id": true, "persona": "a"}', "wrong_type"),
     ("empty persona", b'{"persona": " \\t\\u0000"}', "empty"),
     ("no facts", b'{"facts": []}', "empty"),
@@ -248,7 +233,6 @@ JSONL_ROWS: list[tuple[str, bytes, str]] = [
     ("many facts", json.dumps({"facts": [f"fact {n}" for n in range(MAX_FACTS + 1)]}).encode(), "too_long"),
     ("long id", json.dumps({"id": "x" * 201, "persona": "a"}).encode(), "too_long"),
     ("endless line", b'{"persona": "' + b"x" * (1 << 24) + b'"}', "too_long"),
-    ("content again", b'{"facts": ["I  ski. "]}', "duplicate_id"),
     ("turns a string", b'{"turns": "Hi. Hello."}', "wrong_type"),
     ("turn a number", b'{"turns": ["Hi.", 5]}', "wrong_type"),
     ("text a number", b'{"turns": ["Hi.", {"speaker": 1, "text": 5}]}', "wrong_type"),
@@ -293,17 +277,19 @@ FILES: list[tuple[str, str, bytes, list[tuple[int, str]]]] = [
     ("CSV header of other columns", "p.csv", b"a,b\n1,2\n", [(2, "missing_field")]),
     ("CSV header unclosed", "p.csv", b'id,"persona\n1,I ski.\n', [(1, "csv")]),
     ("CSV header byte", "p.csv", b"id,\xe9\n1,I ski.\n", [(1, "encoding")]),
-    ("UTF-16", "p.jsonl", GOOD.decode().encode("utf-16"), [(1, "encoding")]),
+    ("UTF-16 cut off", "p.jsonl", GOOD.decode().encode("utf-16") + b"a", [(1, ""), (2, "encoding")]),
+    ("UTF-16 half a pair", "p.txt", "I ski.\n\ud83d\nI cook.\n".encode("utf-16", "surrogatepass"),
+     [(1, ""), (2, "encoding"), (3, "")]),
     ("UTF-16 without a mark", "p.csv", OK.decode().encode("utf-16-le"), [(1, "encoding")]),
-    ("UTF-32", "p.txt", "I ski.\n".encode("utf-32"), [(1, "encoding")]),
+    ("UTF-32 without a mark", "p.txt", "I ski.\n".encode("utf-32-be"), [(1, "encoding")]),
     ("text byte", "p.txt", b"I ski.\ncaf\xe9\nI cook.\n", [(1, ""), (2, "encoding"), (3, "")]),
     ("text punctuation", "p.txt", b"I ski.\n\x01\x02\nI cook.\n", [(1, ""), (2, "empty"), (3, "")]),
     ("no Parquet", "p.parquet", b"PAR1 it is not", [(1, "parquet")]),
-    ("empty Parquet", "p.parquet", b"", [(1, "parquet")]),
-    ("no gzip", "p.jsonl.gz", GOOD, [(1, "compression")]),
-    ("no xz", "p.jsonl.xz", GOOD, [(1, "compression")]),
-    ("no bz2", "p.jsonl.bz2", GOOD, [(1, "compression")]),
-    ("no zstd", "p.jsonl.zst", GOOD, [(1, "compression")]),
+    ("empty Parquet", "p.parquet", b"", [(1, "empty")]),
+    ("empty file", "p.jsonl", b"", [(1, "empty")]),
+    ("blank file", "p.csv", b"\n \n", [(1, "empty")]),
+    ("nothing compressed", "p.jsonl.gz", gzip.compress(b""), [(1, "empty")]),
+    ("compressed twice", "p.jsonl.gz", gzip.compress(gzip.compress(GOOD)), [(1, "foreign")]),
     ("gzip cut off", "p.jsonl.gz", gzip.compress(GOOD + LAST)[:-8], [(1, ""), (2, ""), (3, "compression")]),
     ("gzip checksum", "p.jsonl.gz", gzip.compress(GOOD + LAST)[:-8] + bytes(8), [(1, ""), (2, ""), (3, "compression")]),
     ("xz cut off", "p.jsonl.xz", lzma.compress(GOOD + LAST)[:-20], [(1, ""), (2, ""), (3, "compression")]),
@@ -350,15 +336,76 @@ def test_parquet_schema_that_is_no_text(tmp_path: Path) -> None:
     assert outcome(read_bytes(tmp_path, "p.parquet", data)) == [(1, "parquet")]
 
 
-def test_duplicates_name_the_first(tmp_path: Path) -> None:
+def test_an_id_given_twice_names_the_first(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(GOOD + PERSONAS)
     (tmp_path / "b.jsonl").write_bytes(b'{"id": "a", "persona": "I sew."}\n{"id": "b", "persona": "I ski."}\n' + GOOD)
     items = read_seeds([SeedSource(path="a.jsonl"), SeedSource(path="b.jsonl")], tmp_path)
-    bad = {(item.source, item.line): item.detail for item in items if isinstance(item, BadSeed)}
-    assert bad == {
-        ("b.jsonl", 1): "the same seed as a.jsonl, line 2",
-        ("b.jsonl", 3): "the same seed as a.jsonl, line 1",
-    }
+    bad = {(item.source, item.line): (item.reason, item.detail) for item in items if isinstance(item, BadSeed)}
+    detail = "another seed has the id 'a': a.jsonl, line 2; ids must differ"
+    assert bad == {("b.jsonl", 1): ("duplicate_id", detail)}
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ('{"id": 7.0, "persona": "I ski."}', "7"),
+        ('{"id": -0.0, "persona": "I ski."}', "0"),
+        ('{"id": NaN, "persona": "I ski."}', None),
+        ('{"id": null, "persona": "I ski.", "score": -Infinity}', None),
+        ('{"id": " ", "facts": NaN, "persona": "I ski.", "turns": NaN}', None),
+    ],
+)
+def test_ids_and_values_that_are_missing(tmp_path: Path, row: str, expected: str | None) -> None:
+    (seed,) = read_bytes(tmp_path, "p.jsonl", row.encode())
+    assert isinstance(seed, Seed), seed
+    assert (seed.id, seed.personas) == (expected or seed.digest, (("I ski.",),))
+
+
+@pytest.mark.parametrize("missing", ["", "nan", "NaN", "None", "null", "NA", "<NA>"])
+def test_missing_cells_of_a_csv_file(tmp_path: Path, missing: str) -> None:
+    rows = f"id,facts,persona,turns\n1.0,{missing},I ski.,{missing}\n{missing},I sew.,{missing},{missing}\n"
+    first, second, third = read_bytes(tmp_path, "p.csv", f"{rows}3.0,{missing},{missing},{missing}\n".encode())
+    assert personas([first, second]) == [(("I ski.",),), (("I sew.",),)]
+    assert [first.id, second.id] == ["1", second.digest]
+    assert (third.line, third.reason) == (4, "empty")
+
+
+def test_lists_in_cells_of_a_csv_file(tmp_path: Path) -> None:
+    cells = ['["I ski.", "I cook."]', "[laughs] I sew.", "['I ski.', 'I cook.']", '"I row"']
+    with (tmp_path / "p.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["persona"], *([cell] for cell in cells)])
+    items = read(tmp_path, "p.csv")
+    assert outcome(items) == [(2, ""), (3, ""), (4, "wrong_type"), (5, "")]
+    assert personas(items[:2]) == [(("I ski.", "I cook."),), (("[laughs] I sew.",),)]
+    assert "as Python prints it" in items[2].detail
+    turns = json.dumps([{"speaker": 1, "text": "Hi, you."}, {"speaker": 2, "text": "Hello."}])
+    with (tmp_path / "d.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["id", "turns", "personas"], ["1.0", turns, "nan"]])
+    (dialogue,) = read(tmp_path, "d.csv")
+    assert isinstance(dialogue, Seed), dialogue
+    assert (dialogue.id, dialogue.turns) == ("1", ((0, "Hi, you."), (1, "Hello.")))
+
+
+def test_missing_values_of_parquet(tmp_path: Path) -> None:
+    columns = {"id": [1.0, None, 3.0], "facts": [None, ["I sew."], None], "persona": ["I ski.", None, None]}
+    pq.write_table(pa.table(columns | {"turns": [float("nan")] * 3}), tmp_path / "p.parquet")
+    first, second, third = read(tmp_path, "p.parquet")
+    assert [first.id, second.id] == ["1", second.digest]
+    assert (third.line, third.reason) == (3, "empty")
+
+
+def test_parquet_of_other_columns_names_them(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"messages": [["Hi."]], "text": ["I ski."]}), tmp_path / "p.parquet")
+    (item,) = read(tmp_path, "p.parquet")
+    assert isinstance(item, BadSeed)
+    assert "a chat in OpenAI's form" in item.detail
+
+
+def test_json_in_a_text_file(tmp_path: Path) -> None:
+    assert [item.id for item in read_bytes(tmp_path, "p.txt", b'\n{"id": "a", "persona": "I ski."}\n')] == ["a"]
+    assert [item.id for item in read_bytes(tmp_path, "p.txt", b'[\n{"id": "a", "persona": "I ski."}]')] == ["a"]
+    assert personas(read_bytes(tmp_path, "p.txt", b"[laughs] I ski.\n")) == [(("[laughs] I ski.",),)]
+    assert personas(read_bytes(tmp_path, "p.txt", b'{"persona": 1}', form="text")) == [(('{"persona": 1}',),)]
 
 
 def test_wrong_source_fields() -> None:

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from factory.plan import plan
+from factory.wanted import PlanError
 from tests.rehearsal import job_in, some_personas, wanted_of, write_seeds
 
 
@@ -37,3 +40,22 @@ def test_ranges_of_keys_hold_each_slot_once(tmp_path: Path) -> None:
     assert all(len(half) for half in halves)
     assert sorted(slot for half in halves for slot in half.slot) == sorted(whole.slot)
     assert len(set(whole.slot.tolist())) == len(whole) == len(wanted) == 80
+
+
+def test_too_few_seeds_name_the_first_bad_rows(tmp_path: Path) -> None:
+    write_seeds(tmp_path, {"good": ["I ski."]} | {f"bad{number}": [] for number in range(4)})
+    with pytest.raises(PlanError) as caught:
+        plan(job_in(tmp_path))
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "1 readable seed(s): a dialogue needs two personas; 4 cannot be read:"
+    assert lines[1:] == [
+        *(f"  seeds/a.jsonl, line {line}: empty: no fact in 'facts'" for line in (2, 3, 4)),
+        "  and 1 more",
+    ]
+
+
+def test_too_few_seeds_tell_of_repeats(tmp_path: Path) -> None:
+    (tmp_path / "seeds").mkdir()
+    (tmp_path / "seeds" / "a.jsonl").write_text('{"persona": "I ski."}\n' * 3)
+    with pytest.raises(PlanError, match=r"1 readable .* 2 row\(s\) repeat another; add seeds"):
+        plan(job_in(tmp_path))
