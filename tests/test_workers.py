@@ -98,7 +98,7 @@ def test_what_opens_beside_an_engine_that_cannot_is_waited_for(tmp_path: Path, m
         time.sleep(0.5)
         opened.append(type(model))
 
-    def refuse(model: LanguageModel) -> None:
+    def refuse(model: LanguageModel, *_: object) -> None:
         raise EngineStartError("no room")
 
     monkeypatch.setattr(workers, "Embeddings", slow)

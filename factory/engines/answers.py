@@ -30,7 +30,7 @@ _WORDS = 300
 
 _REQUEST = frozenset({400, 413, 422})
 _ABSENT = frozenset({404, 405, 410})
-_BUSY = frozenset({429, 503, 504, 529})
+_BUSY = frozenset({429, 504, 529})
 _NO_MONEY = frozenset(
     {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "insufficient_balance"}
 )
@@ -162,8 +162,9 @@ def _judge_status(error: APIStatusError, key_from: str) -> Trouble | Refusal | S
         return Refusal(f"answers {status}: {words}", _named(detail, words), code)
     if status in _ABSENT:
         return Trouble(f"answers {status}: {words}", absent=True)
-    busy = status in _BUSY
-    return Trouble(f"answers {status}: {words}", busy=busy, pause_s=_pause(error.response), weight=int(not busy))
+    pause_s = _pause(error.response)
+    busy = status in _BUSY or pause_s > 0
+    return Trouble(f"answers {status}: {words}", busy=busy, pause_s=pause_s, weight=int(not busy and status != 503))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
