@@ -28,8 +28,9 @@ from factory.redact import redact
 
 _Got = TypeVar("_Got")
 
-_PAUSE = wait_random_exponential(multiplier=0.25, max=15)
-"""Seconds between two tries: at random, up to a bound that doubles (full jitter)."""
+_DOUBLING = wait_random_exponential(multiplier=0.25, max=15)
+_SOON_S = 1.0
+"""Longest pause before a request is tried again on a server that answers others."""
 
 _AWAY_AFTER_S = 10.0
 """A server that has given no answer for so long is said to be away."""
@@ -114,7 +115,7 @@ class Server:
             await self._failed(state.outcome.exception(), failures)
 
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(Trouble), wait=_wait, before_sleep=failed, sleep=self._sleep
+            retry=retry_if_exception_type(Trouble), wait=self._pause, before_sleep=failed, sleep=self._sleep
         )
         return await retrying(ask)
 
@@ -221,6 +222,15 @@ class Server:
     def _say(self, what: str) -> str:
         return redact(f"{self._name} {what}")
 
+    def _pause(self, state: RetryCallState) -> float:
+        """Seconds before a request is tried again: those that the server asked for, spread; else at random, up to a
+        bound that doubles, but no longer than the server has given no answer at all."""
+        trouble = state.outcome.exception() if state.outcome else None
+        if isinstance(trouble, Trouble) and trouble.pause_s:
+            return trouble.pause_s + random.random()
+        away = time.monotonic() - self._trouble_since if self._trouble_since else 0.0
+        return min(_DOUBLING(state), max(_SOON_S, away))
+
     async def _sleep(self, seconds: float) -> None:
         """Wait, but not beyond the end."""
         with suppress(TimeoutError):
@@ -240,10 +250,3 @@ class _Failures:
             self.answers = answers
         self.count += 1
         self.weight += trouble.weight
-
-
-def _wait(state: RetryCallState) -> float:
-    """Seconds before a request is tried again: those that the server asked for, spread, or ours."""
-    trouble = state.outcome.exception() if state.outcome else None
-    pause = trouble.pause_s if isinstance(trouble, Trouble) else 0.0
-    return pause + random.random() if pause else _PAUSE(state)
