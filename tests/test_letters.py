@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -91,6 +92,8 @@ class Refusing(Talker):
             if self._turns % 3 == 1:
                 self.requests.append(request)
                 raise RequestError("prompt too long")
+            for _ in range(9):
+                await asyncio.sleep(0)
         return await super().generate(request)
 
 
@@ -143,6 +146,19 @@ def test_a_row_that_kills_its_worker_late_has_what_the_leg_before_took(tmp_path:
     letters = letters_of(job).values()
     assert {(letter.stage, letter.reason, letter.text) for letter in letters} == {("verify", "worker_died", None)}
     assert spent(letters)[0] == len(rehearsal.talker.requests) > 0
+
+
+def test_a_row_that_kills_its_worker_has_what_the_stages_took_that_it_kept(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(3))
+    rehearsal = Rehearsal()
+    rehearsal.run(job_in(tmp_path))
+    kept = [row.stages[0] for row in rows_of(job_in(tmp_path)).values()]
+    rehearsal.talker.deadly = {"pets": EngineDeadError("no GPU")}
+    job = job_in(tmp_path, "stages.converse.turns=4", "run.rows_per_shard=1")
+    rehearsal.run(job)
+    assert {letter.stage for letter in letters_of(job).values()} == {"converse"}
+    assert spent(letters_of(job).values()) == spent(kept)
+    assert spent(kept)[0] > 0
 
 
 class BrokenNli(HashNli):
