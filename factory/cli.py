@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import polars as pl
 import typer
@@ -23,10 +23,11 @@ from factory.explain import find_row
 from factory.export import By, ExportError, Form, Format, Of
 from factory.export import export as export_corpus
 from factory.export.view import parse_decisions, parse_origins, parse_splits, show_export
-from factory.failures import Stop
+from factory.failures import Only, examples, failures
 from factory.garbage import gc as collect_garbage
 from factory.jobfile import load_job
 from factory.labelled import PairFile, read_pairs
+from factory.letterview import print_letters, show_letters, show_no_letters
 from factory.nli import NliModel, ScorerStartError
 from factory.plan import Plan
 from factory.pool import RunError
@@ -35,6 +36,7 @@ from factory.seed_files import SourceError
 from factory.status import status as corpus_status
 from factory.storage import StorageError
 from factory.table import CorpusError
+from factory.tolerance import Stop
 from factory.training import TrainingError
 from factory.wanted import PlanError
 from factory.yamlfile import YamlError, load_yaml
@@ -47,7 +49,18 @@ app = typer.Typer(
 )
 
 _Job = Annotated[Path, typer.Argument(metavar="JOB", help="Job file, such as jobs/quickstart.yaml.")]
-_Corpus = Annotated[str, typer.Argument(metavar="CORPUS", help="Where the corpus lives: a path or a URI.")]
+
+
+def _checked(corpus: str) -> str:
+    """Have every command refuse a corpus with dead letters of another version of the factory, also one that reads only
+    rows. Raises CorpusError."""
+    Corpus(corpus).dead.shards()
+    return corpus
+
+
+_Corpus = Annotated[
+    str, typer.Argument(metavar="CORPUS", help="Where the corpus lives: a path or a URI.", callback=_checked)
+]
 _Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Override a field: --set stages.converse.turns=12"),
@@ -58,6 +71,7 @@ _Version = Annotated[int, typer.Argument(min=0, metavar="VERSION", help="A versi
 _Rows = Annotated[bool, typer.Option("--rows", help="A line for each row: id, what, why, decisions before and after.")]
 _JOB_FILE, _INTERRUPTED = 2, 130
 _STOPPED: dict[Stop, int] = {"failures": 3, "server": 4}
+_LETTERS = 20
 
 
 @app.command()
@@ -116,6 +130,36 @@ def status(corpus: _Corpus, as_json: _Json = False) -> None:
         _print_json(counts)
     else:
         display.show_status(counts)
+
+
+@app.command()
+def letters(  # noqa: PLR0917 -- typer reads the options off the signature
+    corpus: _Corpus,
+    of: Annotated[
+        Literal["rows", "seeds"] | None, typer.Option(help="Only rows that failed, or seeds that could not be read.")
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Only those of this stage; seeds for unreadable seeds.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only those with this reason.")] = None,
+    seed: Annotated[str | None, typer.Option(help="Only rows of this seed.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Dead letters to show, the newest of each reason; 20, with --json all.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Read the dead letters, what could not be made: counts by reason, then details and the model's last texts."""
+    opened, only = Corpus(corpus), Only(of=of, stage=stage, reason=reason, seed=seed)
+    opened.scan()
+    counts = failures(opened.scan_dead_letters(**only))
+    if as_json and limit is None:
+        print_letters(counts, opened.dead_letters(**only))
+        return
+    some = examples(opened.scan_dead_letters(**only), limit or _LETTERS)
+    if as_json:
+        print_letters(counts, some)
+    elif counts:
+        show_letters(counts, some)
+    else:
+        show_no_letters(failures(opened.scan_dead_letters()))
 
 
 @app.command()

@@ -11,12 +11,13 @@ import random
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from factory.failures import Only, matching
 from factory.fingerprint import blake
 from factory.records import (
     DEAD_LETTER_SCHEMA,
@@ -76,10 +77,21 @@ class Corpus:
                 if row.row_id.startswith(row_id_prefix):
                     yield row
 
-    def dead_letters(self) -> Iterator[DeadLetter]:
-        """The committed dead letters."""
+    def dead_letters(self, **only: Unpack[Only]) -> Iterator[DeadLetter]:
+        """The committed dead letters, shard by shard: all, or those that `factory.failures.Only` asks for.
+
+        >>> refused = list(Corpus("out/quickstart").dead_letters(stage="converse", reason="turn_refusal"))
+        """
         for shard in self.dead.shards():
-            yield from dead_letters_from_table(self.dead.read(shard))
+            letters = pl.DataFrame(self.dead.read(shard)).filter(matching(only))
+            yield from dead_letters_from_table(letters.to_arrow())
+
+    def scan_dead_letters(self, **only: Unpack[Only]) -> pl.LazyFrame:
+        """The same as a polars frame."""
+        files = [self.dead.uri(shard) for shard in self.dead.shards()]
+        if not files:
+            return pl.LazyFrame(pl.from_arrow(DEAD_LETTER_SCHEMA.empty_table()))
+        return pl.scan_parquet(files, glob=False).filter(matching(only))
 
     def scan(self) -> pl.LazyFrame:
         """The committed rows as a polars frame, empty if every row failed. Raises CorpusError if there is no corpus."""

@@ -1,8 +1,10 @@
-"""What the rows of a corpus cost: calls and tokens by stage, time, and what went into rows and lines that were refused.
+"""What a corpus cost: calls and tokens by stage and of dead letters, time, and what went into rows and lines that were
+refused.
 
-Counted by polars over the stages' own records, streaming. Tokens are those that were computed: of the prompt what no
-cache held, and the completion. Gives up: only committed rows tell what they cost; dead letters, rows that were made
-anew or dropped since, and what a worker did not finish before it died are in no figure.
+Counted by polars over the stages' own records and the dead letters, streaming. Tokens are those that were computed: of
+the prompt what no cache held, and the completion. Limitations: rows that were made anew or dropped since, dead letters
+whose rows were made since, and what a worker did not finish before it died are in no figure; dead letters do not tell
+time.
 """
 
 from __future__ import annotations
@@ -12,22 +14,25 @@ from typing import Any
 import polars as pl
 
 from factory.job import STAGE_CLASSES
-
-COUNTS = ("calls", "prompt_tokens", "cached_tokens", "completion_tokens")
+from factory.records import COUNTS
 
 _one = pl.element().struct.field
 _COMPUTED = _one("prompt_tokens") - _one("cached_tokens") + _one("completion_tokens")
 _STAGES, _LINES = pl.col("stages").list, pl.col("extracted").list
 
 
-def cost(rows: pl.LazyFrame) -> dict[str, Any]:
-    """Costs of a corpus's rows, as JSON values; `under_way_s` are the seconds in which some row was in the stage."""
+def cost(rows: pl.LazyFrame, letters: pl.LazyFrame) -> dict[str, Any]:
+    """Costs of a corpus's rows and dead letters, as JSON values. `total` and `per_accepted` have both; `under_way_s`
+    are the seconds in which some row of the corpus was in the stage."""
     stages, total = _by_stage(rows)
+    failed = _dicts(letters.select(pl.col("row_id").count().alias("rows"), pl.col(*COUNTS).sum()))[0]
+    total |= {name: total[name] + failed[name] for name in COUNTS}
     decisions = _tokens(rows).group_by("decision").agg(pl.len().alias("rows"), pl.col("tokens").sum())
     decided = {row.pop("decision"): row for row in _dicts(decisions.drop_nulls().sort("decision"))}
     accepted = decided.get("accept", {}).get("rows")
     return {
         "stages": stages,
+        "dead_letters": failed,
         "total": total,
         "per_accepted": accepted
         and {

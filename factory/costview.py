@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.markup import escape
@@ -27,11 +27,14 @@ def estimated(estimate: Estimate) -> Iterator[str]:
     yield from (f"estimated from {basis} ({', '.join(named)})" for basis, named in stages.items())
 
 
-def spent(cost: dict[str, Any], dead_letters: int) -> Iterator[Table | str]:
-    """The costs of a corpus's rows: by stage, for each accepted dialogue, and what went into what was refused."""
+def spent(cost: dict[str, Any]) -> Iterator[Table | str]:
+    """The costs of a corpus: by stage and of dead letters, for each accepted dialogue, and what went into what was
+    refused."""
     table = _table("stage", "rows", "calls", "prompt tokens", "cached", "completion tokens", "under way")
     for stage, took in cost["stages"].items():
         table.add_row(stage, f"{took['rows']:,}", *_counts(took), _time(took["under_way_s"]))
+    if (failed := cost["dead_letters"])["rows"]:
+        table.add_row("dead letters", f"{failed['rows']:,}", *_counts(failed))
     table.add_row("all", "", *_counts(cost["total"]), _time(cost["total"]["under_way_s"]))
     yield table
     if (each := cost["per_accepted"]) is not None:
@@ -51,8 +54,15 @@ def spent(cost: dict[str, Any], dead_letters: int) -> Iterator[Table | str]:
         yield table
     if (again := cost["attempts_again"])["attempts"]:
         yield f"attempts at turns thrown away: {again['attempts']:,}, of about {again['tokens']:,} tokens"
-    if dead_letters:
-        yield f"dead letters, whose cost is not recorded: {dead_letters:,}"
+
+
+def failed(failures: Iterable[dict[str, Any]]) -> Table:
+    """Dead letters by stage and reason, and what went into them (`factory.failures`)."""
+    table = _table("stage", "reason", "letters", "calls", "prompt tokens", "completion tokens")
+    for one in failures:
+        counts = ("calls", "prompt_tokens", "completion_tokens") if one["kind"] == "row" else ()
+        table.add_row(escape(one["stage"]), escape(one["reason"]), *(f"{one[name]:,}" for name in ("count", *counts)))
+    return table
 
 
 def _refused(cost: dict[str, Any]) -> Table:
@@ -73,7 +83,7 @@ def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         words = column in {"stage", "decision", "reason", "extraction gate"}
-        table.add_column(column, justify="left" if words else "right")
+        table.add_column(column, justify="left" if words else "right", no_wrap=words)
     return table
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
+from textwrap import shorten
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:  # both import torch
     from factory.training.nli import NliResult
 
 _LINE_EVERY_S = 10.0
+_EXAMPLE = 200
+"""Characters of a dead letter's detail that the status shows."""
 _TO_DO = {"make": "to make", "drop": "to drop", "select": "to decide again"}
 _COLOURS = {"accept": "green", "flag": "yellow", "reject": "red"}
 
@@ -165,15 +169,14 @@ def show_plan(corpus: str, summary: Summary) -> None:
         out.print(table)
         for line in costview.estimated(summary):
             out.print(line)
-    _show_failures(summary.failed, summary.bad_seeds)
+    if summary.failed:
+        why = escape(f"why: factory letters {quote(corpus)}")
+        out.print(
+            f"{summary.failed} rows failed before and stay dead letters; {why}; to try them again: --retry-failed"
+        )
+    if summary.bad_seeds:
+        out.print(f"{summary.bad_seeds} seeds cannot be read; a run keeps why, with file and line, as dead letters")
     _show_repeats(summary.repeated_seeds)
-
-
-def _show_failures(failed: int, bad_seeds: int) -> None:
-    if failed:
-        out.print(f"{failed} rows failed before and stay dead letters; to try them again: --retry-failed")
-    if bad_seeds:
-        out.print(f"{bad_seeds} seeds cannot be read; the run's dead letters say why, with file and line")
 
 
 def _show_repeats(repeated: int) -> None:
@@ -198,8 +201,10 @@ def show_result(corpus: str, result: Result) -> None:
     if result.lost:
         out.print(_lost(result))
     if result.bad_seeds:
-        _show_failures(0, result.bad_seeds)
+        out.print(f"{result.bad_seeds} seeds cannot be read")
     _show_repeats(result.repeated_seeds)
+    if result.failed or result.bad_seeds:
+        out.print(escape(f"why: factory letters {quote(corpus)}"))
     if result.remaining:
         out.print(f"{result.remaining} rows remain; the same command goes on from here")
 
@@ -212,19 +217,20 @@ def show_stop(result: Result) -> None:
         fail(f"{result.why}, which is more than run.max_failed_share allows; the commonest reasons:")
         for failure in result.failures:
             err.print(escape(redact(f"  {failure.rows} {failure.stage}/{failure.reason}: {failure.detail}")))
+            if failure.text:
+                err.print(escape(redact(f"    the model wrote: {shorten(failure.text, 300, placeholder=' …')}")))
         err.print("to take them as they are: --allow-failures; to try failed rows again: --retry-failed")
 
 
 def show_status(status: dict[str, Any]) -> None:
     """Print the counts of a corpus."""
-    _line("corpus", f"{status['corpus']} (version {status['version']})")
+    version = "no version yet" if status["version"] is None else f"version {status['version']}"
+    _line("corpus", f"{status['corpus']} ({version})")
     _line("dialogues", f"{status['rows']} with {status['turns']} turns")
     for name, title in (
         ("decisions", "decisions"),
         ("reasons", "reasons"),
         ("gates", "extraction gates"),
-        ("dead_letters", "dead letters"),
-        ("bad_seeds", "unreadable seeds"),
     ):
         if status[name]:
             _line(title, ", ".join(f"{key} {count}" for key, count in status[name].items()))
@@ -235,12 +241,26 @@ def show_status(status: dict[str, Any]) -> None:
             f"contradicted {status['contradicted_share']:.2f} of scored pairs, C {status['c_score']:.2f}, "
             f"APC {status['apc']:.2f} (means)",
         )
-    _line("models", ", ".join(status["models"]))
+    if status["models"]:
+        _line("models", ", ".join(status["models"]))
     out.print()
-    for part in costview.spent(status["cost"], sum(status["dead_letters"].values())):
+    for part in costview.spent(status["cost"]):
         out.print(part)
     out.print()
-    _line("open it", f"import polars; polars.read_delta({status['corpus']!r})")
+    if status["failures"]:
+        _show_dead_letters(status["failures"], status["corpus"])
+        out.print()
+    if status["version"] is not None:
+        _line("open it", f"import polars; polars.read_delta({status['corpus']!r})")
+
+
+def _show_dead_letters(failures: Sequence[dict[str, Any]], corpus: str) -> None:
+    """Print how to read them, how many there are by stage and reason, and an example of each on one line."""
+    out.print(escape(f"dead letters; to read them: factory letters {quote(corpus)}"))
+    out.print(costview.failed(failures))
+    for one in failures:
+        example = shorten(one["details"][0], _EXAMPLE, placeholder=" …")
+        out.print(escape(f"{one['stage']}/{one['reason']}, for example: {example}"))
 
 
 def _line(title: str, text: str) -> None:

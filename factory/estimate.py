@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from factory.compare import ToMake
 from factory.corpus import Corpus
-from factory.cost import COUNTS, records, under_way
+from factory.cost import records, under_way
 from factory.job import LEGS, Job, Recipe
+from factory.records import COUNTS
 from factory.wanted import Wanted
 
 _SHARDS, _ROWS = 32, 8192

@@ -1,57 +1,82 @@
-"""When too many rows of a run fail: how many those are, and what they mostly failed of.
+"""Dead letters read: which ones, how many by stage and reason, what was spent on them, and examples.
 
-A run whose rows fail alike is stopped early, since the next million would fail alike too. Limitations: of each reason
-one row stands for all.
+Counted by polars over the columns that matter; the models' texts are read only of letters that are shown. Limitations:
+counting holds the details of all letters in memory, some hundred megabytes for a million.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypedDict
 
-from factory.records import DeadLetter
+import polars as pl
 
-Stop = Literal["failures", "server"]
-"""Why a run ended before its end, or made too little."""
+from factory.records import COUNTS, DeadLetter, dead_letters_from_table
 
-FIRST = 100
-"""Rows after which a run is judged by those that have ended so far (all, if it has fewer)."""
+_DETAILS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A reason for which rows failed: in which stage, how many, and what was said of one of them."""
+class Only(TypedDict, total=False):
+    """Which dead letters: of rows that failed or of seeds that could not be read, of a stage (`seeds` for those), with
+    a reason, of a seed whose id begins so. What is left out, or none, is not asked for."""
 
-    stage: str
-    reason: str
-    rows: int
-    detail: str
+    of: Literal["rows", "seeds"] | None
+    stage: str | None
+    reason: str | None
+    seed: str | None
 
 
-class Failures:
-    """The dead letters of rows, counted by reason; `share` of the rows may fail."""
+def matching(only: Only) -> pl.Expr:
+    """The condition on columns of dead letters."""
+    asked = [pl.lit(True)]
+    if of := only.get("of"):
+        asked.append(pl.col("row_id").is_not_null() if of == "rows" else pl.col("row_id").is_null())
+    if stage := only.get("stage"):
+        asked.append(pl.col("stage").eq(stage))
+    if reason := only.get("reason"):
+        asked.append(pl.col("reason").eq(reason))
+    if seed := only.get("seed"):
+        asked.append(pl.col("seed_ids").list.eval(pl.element().str.starts_with(seed)).list.any())
+    return pl.all_horizontal(asked)
 
-    def __init__(self, share: float) -> None:
-        self.total = 0
-        self._share = share
-        self._rows: Counter[tuple[str, str]] = Counter()
-        self._details: dict[tuple[str, str], str] = {}
 
-    def add(self, letters: Iterable[DeadLetter]) -> None:
-        """Count letters; those of seeds are left out."""
-        for letter in letters:
-            if letter.row_id is not None:
-                reason = letter.stage, letter.reason
-                self.total += 1
-                self._rows[reason] += 1
-                self._details.setdefault(reason, letter.detail)
+def failures(letters: pl.LazyFrame) -> list[dict[str, Any]]:
+    """Dead letters by `stage`, `reason` and `kind` (row or seed), most first: `count`, the calls and tokens that went
+    into them (see `COUNTS`), and up to three different `details`, newest first, of seeds with file and line."""
+    is_row = pl.col("row_id").is_not_null()
+    place = pl.format("{}, line {}: {}", "source", "line", "detail")
+    newest = pl.col("told").sort_by("failed_at", "id", descending=True)
+    return (
+        letters.with_columns(
+            kind=pl.when(is_row).then(pl.lit("row")).otherwise(pl.lit("seed")),
+            told=pl.when(is_row).then("detail").otherwise(place),
+        )
+        .group_by("stage", "reason", "kind")
+        .agg(
+            pl.len().alias("count"),
+            pl.col(*COUNTS).sum(),
+            details=newest.unique(maintain_order=True).head(_DETAILS),
+        )
+        .sort("count", "stage", "reason", "kind", descending=[True, False, False, False])
+        .collect(engine="streaming")
+        .to_dicts()
+    )
 
-    def too_many(self, failed: int, of: int) -> bool:
-        """Whether so many are more than may fail."""
-        return failed > self._share * of
 
-    def commonest(self, count: int) -> list[Failure]:
-        """The commonest reasons, first the commonest."""
-        return [Failure(*reason, rows, self._details[reason]) for reason, rows in self._rows.most_common(count)]
+def examples(letters: pl.LazyFrame, limit: int) -> list[DeadLetter]:
+    """So many letters at most. Each stage and reason has its turn, with its newest letters, those first whose details
+    differ; in the order of `failures`."""
+    group = ("stage", "reason")
+    alike = pl.int_range(pl.len()).over(*group, "detail")
+    chosen = (
+        letters.select("id", *group, "detail", "failed_at")
+        .collect(engine="streaming")
+        .sort("failed_at", "id", descending=True)
+        .sort(alike, maintain_order=True)
+        .with_columns(turn=pl.int_range(pl.len()).over(group), count=pl.len().over(group))
+        .sort("turn", "count", *group, descending=[False, True, False, False])
+        .head(limit)
+        .sort("count", *group, "turn", descending=[True, False, False, False])["id"]
+    )
+    found = letters.filter(pl.col("id").is_in(chosen.implode())).collect(engine="streaming")
+    by_id = {letter.id: letter for letter in dead_letters_from_table(found.to_arrow())}
+    return [by_id[letter] for letter in chosen]

@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 
 from factory.corpus import Corpus
 from factory.fingerprint import blake
-from factory.records import DeadLetter, dead_letters_to_table
+from factory.records import COUNTS, DeadLetter, dead_letters_to_table
 from factory.seeds import BadSeed
 from factory.table import Shard
 
-_COLUMNS = ("id", "row_id", "seed_ids", "sample", "fingerprint", "attempts")
+_COLUMNS = ("id", "row_id", "seed_ids", "sample", "fingerprint")
+_ADDED_UP = ("attempts", *COUNTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,6 @@ class Held:
     """A committed letter. `seeds` are the ids of the first and last seed and `sample` is the row's; none for a seed."""
 
     shard: Shard
-    attempts: int
     fingerprint: str
     seeds: tuple[str, str] | None
     sample: int
@@ -57,11 +57,9 @@ class Letters:
         self._new |= {letter: letters[letter] for letter in letters.keys() - held}
 
     def settle(self, tried: Collection[str], letters: Sequence[DeadLetter]) -> None:
-        """Replace the letters of the rows that were tried by those that they left."""
-        for letter in letters:
-            if letter.id in self._held:
-                letter.attempts += self._held[letter.id].attempts
-            self._new[letter.id] = letter
+        """Replace the letters of the rows that were tried by those that they left; `commit` adds up what a row that
+        fails again took."""
+        self._new |= {letter.id: letter for letter in letters}
         self._gone.update(self._held.keys() & {*tried, *self._new})
 
     @property
@@ -74,7 +72,7 @@ class Letters:
         if not (self._gone or self._new):
             return
         add, remove = [], list({self._held[letter].shard for letter in self._gone})
-        kept = [self._without(shard) for shard in remove]
+        kept = [self._without_gone(self._table.read(shard)) for shard in remove]
         new = dead_letters_to_table(list(self._new.values()))
         for letter in self._gone:
             del self._held[letter]
@@ -85,14 +83,19 @@ class Letters:
         self._table.commit(add, remove, f"{len(self._new)} dead letters more, {len(self._gone)} settled")
         self._gone, self._new = set(), {}
 
-    def _without(self, shard: Shard) -> pa.Table:
-        table = self._table.read(shard)
-        return table.filter(pc.invert(pc.is_in(table["id"], pa.array(self._gone, pa.string()))))
+    def _without_gone(self, table: pa.Table) -> pa.Table:
+        """The letters of a shard that stay. What those cost that others replace is added to these."""
+        gone = pc.is_in(table["id"], pa.array(self._gone, pa.string()))
+        for earlier in table.filter(gone).select(("id", *_ADDED_UP)).to_pylist():
+            if letter := self._new.get(earlier["id"]):
+                for name in _ADDED_UP:
+                    setattr(letter, name, getattr(letter, name) + earlier[name])
+        return table.filter(pc.invert(gone))
 
     def _hold(self, shard: Shard, table: pa.Table) -> None:
         for row in table.select(_COLUMNS).to_pylist():
             seeds = (row["seed_ids"][0], row["seed_ids"][-1]) if row["row_id"] else None
-            self._held[row["id"]] = Held(shard, row["attempts"], row["fingerprint"], seeds, row["sample"] or 0)
+            self._held[row["id"]] = Held(shard, row["fingerprint"], seeds, row["sample"] or 0)
 
 
 def _seed_letter(seed: BadSeed) -> DeadLetter:

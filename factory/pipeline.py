@@ -19,13 +19,17 @@ from factory.records import DeadLetter, Row, RowError, StageRecord
 from factory.redact import redact
 from factory.stages import Kit, Stage
 
+_LONGEST_DETAIL, _LONGEST_TEXT = 1000, 2000
+"""Characters of a dead letter's detail and text that are kept."""
+
 
 @dataclass(slots=True)
 class Meter:
-    """An engine that counts what one stage asks of it for one row."""
+    """An engine that counts what one stage asks of it for one row, and keeps the last text it was given."""
 
     engine: Engine
     record: StageRecord
+    text: str | None = None
 
     @property
     def capacity(self) -> int:
@@ -33,12 +37,13 @@ class Meter:
         return self.engine.capacity
 
     async def generate(self, request: Request) -> Reply:
-        """Pass the request on, and count it."""
-        reply = await self.engine.generate(request)
+        """Pass the request on, and count it, also one that is refused."""
         self.record.calls += 1
+        reply = await self.engine.generate(request)
         self.record.prompt_tokens += reply.prompt_tokens
         self.record.cached_tokens += reply.cached_tokens
         self.record.completion_tokens += sum(completion.tokens for completion in reply.completions)
+        self.text = reply.completions[0].text
         return reply
 
     async def close(self) -> None:
@@ -68,9 +73,10 @@ async def run_row(
     for recipe, fingerprint in zip(chain[start:], wanted[start:], strict=False):
         record = _new_record(recipe, fingerprint)
         kit = kit_for(recipe.stage)
+        meter = Meter(kit.engine, record)
         began = time.perf_counter()
         try:
-            await stages[recipe.stage].run(row, replace(kit, engine=Meter(kit.engine, record)))
+            await stages[recipe.stage].run(row, replace(kit, engine=meter))
         except RowError as error:
             failure = (error.reason, error.detail, error.attempts)
         except RequestError as error:
@@ -88,7 +94,7 @@ async def run_row(
             record.seconds = time.perf_counter() - began
             row.stages.append(record)
             continue
-        return dead_letter(row, recipe.stage, *failure, fingerprint=wanted[-1])
+        return dead_letter(row, recipe.stage, *failure, fingerprint=wanted[-1], meter=meter)
     return None
 
 
@@ -104,8 +110,13 @@ def _new_record(recipe: Recipe, fingerprint: str) -> StageRecord:
     )
 
 
-def dead_letter(row: Row, stage: str, reason: str, detail: str, attempts: int, *, fingerprint: str) -> DeadLetter:
-    """The record of a row that a stage gave up; `fingerprint` is the one it should have got."""
+def dead_letter(
+    row: Row, stage: str, reason: str, detail: str, attempts: int, *, fingerprint: str, meter: Meter | None = None
+) -> DeadLetter:
+    """The record of a row that a stage gave up; `fingerprint` is the one it should have got, `meter` has counted what
+    that stage asked, if anything did."""
+    spent = row.stages if meter is None else [*row.stages, meter.record]
+    text = None if meter is None else meter.text
     return DeadLetter(
         id=row.row_id,
         row_id=row.row_id,
@@ -115,8 +126,13 @@ def dead_letter(row: Row, stage: str, reason: str, detail: str, attempts: int, *
         line=row.seeds[0].line,
         stage=stage,
         reason=reason,
-        detail=redact(detail)[:1000],
+        detail=redact(detail)[:_LONGEST_DETAIL],
         attempts=attempts,
         fingerprint=fingerprint,
         failed_at=datetime.now(UTC),
+        calls=sum(record.calls for record in spent),
+        prompt_tokens=sum(record.prompt_tokens for record in spent),
+        cached_tokens=sum(record.cached_tokens for record in spent),
+        completion_tokens=sum(record.completion_tokens for record in spent),
+        text=None if text is None else text[:_LONGEST_TEXT],
     )

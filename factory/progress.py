@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from factory.failures import Failure, Stop
+from factory.tolerance import Failure, Stop
 
 
 @dataclass(slots=True)

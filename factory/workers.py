@@ -210,6 +210,7 @@ class Worker:
             return letter or True
 
     def _condemn(self, row: Row, wanted: list[str], count: int, cause: str) -> DeadLetter:
+        trim(row, count)
         stage = self._chains[row.kind][count].stage
         detail = "the worker died or hung each time it had this row in hand" + (
             f", at last of: {cause}" if cause else ""

@@ -48,12 +48,13 @@ run: {{rows_per_shard: 3}}
 
 class Talker:
     """A scripted engine that never says the same twice, says nothing where a prompt holds a word of `mute`, and raises
-    the error of one of `deadly`."""
+    the error of one of `deadly`. It keeps what it was asked and what it answered."""
 
     capacity = 8
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        self.replies: list[Reply] = []
         self.deadly: dict[str, Exception] = {}
         self.mute: set[str] = set()
         self._engine = ScriptedEngine(LanguageModel(engine="scripted", name="scripted"))
@@ -75,6 +76,7 @@ class Talker:
         reply = await self._engine.generate(replace(request, messages=(*request.messages, salt)))
         if any(word in message["content"] for message in request.messages for word in self.mute):
             reply = replace(reply, completions=tuple(replace(said, text="") for said in reply.completions))
+        self.replies.append(reply)
         return reply
 
     async def close(self) -> None:

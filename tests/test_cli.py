@@ -1,15 +1,23 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
 from factory import display
 from factory.cli import app, main
+from factory.corpus import Corpus
+from factory.engines import RequestError
+from factory.failures import Only
+from factory.job import Job
 from factory.jobfile import load_job
+from factory.records import DEAD_LETTER_SCHEMA, DEAD_LETTERS, ROW_SCHEMA
 from factory.run import Result, run
+from factory.table import CorpusError, Table
 from tests.jobs import scripted_job, write_job, write_personas
 from tests.rehearsal import Rehearsal, job_in, some_personas, write_seeds
 
@@ -95,8 +103,8 @@ def test_status_says_what_it_cost(tmp_path: Path) -> None:
     rehearsal.talker.mute = {"*p5*"}
     rehearsal.run(job)
     status = json.loads(call("status", job.corpus, "--json"))
-    cost, failed = status["cost"], sum(status["dead_letters"].values())
-    assert (status["rows"], failed) == (7, 1)
+    cost, failed = status["cost"], status["cost"]["dead_letters"]
+    assert (status["rows"], failed["rows"]) == (7, 1)
     text = call("status", job.corpus)
     lines = [line.split() for line in text.splitlines()]
     took = cost["stages"]["converse"]
@@ -107,7 +115,120 @@ def test_status_says_what_it_cost(tmp_path: Path) -> None:
     ]
     assert f"{cost['per_accepted']['completion_tokens']:,.0f} completion tokens" in text
     assert ["accepted", *(f"{cost['gates']['accepted'][name]:,}" for name in ("lines", "tokens"))] in lines
-    assert "dead letters, whose cost is not recorded: 1" in text
+    assert ["dead", "letters", "1", *(f"{failed[name]:,}" for name in ("calls", "prompt_tokens"))] in [
+        line[:5] for line in lines
+    ]
+    assert ["converse", "turn_empty", "1", f"{failed['calls']}"] in [line[:4] for line in lines]
+    assert re.search(r"^converse/turn_empty, for example: turn \d: ''$", text, re.MULTILINE)
+    assert f"to read them: factory letters {job.corpus}" in text
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A corpus of dead letters alone: rows that failed in three ways, and two unreadable seeds."""
+    folder = tmp_path_factory.mktemp("failed")
+    write_seeds(folder, some_personas(24) | {"bad": []})
+    with (folder / "seeds" / "a.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write("{broken\n")
+    job, rehearsal = job_in(folder), Rehearsal()
+    rehearsal.talker.mute = {"pets"}
+    rehearsal.talker.deadly = {"*p5*": RequestError("prompt too long"), "*p7*": KeyError("[boats]")}
+    rehearsal.run(job)
+    return job
+
+
+def test_letters_are_counted_then_read(failed: Job) -> None:
+    told = json.loads(call("letters", failed.corpus, "--json"))
+    letters = list(Corpus(failed.corpus).dead_letters())
+    assert told["letters"] == DEAD_LETTERS.dump_python(letters, mode="json")
+    assert told["failures"] == json.loads(call("status", failed.corpus, "--json"))["failures"]
+    text = call("letters", failed.corpus)
+    lines = [line.split() for line in text.splitlines()]
+    for one in told["failures"]:
+        counts = [f"{one[name]:,}" for name in ("count", "calls", "prompt_tokens", "completion_tokens")]
+        assert [one["stage"], one["reason"], *(counts if one["kind"] == "row" else counts[:1])] in lines
+        assert f"  {one['stage']}/{one['reason']}, " in text
+    assert f"20 of {len(letters)}; more with --limit" in text
+    request = next(letter for letter in letters if letter.reason == "request")
+    alone = call("letters", failed.corpus, "--reason", "request", "--limit", 99)
+    assert f"{request.row_id[:12]}  expand/request, {request.failed_at:%Y-%m-%d %H:%M:%S} UTC, 1 attempt\n" in alone
+    where = f"{', '.join(request.seed_ids)} (the first: seeds/a.jsonl, line {request.line})"
+    assert f"  seeds     {where}\n  spent     {request.calls} calls, " in alone
+    assert "  why       prompt too long\n" in alone
+    assert "more with" not in alone
+
+
+@pytest.mark.parametrize(
+    ("asked", "only"),
+    [
+        (["--of", "rows"], {"of": "rows"}),
+        (["--of", "seeds"], {"of": "seeds"}),
+        (["--stage", "converse", "--seed", "p3"], {"stage": "converse", "seed": "p3"}),
+        (["--reason", "fault"], {"reason": "fault"}),
+    ],
+)
+def test_letters_filters(failed: Job, asked: list[str], only: Only) -> None:
+    letters = list(Corpus(failed.corpus).dead_letters(**only))
+    told = json.loads(call("letters", failed.corpus, *asked, "--json"))
+    assert [one["id"] for one in told["letters"]] == [letter.id for letter in letters]
+    assert sum(one["count"] for one in told["failures"]) == len(letters) > 0
+    text = call("letters", failed.corpus, *asked, "--limit", 99)
+    assert text.count("\n  why  ") == len(letters)
+    (some,) = json.loads(call("letters", failed.corpus, *asked, "--json", "--limit", 1))["letters"]
+    assert some in told["letters"]
+
+
+def test_no_letters(failed: Job, tmp_path: Path) -> None:
+    text = call("letters", failed.corpus, "--reason", "turn_emty")
+    assert text.startswith("No dead letter fits. There are:")
+    assert "turn_empty" in text
+    write_seeds(tmp_path, some_personas(2))
+    Rehearsal().run(job_in(tmp_path))
+    assert call("letters", tmp_path / "corpus") == "No dead letters.\n"
+    assert json.loads(call("letters", tmp_path / "corpus", "--json")) == {"failures": [], "letters": []}
+
+
+def test_a_status_of_dead_letters_alone_shows_why(failed: Job) -> None:
+    text = call("status", failed.corpus)
+    assert "(no version yet)" in text
+    assert "expand/request, for example: prompt too long\n" in text
+    assert "expand/fault, for example: KeyError: '[boats]'\n" in text
+    assert "seeds/json, for example: seeds/a.jsonl, line 26: " in text
+    assert "read_delta" not in text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["letters"], ["status"], ["show"], ["explain", "00"], ["report"], ["log"], ["diff", "0", "1"], ["restore", "0"],
+        ["gc"], ["export", "chat", "--to", "made"], ["card"],
+    ],
+    ids=lambda command: command[0],
+)  # fmt: skip
+def test_every_command_refuses_a_corpus_of_another_version(
+    failed: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    older = pa.schema([column for column in DEAD_LETTER_SCHEMA if column.name not in ("text", "calls")])
+    dead = Table(f"{tmp_path}/corpus/_dead_letters", older)
+    dead.commit([dead.write(older.empty_table())], [], "made")
+    rows = Corpus(f"{tmp_path}/corpus").table
+    rows.commit([rows.write(ROW_SCHEMA.empty_table())], [], "made")
+    result = CliRunner().invoke(app, [command[0], f"{tmp_path}/corpus", *command[1:]])
+    assert isinstance(result.exception, CorpusError)
+    assert "made by another version of the factory" in str(result.exception)
+    assert not (tmp_path / "made").exists()
+
+
+def test_plan_and_run_refuse_a_corpus_of_another_version(tmp_path: Path) -> None:
+    write_personas(tmp_path, 2)
+    older = ROW_SCHEMA.remove(ROW_SCHEMA.get_field_index("topic"))
+    rows = Table(f"{tmp_path}/corpus", older)
+    rows.commit([rows.write(older.empty_table())], [], "made")
+    for command in ("plan", "run"):
+        result = CliRunner().invoke(app, [command, str(write_job(tmp_path))])
+        assert isinstance(result.exception, CorpusError)
+        assert "made by another version of the factory" in str(result.exception)
 
 
 def test_show_filters(folder: Path) -> None:
@@ -171,8 +292,6 @@ def test_versions_are_listed_told_apart_restored_and_swept(tmp_path: Path) -> No
 
 
 def _rows(folder: Path) -> list[str]:
-    from factory.corpus import Corpus
-
     return [row.row_id for row in Corpus(str(folder / "corpus")).rows()]
 
 
@@ -186,6 +305,7 @@ def _rows(folder: Path) -> list[str]:
         (["run", "{job}", "--set", "corpus={file}"], "personas.jsonl"),
         (["status", "{empty}"], "no corpus here"),
         (["show", "{empty}"], "no corpus here"),
+        (["letters", "{empty}"], "no corpus here"),
         (["calibrate", "{file}"], "0 of 0 pairs are contradictions"),
         (["calibrate", "absent.csv"], "absent.csv"),
         (["train-lm", "{job}", "--to", "{empty}/m"], "unknown field corpus"),

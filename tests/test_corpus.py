@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from factory.corpus import Corpus
 from factory.fingerprint import blake
 from factory.records import DEAD_LETTER_SCHEMA, ROW_SCHEMA, Row, SeedRef, Speaker, Turn, rows_to_table
-from factory.table import ConflictError, CorpusError, Shard
+from factory.table import ConflictError, CorpusError, Shard, Table
 from tests.rehearsal import Rehearsal, job_in, rows_of, settled, some_personas, write_seeds
 
 
@@ -155,6 +156,20 @@ def test_the_table_of_another_program_is_refused(root: str) -> None:
     write_deltalake(root, pa.table({"a": [1]}))
     with pytest.raises(CorpusError, match="files of another program; give the job a corpus of its own"):
         Corpus(root).table.shards()
+
+
+@pytest.mark.parametrize("name", ["", "/_dead_letters"])
+def test_a_table_with_other_columns_is_of_another_version(root: str, name: str) -> None:
+    whole = DEAD_LETTER_SCHEMA if name else ROW_SCHEMA
+    fewer, more = whole.remove(3), whole.append(pa.field("new", pa.string()))
+    for number, other in enumerate((fewer, more, whole.set(0, pa.field(whole.names[0], pa.int64())))):
+        table = Table(f"{root}/{number}{name}", other)
+        table.commit([table.write(other.empty_table())], [], "made")
+        later = Table(table.root, whole)
+        for use in (later.shards, later.history, later.moved, partial(later.shards_at, 0)):
+            with pytest.raises(CorpusError, match="made by another version of the factory.*a corpus of its own"):
+                use()
+        assert len(Table(table.root, other).shards()) == 1
 
 
 def test_rows_of_another_schema_are_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from factory.corpus import Corpus
 from factory.cost import cost, under_way
 from factory.engines import Reply, Request
 from factory.records import Row, SeedRef, Speaker, StageRecord, rows_to_table
-from tests.rehearsal import Rehearsal, Talker, job_in, rows_of, some_personas, write_seeds
+from tests.rehearsal import Rehearsal, Talker, job_in, letters_of, rows_of, some_personas, write_seeds
 
 
 class Stutterer(Talker):
@@ -38,7 +38,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Row], dict[str,
         "stages.select.flag_self_contradiction=0.2",
     )  # fmt: skip
     Rehearsal(talker=Stutterer()).run(job)
-    return list(rows_of(job).values()), cost(Corpus(job.corpus).scan())
+    return list(rows_of(job).values()), cost_of(Corpus(job.corpus))
+
+
+def cost_of(corpus: Corpus) -> dict[str, Any]:
+    return cost(corpus.scan(), corpus.scan_dead_letters())
 
 
 def computed(record: StageRecord) -> int:
@@ -127,17 +131,34 @@ def test_stages_were_under_way_while_some_row_was_in_them(tmp_path: Path) -> Non
     ]  # fmt: skip
     corpus = Corpus(str(tmp_path))
     corpus.table.commit([corpus.table.write(rows_to_table(rows))], [], "made")
-    told = cost(corpus.scan())
+    told = cost_of(corpus)
     assert told["stages"]["converse"]["under_way_s"] == pytest.approx(24, abs=0.01)
     assert told["stages"]["select"]["under_way_s"] == pytest.approx(0.004, abs=0.001)
     assert told["per_accepted"] is None
 
 
-def test_a_corpus_of_dead_letters_cost_nothing_that_is_known(tmp_path: Path) -> None:
+def test_what_went_into_dead_letters_is_in_the_total(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(8))
+    rehearsal, job = Rehearsal(), job_in(tmp_path)
+    rehearsal.talker.mute = {"*p5*"}
+    rehearsal.run(job)
+    told, letters = cost_of(Corpus(job.corpus)), letters_of(job).values()
+    assert told["dead_letters"]["rows"] == len(letters) > 0
+    for name in ("calls", "prompt_tokens", "cached_tokens", "completion_tokens"):
+        failed = sum(getattr(letter, name) for letter in letters)
+        made = sum(getattr(record, name) for row in rows_of(job).values() for record in row.stages)
+        assert (told["dead_letters"][name], told["total"][name]) == (failed, failed + made)
+    assert told["total"]["calls"] == len(rehearsal.talker.requests)
+    accepted = told["decisions"]["accept"]["rows"]
+    assert told["per_accepted"]["completion_tokens"] == told["total"]["completion_tokens"] / accepted
+
+
+def test_a_corpus_of_dead_letters_cost_what_they_did(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(2))
     rehearsal, job = Rehearsal(), job_in(tmp_path)
     rehearsal.talker.mute = {"pets"}
     rehearsal.run(job)
-    told = cost(Corpus(job.corpus).scan())
+    told = cost_of(Corpus(job.corpus))
     assert (told["stages"], told["reasons"], told["gates"]) == ({}, [], {})
-    assert told["total"]["calls"] == told["attempts_again"]["attempts"] == 0
+    assert told["total"]["calls"] == told["dead_letters"]["calls"] == len(rehearsal.talker.requests)
+    assert (told["total"]["under_way_s"], told["attempts_again"]["attempts"]) == (0, 0)

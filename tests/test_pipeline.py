@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from factory.engines import EngineDeadError, Request, RequestError, Sampling
+from factory.engines import Completion, EngineDeadError, Reply, Request, RequestError, Sampling
 from factory.job import row_fingerprints
 from factory.pipeline import run_row, trim
 from factory.plan import plan
@@ -25,16 +26,24 @@ from tests.rehearsal import (
 
 
 class Asks:
-    """A stage that makes two calls, then ends as it is told."""
+    """A stage that makes some calls, then ends as it is told."""
 
-    def __init__(self, end: BaseException | None) -> None:
+    def __init__(self, end: BaseException | None, calls: int = 2) -> None:
         self.end = end
+        self.calls = calls
 
     async def run(self, row: Row, kit: Kit) -> None:
-        for _ in range(2):
+        for _ in range(self.calls):
             await kit.engine.generate(Request(({"role": "user", "content": "Say something."},), Sampling(), n=2))
         if self.end is not None:
             raise self.end
+
+
+class Verbose(Talker):
+    """Says more than a letter keeps."""
+
+    async def generate(self, request: Request) -> Reply:
+        return Reply((Completion("x" * 5000, 1, "length"),), 1)
 
 
 @pytest.fixture
@@ -74,6 +83,30 @@ def test_what_fails_is_the_row(case, end: Exception, reason: str, detail: str, a
     assert (letter.detail, letter.attempts, letter.fingerprint) == (detail, attempts, wanted[-1])
     assert letter.seed_ids == [seed.id for seed in row.seeds]
     assert row.stages == []
+
+
+def test_a_letter_has_what_all_stages_took_and_the_first_text_of_the_last_reply(case) -> None:
+    row, chain, wanted, kit = case
+    stages = {"expand": Asks(None), "converse": Asks(RowError("turn_empty", "turn 0"))}
+    letter = asyncio.run(run_row(row, chain[:2], wanted, stages, lambda _: kit))
+    assert letter is not None
+    replies = kit.engine.replies
+    assert letter.calls == len(replies) == 4
+    assert letter.prompt_tokens == sum(reply.prompt_tokens for reply in replies)
+    assert letter.completion_tokens == sum(said.tokens for reply in replies for said in reply.completions)
+    assert letter.text == replies[-1].completions[0].text != replies[-1].completions[1].text
+
+
+def test_a_letter_keeps_the_start_of_a_long_text_and_none_of_a_stage_before(case) -> None:
+    row, chain, wanted, kit = case
+    verbose = replace(kit, engine=Verbose())
+    letter = asyncio.run(run_row(row, chain, wanted, {"expand": Asks(RowError("r", "d"))}, lambda _: verbose))
+    assert letter is not None
+    assert letter.text == "x" * 2000
+    silent = {"expand": Asks(None), "converse": Asks(RowError("r", "d"), calls=0)}
+    letter = asyncio.run(run_row(row, chain, wanted, silent, lambda _: kit))
+    assert letter is not None
+    assert (letter.text, letter.calls) == (None, 2)
 
 
 def test_a_dead_engine_is_no_rows_fault(case) -> None:

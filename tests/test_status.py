@@ -26,9 +26,26 @@ def test_the_counts_are_those_of_the_rows(tmp_path: Path) -> None:
     assert counts["models"] == Counter(model for row in rows for record in row.stages for model in record.models)
     assert counts["dead_letters"] == {"converse/turn_empty": len(letters_of(job))}
     assert counts["bad_seeds"] == {"empty": 1}
+    row, seed = counts["failures"]
+    letters = letters_of(job).values()
+    assert (row["kind"], row["stage"], row["reason"], row["count"]) == ("row", "converse", "turn_empty", len(letters))
+    assert row["calls"] == sum(letter.calls for letter in letters) > 0
+    assert set(row["details"]) <= {letter.detail for letter in letters}
+    assert (seed["kind"], seed["calls"], seed["details"]) == ("seed", 0, ["seeds/a.jsonl, line 8: no fact in 'facts'"])
     scored = [row.consistency for row in rows if row.consistency is not None]
     for name in ("coverage", "entailed_share", "contradicted_share", "c_score", "apc"):
         assert counts[name] == pytest.approx(sum(getattr(one, name) for one in scored) / len(scored)), name
+    json.dumps(counts)
+
+
+def test_a_corpus_of_dead_letters_has_a_status(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(2))
+    job, rehearsal = job_in(tmp_path), Rehearsal()
+    rehearsal.talker.mute = {"pets"}
+    rehearsal.run(job)
+    counts = status(Corpus(job.corpus))
+    assert (counts["version"], counts["rows"], counts["decisions"]) == (None, 0, {})
+    assert counts["cost"]["total"]["calls"] == counts["failures"][0]["calls"] == len(rehearsal.talker.requests)
     json.dumps(counts)
 
 

@@ -6,7 +6,6 @@ each time. Gives up: dead letters are those of now, which a run under way may ha
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -26,8 +25,6 @@ from factory.status import counts
 PARTS = 5
 """How often `report` is called."""
 
-_DETAILS = 3
-
 
 def figures(
     corpus: Corpus, *, since: int | None = None, report: Callable[[int], None] = lambda _: None
@@ -42,7 +39,7 @@ def figures(
     - `funnel`: `seeds` (`used`, `unreadable`, `reasons`), `rows` (`wanted`, `failed`, `made`), `decisions` (rows by
       decision), `reasons` (as `factory.cost`), `gates` (extracted lines and tokens by gate), `turns_without_a_line`,
       `candidates` (`sampled`, `said`), `attempts_again`
-    - `failures`: dead letters by `stage` and `reason`: `kind` (row or seed), `count`, some `details`
+    - `failures`: dead letters by stage and reason; see `factory.failures`
     - `consistency`: means of the dialogues' scores; none where nothing was verified
     - `distributions`, `diversity`, `groups`, `changes`: see the functions of these names
     - `cost`: see `factory.cost`
@@ -65,7 +62,7 @@ def figures(
     return {
         "about": about,
         "funnel": _funnel(corpus, rows, status),
-        "failures": _failures(corpus),
+        "failures": status["failures"],
         "consistency": {name: status[name] for name in _MEANS} if status["coverage"] is not None else None,
         "distributions": spread,
         "diversity": diverse,
@@ -148,23 +145,7 @@ def _funnel(corpus: Corpus, rows: pl.LazyFrame, status: dict[str, Any]) -> dict[
 
 def _failed_seeds(corpus: Corpus, rows: pl.LazyFrame) -> int:
     """Seeds that no row has, but a dead letter does."""
-    failed = {seed for letter in corpus.dead_letters() if letter.row_id for seed in letter.seed_ids}
+    failed = corpus.scan_dead_letters(of="rows").select(seed="seed_ids").explode("seed").unique()
     ids = rows.select(seed=pl.col("seeds").list.eval(pl.element().struct.field("id"))).explode("seed")
-    made = ids.filter(pl.col("seed").is_in(list(failed))).unique().collect(engine="streaming")
-    return len(failed) - len(made)
-
-
-def _failures(corpus: Corpus) -> list[dict[str, Any]]:
-    found: Counter[tuple[str, str, str]] = Counter()
-    details: dict[tuple[str, str, str], list[str]] = {}
-    for letter in corpus.dead_letters():
-        what = (letter.stage, letter.reason, "row" if letter.row_id else "seed")
-        found[what] += 1
-        told = details.setdefault(what, [])
-        where = letter.detail if letter.row_id else f"{letter.source}, line {letter.line}: {letter.detail}"
-        if len(told) < _DETAILS and where not in told:
-            told.append(where)
-    return [
-        {"stage": stage, "reason": reason, "kind": kind, "count": count, "details": details[stage, reason, kind]}
-        for (stage, reason, kind), count in found.most_common()
-    ]
+    lacking = failed.join(ids, on="seed", how="anti")
+    return int(lacking.select(pl.len()).collect(engine="streaming").item())

@@ -220,8 +220,7 @@ def _accepted(decisions: pl.Series) -> tuple[int, int]:
 def _failed(corpus: Corpus, group_of: dict[str, int]) -> Counter[int]:
     """Rows that became dead letters, by group; the personas of an imported dialogue are its seed's sides."""
     found: Counter[int] = Counter()
-    for letter in corpus.dead_letters():
-        if letter.row_id is not None:
-            personas = (name for seed in letter.seed_ids for name in (seed, f"{seed}/A", f"{seed}/B"))
-            found.update({int(group_of[persona]) for persona in personas if persona in group_of})
+    for seeds in corpus.scan_dead_letters(of="rows").select("seed_ids").collect(engine="streaming")["seed_ids"]:
+        personas = (name for seed in seeds for name in (seed, f"{seed}/A", f"{seed}/B"))
+        found.update({int(group_of[persona]) for persona in personas if persona in group_of})
     return found

@@ -38,7 +38,13 @@ def told(figures: Mapping[str, Any], shown: int) -> dict[str, Any]:
         **_diversity(figures["diversity"]),
         **_groups(figures["groups"]),
         "failures": _rows(
-            (one["stage"], one["reason"], f"{one['kind']}s", _count(one["count"]), "; ".join(one["details"]))
+            (
+                one["stage"],
+                one["reason"],
+                f"{one['kind']}s",
+                *(_count(one[name]) for name in ("count", "calls", "prompt_tokens", "completion_tokens")),
+                "; ".join(one["details"]),
+            )
             for one in figures["failures"]
         ),
         **_cost(figures["cost"]),
@@ -231,19 +237,23 @@ def _groups(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cost(cost: Mapping[str, Any]) -> dict[str, Any]:
-    each, all_of_them = cost["per_accepted"], {"all": cost["total"]} if cost["stages"] else {}
+    each, took = cost["per_accepted"], dict(cost["stages"])
+    if cost["dead_letters"]["rows"]:
+        took["dead letters"] = cost["dead_letters"] | {"under_way_s": None}
+    if took:
+        took["all"] = cost["total"] | {"rows": None}
     return {
         "stages": _rows(
             (
                 stage,
-                _count(took["rows"]) if stage != "all" else "",
-                _count(took["calls"]),
-                _count(took["prompt_tokens"]),
-                _share(took["cached_tokens"] / took["prompt_tokens"]) if took["prompt_tokens"] else "",
-                _count(took["completion_tokens"]),
-                _time(took["under_way_s"]),
+                _count(one["rows"]),
+                _count(one["calls"]),
+                _count(one["prompt_tokens"]),
+                _share(one["cached_tokens"] / one["prompt_tokens"]) if one["prompt_tokens"] else "",
+                _count(one["completion_tokens"]),
+                _time(one["under_way_s"]),
             )
-            for stage, took in (cost["stages"] | all_of_them).items()
+            for stage, one in took.items()
         ),
         "per_accepted": each
         and (
@@ -316,7 +326,9 @@ def _three(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _time(seconds: float) -> str:
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"

@@ -6,9 +6,10 @@ anew is the same as running it once. Concurrency is the caller's: a row is a cor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from factory.nli import Probabilities
 from factory.records import Row
 
 Role = Literal["dialogue", "nli", "embedding"]
+_Result = TypeVar("_Result")
 
 
 class NliScorer(Protocol):
@@ -61,6 +63,17 @@ class Stage(Protocol):
 
     async def run(self, row: Row, kit: Kit) -> None:
         """Clear the stage's part of the row, and fill it. Raises RowError to give the row up."""
+
+
+async def together(asked: Iterable[Awaitable[_Result]]) -> list[_Result]:
+    """The results of all, which run at once. An error is raised only when all have come to an end: a row that fails
+    leaves no request behind whose cost would be counted nowhere."""
+    results: list[_Result] = []
+    for result in await asyncio.gather(*asked, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+        results.append(result)
+    return results
 
 
 def draw(row: Row, purpose: str) -> float:

@@ -7,7 +7,6 @@ speaker's own, not for plausibility.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Annotated
 
@@ -16,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from factory.engines import Completion, Message, Request, Sampling
 from factory.prompts import bundled, render
 from factory.records import Fact, Row, Speaker
-from factory.stages import Kit, Role, completing
+from factory.stages import Kit, Role, completing, together
 from factory.stages.compatible import compatible
 
 _SAMPLING = Sampling(temperature=0.9, top_p=0.95, max_tokens=128)
@@ -74,7 +73,7 @@ class Expand:
     async def run(self, row: Row, kit: Kit) -> None:
         """Add up to `count` facts to each speaker, both speakers at once. Raises RequestError and EngineDeadError."""
         self.clear(row)
-        await asyncio.gather(*(self._expand(speaker, kit) for speaker in row.speakers))
+        await together(self._expand(speaker, kit) for speaker in row.speakers)
 
     def messages(self, facts: list[str], count: int) -> tuple[Message, ...]:
         """The prompt for `count` facts beside those given."""

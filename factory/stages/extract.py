@@ -8,7 +8,6 @@ that need more than the one turn to be understood.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Annotated, Literal
 
@@ -19,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from factory.engines import Completion, Message, Request, Sampling
 from factory.prompts import bundled, render
 from factory.records import Extraction, Fact, Row
-from factory.stages import Kit, Role, completing
+from factory.stages import Kit, Role, completing, together
 from factory.stages.triples import RELATIONS, as_sentence, relation_name
 
 _SAMPLING = Sampling(temperature=0, max_tokens=96)
@@ -81,7 +80,7 @@ class Extract:
         """Ask about every turn at once, then gate and merge. Raises RequestError and EngineDeadError."""
         self.clear(row)
         requests = [Request(self.messages(turn.text), self.params.sampling) for turn in row.turns]
-        replies = await asyncio.gather(*(kit.engine.generate(request) for request in requests))
+        replies = await together(kit.engine.generate(request) for request in requests)
         row.extracted = [
             self._gated(line, row.turns[number].speaker, number, whole)
             for number, reply in enumerate(replies)

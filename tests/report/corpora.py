@@ -91,6 +91,11 @@ def letter(number: int, row: bool) -> DeadLetter:
         attempts=1,
         fingerprint="",
         failed_at=BEGAN,
+        calls=3 * row,
+        prompt_tokens=90 * row,
+        cached_tokens=30 * row,
+        completion_tokens=number * row,
+        text=HOSTILE if row else None,
     )
 
 

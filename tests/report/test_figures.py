@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def test_the_corpus_is_counted(made: Made) -> None:
     assert about["turns"] == sum(len(row.turns) for row in made.rows)
     assert about["words"] == sum(len(turn.text.split()) for row in made.rows for turn in row.turns)
     assert about["personas"] == len({speaker.seed_id for row in made.rows for speaker in row.speakers}) == 82
-    assert about["tokens"] == {"prompt": 80 * 400, "cached": 80 * 240, "completion": 80 * 40}
+    assert about["tokens"] == {"prompt": 80 * 400 + 180, "cached": 80 * 240 + 60, "completion": 80 * 40 + 3}
     assert about["thresholds"]["flag_contradiction"] == 0.6
     assert about["made_with"] == {"persona-factory": "9"}
     assert [one["version"] for one in about["versions"]] == [3, 2, 1, 0]
@@ -48,6 +49,7 @@ def test_failures_are_told_with_examples(made: Made) -> None:
         ("seeds", "json", "seed"): 1,
     }
     assert set(found["converse", "turn_empty", "row"]["details"]) == {made.letters[1].detail, made.letters[2].detail}
+    assert [found["converse", "turn_empty", "row"][name] for name in ("calls", "completion_tokens")] == [6, 3]
     assert found["seeds", "json", "seed"]["details"] == [f"personas.jsonl, line 0: {made.letters[0].detail}"]
 
 
@@ -97,3 +99,14 @@ def test_dead_letters_alone_are_a_corpus(tmp_path: Path) -> None:
 def test_without_a_corpus_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no corpus here yet"):
         figures(Corpus(str(tmp_path)))
+
+
+def test_the_cost_has_the_dead_letters(made: Made) -> None:
+    cost = made.figures["cost"]
+    assert cost["dead_letters"] == {
+        "rows": 2, "calls": 6, "prompt_tokens": 180, "cached_tokens": 60, "completion_tokens": 3,
+    }  # fmt: skip
+    assert cost["total"]["calls"] == 80 * 4 + 6
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", made.page.read_text().partition('id="cost"')[2])
+    place = cells.index("dead letters")
+    assert cells[place : place + 7] == ["dead letters", "2", "6", "180", "33.3%", "3", ""]
