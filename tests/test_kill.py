@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,6 @@ from typer.testing import CliRunner
 from factory.cli import app
 from factory.jobfile import load_job
 from factory.plan import plan
-from factory.pool import RunError
 from factory.run import Progress, run
 from tests.conftest import KEY, vllm_serving
 from tests.jobs import write_job, write_personas
@@ -176,7 +176,7 @@ def test_a_request_that_kills_vllm_costs_its_row_alone(tmp_path: Path, joined: C
     assert_settled(job)
 
 
-def test_the_engine_process_of_a_server_that_is_killed_ends_the_run_and_spares_the_corpus(
+def test_the_engine_process_of_a_server_that_is_killed_stops_the_run_and_spares_the_corpus(
     tmp_path: Path, joined: Cluster
 ) -> None:
     def kill(progress: Progress) -> None:
@@ -186,9 +186,11 @@ def test_the_engine_process_of_a_server_that_is_killed_ends_the_run_and_spares_t
 
     stages = {"converse": {"turns": 6}, "select": {}}
     with vllm_serving(tmp_path) as (address, server):
-        served = {"name": "persona-lm", "engine": "openai", "base_url": address, "max_retries": 1, "max_num_seqs": 1}
-        with pytest.raises(RunError, match=f"^model persona-lm: {address} (cannot be reached|answers 5)"):
-            run(load_job(written(tmp_path, served, stages)), report=kill)
-    made = load_job(written(tmp_path, served, stages))
-    assert len(rows_of(made)) < ROWS
+        served = {"name": "persona-lm", "engine": "openai", "base_url": address, "max_num_seqs": 1}
+        made = load_job(written(tmp_path, served, stages), ["run.server_patience_s=3"])
+        result = run(made, report=kill)
+    assert result.stopped == "server"
+    assert re.match(f"model persona-lm: {address} (cannot be reached|answers 5)", str(result.why))
+    assert (result.lost, result.failed, letters_of(made)) == (0, 0, {})
+    assert 0 < len(rows_of(made)) < ROWS
     assert plan(made).summary.make == ROWS - len(rows_of(made))
