@@ -21,6 +21,7 @@ from factory import costview
 from factory.calibrate import Calibration
 from factory.garbage import Garbage
 from factory.history import Version
+from factory.places import absolute, plain
 from factory.plan import Summary
 from factory.records import Row
 from factory.run import Progress, Result
@@ -33,8 +34,8 @@ _LINE_EVERY_S = 10.0
 _TO_DO = {"make": "to make", "drop": "to drop", "select": "to decide again"}
 _COLOURS = {"accept": "green", "flag": "yellow", "reject": "red"}
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 class ProgressView:
@@ -142,7 +143,7 @@ def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
 def show_plan(corpus: str, summary: Summary) -> None:
     """Print what a run would do, and why."""
     if not summary.rows:
-        out.print(f"Nothing to do: all {summary.unchanged} rows of {corpus} are as the job wants them.")
+        out.print(f"Nothing to do: all {summary.unchanged} rows of {escape(corpus)} are as the job wants them.")
     else:
         table = Table("rows", "what", "why", box=None, pad_edge=False, header_style="bold")
         for done, reasons in summary.reasons.items():
@@ -165,7 +166,7 @@ def _show_failures(failed: int, bad_seeds: int) -> None:
 def show_result(corpus: str, result: Result) -> None:
     """Print what a run came to."""
     if not result.rows:
-        out.print(f"Nothing to do: {corpus} is as the job wants it.")
+        out.print(f"Nothing to do: {escape(corpus)} is as the job wants it.")
         return
     decisions = ", ".join(f"[{_COLOURS[name]}]{count} {name}[/]" for name, count in sorted(result.decisions.items()))
     out.print(
@@ -208,7 +209,14 @@ def show_status(status: dict[str, Any]) -> None:
     for part in costview.spent(status["cost"], sum(status["dead_letters"].values())):
         out.print(part)
     out.print()
-    _line("open it", f"import polars; polars.read_delta({status['corpus']!r})")
+    _line("open it", _opening(status["corpus"]))
+
+
+def _opening(corpus: str) -> str:
+    """The line of Python that opens a corpus. Names that a URL escapes polars cannot read through the Delta log."""
+    if plain(absolute(corpus)):
+        return f"import polars; polars.read_delta({corpus!r})"
+    return f"from factory import Corpus; Corpus({corpus!r}).to_polars().collect()"
 
 
 def _line(title: str, text: str) -> None:

@@ -22,7 +22,8 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pyarrow as pa
-import pyarrow.fs as pafs
+
+from factory.places import filesystem
 
 Format = Literal["auto", "jsonl", "csv", "tsv", "parquet", "text", "spc", "convai2"]
 
@@ -123,7 +124,7 @@ def stamp(file: SeedFile) -> str | None:
     if "://" in file.uri and not file.uri.startswith("s3://"):
         return None
     try:
-        files, path = pafs.FileSystem.from_uri(file.uri if "://" in file.uri else os.path.abspath(file.uri))
+        files, path = filesystem(file.uri if "://" in file.uri else os.path.abspath(file.uri))
         info = files.get_file_info(path)
     except (pa.ArrowException, OSError):
         return None  # opening it will say what is wrong, if anything is
@@ -171,7 +172,10 @@ def open_file(file: SeedFile) -> Iterator[Any]:
 
     params = {"timeout": _HTTP_TIMEOUT} if scheme in ("http", "https") else {}
     try:
-        raw = smart_open.open(file.uri, "rb", compression="disable", transport_params=params)
+        if scheme:
+            raw = smart_open.open(file.uri, "rb", compression="disable", transport_params=params)
+        else:  # a name that smart_open would take for a URL
+            raw = open(file.uri, "rb")  # noqa: SIM115 -- closed below
     except Exception as error:  # the transports share no base class
         raise failed(error) from error
     with raw:

@@ -1,0 +1,104 @@
+"""Names of places: a local path or the URI of an object store, as each library has to be told of it.
+
+What follows the bucket in a URI is the key as it is, character by character, as the AWS command line takes it: nothing
+in it is an escape, a query or a pattern. Limitations: a key with a control character, an empty part, `.` or `..` is
+refused; so is, for a corpus, one with an escape such as `%20`, which the Delta client would take for a blank.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+from urllib.request import url2pathname
+
+import pyarrow.fs as pafs
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_UNESCAPED = "/!$&'()*+,:;=@~"
+"""What no client of a URL escapes, besides letters, digits and `-._`."""
+
+
+def is_uri(place: str) -> bool:
+    """Whether it is the address of an object store rather than a local path."""
+    return "://" in place
+
+
+def absolute(place: str, base: str | Path = ".") -> str:
+    """The place as a process that works elsewhere must be told of it: a URI as it is; of a path (a file:// URI too),
+    what it leads to from `base`, or from a home where it begins with `~`. Raises ValueError for what is no name."""
+    if place.startswith("file://"):
+        place = url2pathname(urlsplit(place).path)
+    if not is_uri(place):
+        return str(Path(base, os.path.expanduser(place)).resolve())
+    store, key = _parts(place)
+    return f"{store}/{key}" if key else store
+
+
+def plain(place: str) -> bool:
+    """Whether no character of an absolute place has to be escaped in a URL: such a one every library reads."""
+    return quote(place, safe=_UNESCAPED) == place
+
+
+def refusal(place: str, *, of_table: bool = False) -> str | None:
+    """Why an absolute place cannot be used, if so: `of_table` as that of a Delta table."""
+    if place.encode(errors="replace").decode() != place:
+        return "the name is no UTF-8; rename the folder"
+    if not is_uri(place):
+        return None
+    store, key = _parts(place)
+    escape = _ESCAPE.search(key) if of_table else None
+    if store.endswith("://") or _CONTROL.search(place) or {"", ".", ".."} & set((key or "-").split("/")):
+        return "an address has a bucket, and in its key no control character and no part that is empty, . or .."
+    if escape:
+        return (
+            f"the Delta client reaches no key with {escape[0]} in it; an address is written without escapes, a blank "
+            "as a blank: write the key itself, or give the corpus another"
+        )
+    return None
+
+
+def filesystem(place: str) -> tuple[pafs.FileSystem, str]:
+    """Arrow's file system of an absolute place, and what the place is called in it. Raises ArrowInvalid or OSError."""
+    if not is_uri(place):
+        return pafs.LocalFileSystem(), place
+    store, key = _parts(place)
+    files, top = pafs.FileSystem.from_uri(store)
+    return files, "/".join(filter(None, (top.rstrip("/"), key)))
+
+
+def escaped(place: str) -> str:
+    """The URI of a place in an object store, for clients that read one as a URL."""
+    store, key = _parts(place)
+    return f"{store}/{quote(key)}" if key else store
+
+
+def in_shell(place: str) -> str:
+    """The place as an argument of a command line."""
+    return shlex.quote(f"./{place}" if place.startswith("-") else place)
+
+
+class Alias:
+    """A folder with a plain name in which these files of another folder stand under their own names, for libraries that
+    escape, unescape or expand the names of folders. It is there as long as this object. Raises OSError."""
+
+    def __init__(self, folder: str, names: Sequence[str]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="table-", ignore_cleanup_errors=True)
+        self.path = str(Path(self._folder.name).resolve())
+        if not plain(self.path):
+            raise OSError(f"the folder for temporary files, {tempfile.gettempdir()}, needs a name without blanks and "
+                          "special characters; name another one in the environment variable TMPDIR")  # fmt: skip
+        for name in names:
+            Path(self.path, name).symlink_to(Path(folder, name))
+
+
+def _parts(uri: str) -> tuple[str, str]:
+    """Store and key of a URI."""
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    return f"{scheme}://{bucket}", key.rstrip("/")
