@@ -6,9 +6,9 @@ in folders that readers of Delta ignore. Gives up: a row is found by its id by r
 
 from __future__ import annotations
 
-import glob
 import json
 import random
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     import ray.data
 
     from factory.loading import CorpusDataset
+
+
+_SIGNS = re.compile(r"[^\w /.,@+=-]")
 
 
 class Corpus:
@@ -124,7 +127,7 @@ class Corpus:
             return datasets.Dataset(schema.empty_table())
         copies = Path(datasets.config.HF_DATASETS_CACHE) / "persona-factory" / blake("corpus", absolute(self.root))
         return datasets.Dataset.from_parquet(
-            [glob.escape(str(self._local(shard, copies))) for shard in shards],
+            [str(self._local(shard, copies)) for shard in shards],
             columns=names,
             features=datasets.Features.from_arrow_schema(schema),
             filters=None if decisions is None else [("decision", "in", list(decisions))],
@@ -189,10 +192,10 @@ class Corpus:
         return [] if pinned is None else self.table.shards_at(pinned)
 
     def _local(self, shard: Shard, copies: Path) -> Path:
-        """The shard on the local disk: copied once if it is elsewhere, linked once if fsspec would take a `::` in its
-        name for a chain of addresses."""
+        """The shard on the local disk: copied once if it is elsewhere, and linked once from there if its name holds
+        what `datasets` might take for a pattern, a variable or a chain of addresses."""
         here, copy = self.table.uri(shard), copies / Path(shard.path).name
-        if not is_uri(here) and "::" not in here:
+        if not is_uri(here) and not _SIGNS.search(here):
             return Path(here)
         if copy.exists():
             return copy

@@ -2,7 +2,7 @@
 
 What follows the bucket in a URI is the key as it is, character by character, as the AWS command line takes it: nothing
 in it is an escape, a query or a pattern. Limitations: a key with a control character, an empty part, `.` or `..` is
-refused; so is, for a corpus, one with an escape such as `%20`, which the Delta client would take for a blank.
+refused; so is, for a corpus, one with `#`, `?`, `:` or an escape such as `%20`, which the Delta client cannot do.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from urllib.request import url2pathname
 
 import pyarrow.fs as pafs
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_UNREACHED = re.compile(r"%[0-9A-Fa-f]{2}|[#?:]")
+"""What the Delta client reads as something else in a key, or finds no versions under."""
 _UNESCAPED = "/!$&'()*+,:;=@~"
 """What no client of a URL escapes, besides letters, digits and `-._`."""
 
@@ -52,15 +53,23 @@ def refusal(place: str, *, of_table: bool = False) -> str | None:
     if not is_uri(place):
         return None
     store, key = _parts(place)
-    escape = _ESCAPE.search(key) if of_table else None
+    unreached = _UNREACHED.search(key) if of_table else None
     if store.endswith("://") or _CONTROL.search(place) or {"", ".", ".."} & set((key or "-").split("/")):
-        return "an address has a bucket, and in its key no control character and no part that is empty, . or .."
-    if escape:
         return (
-            f"the Delta client reaches no key with {escape[0]} in it; an address is written without escapes, a blank "
-            "as a blank: write the key itself, or give the corpus another"
+            "an address has a bucket, and in its key no control character and no part that is empty, . or ..; use a path "
+            "or an s3://, gs:// or abfs:// URI"
+        )
+    if unreached:
+        return (
+            f"the Delta client reaches no key with {unreached[0]} in it; give the corpus another (a blank is written as "
+            "a blank: nothing in an address is an escape)"
         )
     return None
+
+
+def printable(place: str) -> str:
+    """The place as any terminal shows it, were it no UTF-8."""
+    return place.encode(errors="backslashreplace").decode()
 
 
 def filesystem(place: str) -> tuple[pafs.FileSystem, str]:
@@ -75,7 +84,7 @@ def filesystem(place: str) -> tuple[pafs.FileSystem, str]:
 def escaped(place: str) -> str:
     """The URI of a place in an object store, for clients that read one as a URL."""
     store, key = _parts(place)
-    return f"{store}/{quote(key)}" if key else store
+    return f"{store}/{quote(key, safe=_UNESCAPED)}" if key else store
 
 
 def in_shell(place: str) -> str:

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from factory.places import absolute, filesystem, refusal
+from factory.places import absolute, filesystem, printable, refusal
 
 _Item = TypeVar("_Item")
 
@@ -80,7 +80,7 @@ class Storage:
     def __init__(self, root: str) -> None:
         self._place = absolute(root)
         if refused := refusal(self._place):
-            raise StorageError(f"{root!r}: {refused}")
+            raise StorageError(f"{printable(root)}: {refused}")
         try:
             files, self._root = filesystem(self._place)
         except (pa.ArrowInvalid, OSError) as error:

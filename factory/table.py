@@ -30,7 +30,7 @@ from deltalake.transaction import (
     create_table_with_add_actions,
 )
 
-from factory.places import Alias, absolute, escaped, in_shell, is_uri, plain, refusal
+from factory.places import Alias, absolute, escaped, in_shell, is_uri, plain, printable, refusal
 from factory.storage import Storage, StorageError
 
 _NAME = re.compile(r"shards/n(\d+)-[0-9a-f]{32}\.parquet")
@@ -91,10 +91,10 @@ class Table:
     def __init__(self, root: str, schema: pa.Schema, rows: Table | None = None) -> None:
         self.root = root
         self.schema = schema
-        self._versioned = rows or self
+        self._leading = rows
         self._place = absolute(root)
         if refused := refusal(self._place, of_table=True):
-            raise CorpusError(f"{root!r}: {refused}")
+            raise CorpusError(f"{printable(root)}: {refused}")
         self.storage = Storage(root)
         self._alias: Alias | None = None
         self._snapshot: DeltaTable | None = None
@@ -218,14 +218,15 @@ class Table:
             return
         history = [entry for entry in self.history() if entry["version"] <= snapshot.version()]
         foreign = list(takewhile(lambda entry: _MARK not in entry, history))
-        last = next((entry["version"] for entry in self._versioned.history() if _MARK in entry), None)
+        leading = self._leading or self
+        last = next((entry["version"] for entry in leading.history() if _MARK in entry), None)
         if len(foreign) == len(history) or last is None:
             raise CorpusError(f"{self.root}: holds files of another program; give the job a corpus of its own")
         first = foreign[-1]
         raise CorpusError(
             f"{self.root}: another program has rewritten the table since version {first['version']} "
             f"({first['operation']}); the last version by the factory is {last}, and this leads back to it: "
-            f"factory restore {in_shell(self._versioned.root)} {last}"
+            f"factory restore {in_shell(leading.root)} {last}"
         )
 
     def version(self) -> int | None:

@@ -105,7 +105,7 @@ MISTAKES = [
     (changed("  select: {}", "  select:\n    flag_contradiction: 0.95"), ["line 12: stages.select: ", "is above reject_"]),
     (changed("  dialogue: {engine: scripted, name: scripted}", "  {}"), ["models.dialogue is missing: stages.converse"]),
     (changed("turns: 6", "turns: 0\n    keep: 2"), ["line 10: stages.converse.turns", "line 11: stages.converse.keep"]),
-    (changed("turns: 6", "prompt: no.j2"), ["line 10: stages.converse.prompt: no.j2: No such file", "paths start at the"]),
+    (changed("turns: 6", "prompt: no.j2"), ["line 10: stages.converse.prompt: /", "/no.j2: No such file", "paths start at the"]),
     (changed("turns: 6", "prompt: bare.j2"), ["stages.converse.prompt: bare.j2: ", "has no {% block system %}"]),
     (changed("turns: 6", "prompt: torn.j2"), ["stages.converse.prompt: torn.j2: prompt template, line 1: "]),
     (changed("turns: 6", "prompt: latin.j2"), ["stages.converse.prompt: latin.j2: ", "utf-8"]),
@@ -186,7 +186,7 @@ def test_a_corpus_may_lie_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_date_is_text(tmp_path: Path) -> None:
     job = load_job(write(tmp_path, changed("[pets, work]", "[2026-11-24]")), ["corpus=2026-13-45"])
     assert job.stages.converse is not None
-    assert (job.stages.converse.topics, job.corpus) == (("2026-11-24",), "2026-13-45")
+    assert (job.stages.converse.topics, job.corpus) == (("2026-11-24",), str(tmp_path / "2026-13-45"))
 
 
 @pytest.mark.parametrize("name", ["missing.yaml", ""])
