@@ -56,13 +56,13 @@ def refusal(place: str, *, of_table: bool = False) -> str | None:
     unreached = _UNREACHED.search(key) if of_table else None
     if store.endswith("://") or _CONTROL.search(place) or {"", ".", ".."} & set((key or "-").split("/")):
         return (
-            "an address has a bucket, and in its key no control character and no part that is empty, . or ..; use a path "
-            "or an s3://, gs:// or abfs:// URI"
+            "an address has a bucket, and in its key no control character and no part that is empty, . or ..; use a "
+            "path or an s3://, gs:// or abfs:// URI"
         )
     if unreached:
         return (
-            f"the Delta client reaches no key with {unreached[0]} in it; give the corpus another (a blank is written as "
-            "a blank: nothing in an address is an escape)"
+            f"the Delta client reaches no key with {unreached[0]} in it; give the corpus another (a blank is written "
+            "as a blank: nothing in an address is an escape)"
         )
     return None
 

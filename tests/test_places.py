@@ -36,8 +36,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 NASTY = "a b%20c#d?[x]{a}*&+'\"\\é-e\u0301:😀^|$`"
 NAMES = (
-    "my [x] {a}*", "donnée e\u0301 😀", "100%", "a%20b", "a#b?c", "it's \"a&b+c\\d\"", "~", "~nobody else", "--json", " blank ",
-    ":smile:$HOME=a::b", "a^b|c`d", "line\nbreak", NASTY,
+    "my [x] {a}*", "donnée e\u0301 😀", "100%", "a%20b", "a#b?c", "it's \"a&b+c\\d\"", "~", "~nobody else", "--json",
+    " blank ", ":smile:$HOME=a::b", "a^b|c`d", "line\nbreak", NASTY,
 )  # fmt: skip
 ROWS = [dialogue(number) for number in range(3)]
 
