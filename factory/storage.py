@@ -101,7 +101,8 @@ class Storage:
             kind = StorageError if done == "written" else MissingFileError
             raise kind(f"{self._place}/{path}: cannot be {done}: there is no such file; run again") from error
         except (OSError, pa.ArrowException) as error:
-            cause = " ".join(_ASKED_FOR.sub("", str(error)).split())
+            told = str(getattr(error, "strerror", None) or error)  # without the path, which is named already
+            cause = " ".join(_ASKED_FOR.sub("", told).split())
             denied = getattr(error, "errno", None) in _REFUSED if self._local else bool(_DENIED.search(cause))
             kind = ReadOnlyError if denied and done in ("written", "deleted") else StorageError
             hint = self._hint(cause, kind is ReadOnlyError)
