@@ -35,8 +35,7 @@ MODEL_IDENTITY: dict[Role, tuple[str, ...]] = {
     "nli": ("name", "revision", "max_length"),
     "embedding": ("name", "revision"),
 }
-"""Fields of a model that can change what it says; of a folder, not where it lies. Every parameter of a stage is
-identity; nothing in `run` is."""
+"""Fields of a model that can change what it says. Every parameter of a stage is identity; nothing in `run` is."""
 
 LEGS: tuple[tuple[str, ...], ...] = (("expand", "converse", "extract", "augment"), ("verify", "select"))
 """Consecutive stages that one pool of workers runs: the first leg needs the language model, the second does not."""
