@@ -7,11 +7,12 @@ refused; so is, for a corpus, one with `#`, `?`, `:` or an escape such as `%20`,
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
@@ -93,17 +94,19 @@ def in_shell(place: str) -> str:
 
 
 class Alias:
-    """A folder with a plain name in which these files of another folder stand under their own names, for libraries that
-    escape, unescape or expand the names of folders. It is there as long as this object. Raises OSError."""
+    """A folder with a plain name that holds links, by name, for libraries that escape, unescape or expand the names of
+    folders. It is there as long as this object. Raises OSError."""
 
-    def __init__(self, folder: str, names: Sequence[str]) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="table-", ignore_cleanup_errors=True)
+    def __init__(self, links: Mapping[str, str]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="alias-", ignore_cleanup_errors=True)
         self.path = str(Path(self._folder.name).resolve())
-        if not plain(self.path):
-            raise OSError(f"the folder for temporary files, {tempfile.gettempdir()}, needs a name without blanks and "
-                          "special characters; name another one in the environment variable TMPDIR")  # fmt: skip
-        for name in names:
-            Path(self.path, name).symlink_to(Path(folder, name))
+        if not plain(self.path) or glob.escape(self.path) != self.path:
+            raise OSError(
+                f"the folder for temporary files, {tempfile.gettempdir()}, needs a name without blanks and special "
+                "characters; name another one in the environment variable TMPDIR"
+            )
+        for name, target in links.items():
+            Path(self.path, name).symlink_to(target)
 
 
 def _parts(uri: str) -> tuple[str, str]:

@@ -180,7 +180,7 @@ class Table:
         if plain(self._place):
             return self._place
         if self._alias is None:
-            self._alias = Alias(self._place, ("_delta_log", "shards"))
+            self._alias = Alias({name: f"{self._place}/{name}" for name in ("_delta_log", "shards")})
         return self._alias.path
 
     @contextmanager

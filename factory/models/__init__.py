@@ -7,6 +7,7 @@ are not out of date when the branch moves. A licence is what the model's card sa
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import threading
@@ -14,7 +15,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 
-from factory.places import absolute
+from factory.places import Alias, absolute
 
 BUNDLED = frozenset({"persona-lm", "nli-small", "minilm"})
 """Names that need no hub."""
@@ -65,7 +66,15 @@ def resolve(name: str) -> str:
         return str(Path(spec.origin).with_name("model"))
     if name in BUNDLED:
         return str(Path(__file__).with_name(name))
+    if is_folder(name) and glob.escape(name) != name:  # which vLLM would take for a pattern
+        return f"{_alias(name).path}/model"
     return name
+
+
+@cache
+def _alias(folder: str) -> Alias:
+    """Kept as long as the process, which may open the model's files at any time."""
+    return Alias({"model": folder})
 
 
 @cache
@@ -77,7 +86,7 @@ def revision_of(name: str, revision: str | None) -> str:
     a moment and not minutes. Hidden files and Markdown (the model card) change no output and do not count. Computed
     once a process.
     """
-    root = Path(resolve(name))
+    root = Path(name if is_folder(name) else resolve(name))
     if not root.is_dir():
         return revision or "main"
     state = hashlib.blake2b(digest_size=16)
@@ -96,8 +105,9 @@ def licence_of(name: str, revision: str | None = None) -> str | None:
     from huggingface_hub import ModelCard, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    card: object = Path(resolve(name), "README.md")
-    if not Path(resolve(name)).is_dir():
+    folder = Path(name if is_folder(name) else resolve(name))
+    card: object = folder / "README.md"
+    if not folder.is_dir():
         try:
             card = try_to_load_from_cache(name, "README.md", revision=revision)
         except HFValidationError:  # a server's name for its model

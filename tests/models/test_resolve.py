@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import glob
 import shutil
 from pathlib import Path
 
@@ -108,6 +109,13 @@ def test_a_folder_of_the_working_directory_is_not_taken_for_a_hub_model(
     ):
         placed("model", Path("/jobs"))
     assert placed("minilm", Path("/jobs")) == "minilm"
+
+
+def test_a_folder_whose_name_is_a_pattern_is_opened_by_another(folder: Path) -> None:
+    odd = copy_of(folder, "[m]*")
+    opened = resolve(str(odd))
+    assert glob.glob(f"{opened}/*.safetensors") == [f"{opened}/model.safetensors"]
+    assert revision_of(str(odd), None) == revision_of(str(folder), None)
 
 
 def test_a_folder_is_told_by_its_name_alone(folder: Path) -> None:
