@@ -95,7 +95,7 @@ def in_shell(place: str) -> str:
 
 class Alias:
     """A folder with a plain name that holds links, by name, for libraries that escape, unescape or expand the names of
-    folders. It is there as long as this object. Raises OSError."""
+    folders. It is there until `close`, or as long as this object. Raises OSError."""
 
     def __init__(self, links: Mapping[str, str]) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="alias-", ignore_cleanup_errors=True)
@@ -107,6 +107,10 @@ class Alias:
             )
         for name, target in links.items():
             Path(self.path, name).symlink_to(target)
+
+    def close(self) -> None:
+        """Take the folder away."""
+        self._folder.cleanup()
 
 
 def _parts(uri: str) -> tuple[str, str]:

@@ -11,6 +11,8 @@ import glob
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path, PurePath
@@ -66,15 +68,19 @@ def resolve(name: str) -> str:
         return str(Path(spec.origin).with_name("model"))
     if name in BUNDLED:
         return str(Path(__file__).with_name(name))
-    if is_folder(name) and glob.escape(name) != name:  # which vLLM would take for a pattern
-        return f"{_alias(name).path}/model"
     return name
 
 
-@cache
-def _alias(folder: str) -> Alias:
-    """Kept as long as the process, which may open the model's files at any time."""
-    return Alias({"model": folder})
+@contextmanager
+def without_signs(name: str) -> Iterator[str]:
+    """What `resolve` says, under another name while the body runs if it holds signs of a pattern, as which vLLM would
+    read it. Raises OSError."""
+    path = resolve(name)
+    if is_folder(path) and glob.escape(path) != path:
+        with closing(Alias({"model": path})) as alias:
+            yield f"{alias.path}/model"
+    else:
+        yield path
 
 
 @cache
@@ -86,7 +92,7 @@ def revision_of(name: str, revision: str | None) -> str:
     a moment and not minutes. Hidden files and Markdown (the model card) change no output and do not count. Computed
     once a process.
     """
-    root = Path(name if is_folder(name) else resolve(name))
+    root = Path(resolve(name))
     if not root.is_dir():
         return revision or "main"
     state = hashlib.blake2b(digest_size=16)
@@ -105,7 +111,7 @@ def licence_of(name: str, revision: str | None = None) -> str | None:
     from huggingface_hub import ModelCard, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    folder = Path(name if is_folder(name) else resolve(name))
+    folder = Path(resolve(name))
     card: object = folder / "README.md"
     if not folder.is_dir():
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.models import is_folder, placed, resolve, revision_of, short
+from factory.models import is_folder, placed, resolve, revision_of, short, without_signs
 
 MIB = 1 << 20
 
@@ -113,9 +113,12 @@ def test_a_folder_of_the_working_directory_is_not_taken_for_a_hub_model(
 
 def test_a_folder_whose_name_is_a_pattern_is_opened_by_another(folder: Path) -> None:
     odd = copy_of(folder, "[m]*")
-    opened = resolve(str(odd))
-    assert glob.glob(f"{opened}/*.safetensors") == [f"{opened}/model.safetensors"]
-    assert revision_of(str(odd), None) == revision_of(str(folder), None)
+    with without_signs(str(odd)) as opened:
+        assert glob.glob(f"{opened}/*.safetensors") == [f"{opened}/model.safetensors"]
+    assert not Path(opened).exists()
+    for name in (str(folder), "org/model"):
+        with without_signs(name) as opened:
+            assert opened == name
 
 
 def test_a_folder_is_told_by_its_name_alone(folder: Path) -> None:
