@@ -11,7 +11,8 @@ import polars as pl
 from factory import history
 from factory.corpus import Corpus
 from factory.job import STAGE_CLASSES, Recipe, Stages
-from factory.models import BUNDLED, licence_of
+from factory.models import BUNDLED, licence_of, short
+from factory.places import absolute
 from factory.prompts import VARIABLES, bundled
 from factory.recipes import kept
 
@@ -31,7 +32,7 @@ def facts_of(corpus: Corpus, counts: dict[str, Any]) -> dict[str, Any]:
     by_source = sources.group_by("source").agg(pl.col("id").n_unique().alias("seeds")).sort("source").collect()
     models = _models([recipe for _, (recipe, _) in recipes])
     return counts | {
-        "name": PurePath(corpus.root.rstrip("/")).name,
+        "name": PurePath(absolute(corpus.root)).name,
         "date": history.log(corpus)[0].time.date() if counts["version"] is not None else None,
         "kinds": dict(_counted(rows, "kind")),
         "origins": dict(_counted(facts, "origin")),
@@ -62,7 +63,7 @@ def _made(recipe: Recipe, rows: int) -> dict[str, Any]:
     moved = [f"{name}: {value}" for name, value in _moved(recipe.params, defaults)]
     if recipe.prompt is not None and recipe.prompt not in {bundled(task) for task in VARIABLES}:
         moved.append("a prompt of its own")
-    models = [_model_name(model) for model in recipe.models.values()]
+    models = [short(str(model["name"])) for model in recipe.models.values()]
     return {"recipe": recipe, "rows": rows, "moved": moved, "models": models}
 
 
@@ -75,12 +76,6 @@ def _moved(params: dict[str, Any], defaults: dict[str, Any]) -> Iterator[tuple[s
             yield name, value
 
 
-def _model_name(model: dict[str, Any]) -> str:
-    """A model's name, of a directory without what leads to it."""
-    name = str(model["name"])
-    return PurePath(name).name if PurePath(name).is_absolute() else name
-
-
 def _models(recipes: list[Recipe]) -> list[dict[str, Any]]:
     """The models, each once a role, with the stages that asked it."""
     found: dict[tuple[str, str, str], list[str]] = {}
@@ -90,7 +85,7 @@ def _models(recipes: list[Recipe]) -> list[dict[str, Any]]:
     return [
         {
             "role": role,
-            "name": _model_name({"name": name}),
+            "name": short(name),
             "revision": revision,
             "stages": list(dict.fromkeys(stages)),
             "licence": None if name == "scripted" else licence_of(name, revision),

@@ -28,6 +28,7 @@ from factory.garbage import gc as collect_garbage
 from factory.jobfile import load_job
 from factory.labelled import PairFile, read_pairs
 from factory.letterview import print_letters, show_letters, show_no_letters
+from factory.models import placed
 from factory.nli import NliModel, ScorerStartError
 from factory.plan import Plan
 from factory.pool import RunError
@@ -335,7 +336,7 @@ def train_lm(config: _Config, to: _To, overrides: _Set = None, as_json: _Json = 
     """Train a causal language model on a corpus. The same command goes on with a training that was killed."""
     from factory.training.lm import LmConfig, train_lm
 
-    result = train_lm(load_yaml(config, LmConfig, overrides or ())[0], to)
+    result = train_lm(load_yaml(config, LmConfig, overrides or (), base=config.resolve().parent)[0], to)
     if as_json:
         _print_json(to_jsonable_python(result))
     else:
@@ -347,7 +348,7 @@ def train_nli(config: _Config, to: _To, overrides: _Set = None, as_json: _Json =
     """Train an NLI classifier on labelled pairs. The same command goes on with a training that was killed."""
     from factory.training.nli import NliConfig, train_nli
 
-    result = train_nli(load_yaml(config, NliConfig, overrides or ())[0], to)
+    result = train_nli(load_yaml(config, NliConfig, overrides or (), base=config.resolve().parent)[0], to)
     if as_json:
         _print_json(to_jsonable_python(result))
     else:
@@ -376,7 +377,7 @@ def calibrate(  # noqa: PLR0917 -- typer reads the options off the signature
     found = read_pairs(files)
     with display.counting("pairs", len(found.pairs)) as report:
         result = calibrate_model(
-            found.pairs, NliModel(name=model, revision=revision),
+            found.pairs, NliModel(name=_named_model(model), revision=revision),
             max_rejected=max_rejected, max_flagged=max_flagged, report=report,
         )  # fmt: skip
     if as_json:
@@ -384,6 +385,13 @@ def calibrate(  # noqa: PLR0917 -- typer reads the options off the signature
     else:
         display.show_calibration(result, found.left_out, picture)
     draw(result, picture)  # last: what was scored is told, whatever becomes of the picture
+
+
+def _named_model(name: str) -> str:
+    try:
+        return placed(name, Path())
+    except ValueError as error:
+        raise CalibrationError(f"--model {name}: {error}") from error
 
 
 def _print_json(value: dict[str, Any]) -> None:

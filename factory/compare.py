@@ -214,9 +214,17 @@ def difference(corpus: Corpus, held: tuple[str, ...], recipes: list[Recipe]) -> 
         *(["the code of stages." + recipe.stage] if before.version != recipe.version else []),
         *_changed(f"stages.{recipe.stage}", before.params, recipe.params),
         *([f"stages.{recipe.stage}.prompt"] if before.prompt != recipe.prompt else []),
-        *_changed("models", before.models, recipe.models),
+        *_changed("models", _anywhere(before.models), _anywhere(recipe.models)),
     ]
     return ", ".join(changed) or f"stages.{recipe.stage} changed"
+
+
+def _anywhere(models: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
+    """Models without where those of folders lie: their revisions tell them apart."""
+    return {
+        role: {field: value for field, value in model.items() if field != "name" or not str(value).startswith("/")}
+        for role, model in models.items()
+    }
 
 
 def _changed(where: str, before: dict[str, Any], after: dict[str, Any]) -> list[str]:

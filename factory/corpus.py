@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 
 from factory.failures import Only, matching
 from factory.fingerprint import blake
+from factory.places import absolute, is_uri
 from factory.records import (
     DEAD_LETTER_SCHEMA,
     ROW_SCHEMA,
@@ -28,7 +30,7 @@ from factory.records import (
     dead_letters_from_table,
     rows_from_table,
 )
-from factory.storage import Storage, absolute
+from factory.storage import Storage
 from factory.table import CorpusError, Shard, Table
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     import ray.data
 
     from factory.loading import CorpusDataset
+
+
+_SIGNS = re.compile(r"[^\w /.,@+=-]")
 
 
 class Corpus:
@@ -49,7 +54,7 @@ class Corpus:
         self.root = root
         self.storage = Storage(root)
         self.table = Table(root, ROW_SCHEMA)
-        self.dead = Table(f"{root.rstrip('/')}/_dead_letters", DEAD_LETTER_SCHEMA)
+        self.dead = Table(f"{root.rstrip('/')}/_dead_letters", DEAD_LETTER_SCHEMA, rows=self.table)
 
     def rows(
         self,
@@ -95,11 +100,10 @@ class Corpus:
 
     def scan(self) -> pl.LazyFrame:
         """The committed rows as a polars frame, empty if every row failed. Raises CorpusError if there is no corpus."""
-        if self.table.shards():
-            return pl.scan_delta(self.root)
-        if not self.dead.shards():
+        shards = self.table.shards()
+        if not shards and not self.dead.shards():
             raise CorpusError(f"{self.root}: there is no corpus here yet; make one with: factory run JOB")
-        return pl.LazyFrame(pl.from_arrow(ROW_SCHEMA.empty_table()))
+        return self.table.frame(shards)
 
     def files(self) -> list[str]:
         """The Parquet files of the committed rows, for readers that know no Delta."""
@@ -115,8 +119,7 @@ class Corpus:
         """The rows as a polars frame, whose `collect` reads what is asked of it. Like the loaders below: all columns
         without `columns`, all rows without `decisions`, the newest version without `version`; what is loaded stays as
         it is when the corpus changes. Raises CorpusError for a column or version that is not there."""
-        names, version = self._columns(columns), self._pinned(version)
-        rows = self.scan() if version is None else pl.scan_delta(self.root, version=version)
+        names, rows = self._columns(columns), self.table.frame(self._shards_at(version))
         return (rows if decisions is None else rows.filter(pl.col("decision").is_in(list(decisions)))).select(names)
 
     def to_datasets(
@@ -152,10 +155,10 @@ class Corpus:
         """The rows as a dataset of Ray Data, read by its workers."""
         import ray.data
 
-        names, files = self._columns(columns), [self.table.uri(shard) for shard in self._shards_at(version)]
+        names, files = self._columns(columns), [shard.path for shard in self._shards_at(version)]
         if not files:
             return ray.data.from_arrow(ROW_SCHEMA.empty_table().select(names))
-        rows = ray.data.read_parquet(files)
+        rows = ray.data.read_parquet(files, filesystem=self.storage.tree())
         if decisions is not None:
             rows = rows.filter(expr=ray.data.expressions.col("decision").is_in(list(decisions)))
         return rows.select_columns(names)
@@ -201,20 +204,29 @@ class Corpus:
         return [] if pinned is None else self.table.shards_at(pinned)
 
     def _local(self, shard: Shard, copies: Path) -> Path:
-        """The shard on the local disk, copied once if it is elsewhere."""
-        copy = copies / Path(shard.path).name
+        """The shard on the local disk: copied once if it is elsewhere, and linked once from there if its name holds
+        what `datasets` might take for a pattern, a variable or a chain of addresses."""
+        here, copy = self.table.uri(shard), copies / Path(shard.path).name
+        if not is_uri(here) and not _SIGNS.search(here):
+            return Path(here)
         if copy.exists():
             return copy
         copies.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=copies) as folder:
-            found = self.storage.local(shard.path, Path(folder))
-            return found.replace(copy) if found.parent == Path(folder) else found
+            found = Path(folder) / copy.name
+            if is_uri(here):
+                self.storage.local(shard.path, Path(folder))
+            else:
+                found.symlink_to(here)
+            return found.replace(copy)
 
-    def save_recipe(self, recipe_id: str, content: dict[str, object]) -> None:
-        """Keep what a fingerprint stands for, for `explain`; written once."""
+    def save_recipe(self, recipe_id: str, content: dict[str, object]) -> bool:
+        """Keep what a fingerprint stands for, for `explain`; written once. Whether it was written now."""
         path = f"_recipes/{recipe_id}.json"
-        if not self.storage.exists(path):
-            self.storage.write_bytes(path, json.dumps(content, indent=1, ensure_ascii=False).encode())
+        if self.storage.exists(path):
+            return False
+        self.storage.write_bytes(path, json.dumps(content, indent=1, ensure_ascii=False).encode())
+        return True
 
     def recipe(self, recipe_id: str) -> dict[str, object] | None:
         """What a recipe's id stands for, or none if it was not kept."""

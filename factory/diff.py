@@ -58,7 +58,7 @@ def _rows(corpus: Corpus, shards: Sequence[Shard]) -> pl.LazyFrame:
     seeds, stages, one = pl.col("seeds"), pl.col("stages"), pl.element().struct
     field = {name: stages.list.eval(one.field(name)) for name in ("stage", "recipe", "fingerprint")}
     times = one.field("started_at").cast(pl.Int64).cast(pl.String)
-    return scan(corpus, shards).select(
+    return corpus.table.frame(shards).select(
         "row_id",
         "decision",
         "reasons",
@@ -68,11 +68,6 @@ def _rows(corpus: Corpus, shards: Sequence[Shard]) -> pl.LazyFrame:
         **field,
         made=stages.list.eval((one.field("fingerprint") + times).filter(one.field("stage") != "select")),
     )
-
-
-def scan(corpus: Corpus, shards: Sequence[Shard]) -> pl.LazyFrame:
-    """The rows of these shards, of which there is one at least."""
-    return pl.scan_parquet([corpus.table.uri(shard) for shard in shards], glob=False)
 
 
 def _come(corpus: Corpus, rows: pl.DataFrame, before: int, old: Sequence[Shard]) -> pl.DataFrame:
@@ -106,7 +101,9 @@ def _known(corpus: Corpus, rows: pl.DataFrame, shards: Sequence[Shard], *columns
     if rows.is_empty() or not shards:
         return pl.Series([False] * len(rows), dtype=pl.Boolean)
     seeds = pl.col("seeds").list
-    there = scan(corpus, shards).select(first=seeds.first().struct.field("id"), last=seeds.last().struct.field("id"))
+    there = corpus.table.frame(shards).select(
+        first=seeds.first().struct.field("id"), last=seeds.last().struct.field("id")
+    )
     found = rows.lazy().with_row_index().join(there.select(columns), on=columns, how="semi").collect()
     return pl.Series(range(len(rows)), dtype=pl.UInt32).is_in(found["index"].implode())
 

@@ -25,6 +25,7 @@ from factory import costview
 from factory.calibrate import Calibration
 from factory.garbage import Garbage
 from factory.history import Version
+from factory.places import absolute, plain
 from factory.plan import Summary
 from factory.progress import Progress, Result
 from factory.records import Row
@@ -40,8 +41,8 @@ _EXAMPLE = 200
 _TO_DO = {"make": "to make", "drop": "to drop", "select": "to decide again"}
 _COLOURS = {"accept": "green", "flag": "yellow", "reject": "red"}
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 class ProgressView:
@@ -159,7 +160,7 @@ def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
 def show_plan(corpus: str, summary: Summary) -> None:
     """Print what a run would do, and why."""
     if not summary.rows:
-        out.print(f"Nothing to do: all {summary.unchanged} rows of {corpus} are as the job wants them.")
+        out.print(f"Nothing to do: all {summary.unchanged} rows of {escape(corpus)} are as the job wants them.")
     else:
         table = Table("rows", "what", "why", box=None, pad_edge=False, header_style="bold")
         for done, reasons in summary.reasons.items():
@@ -188,7 +189,7 @@ def _show_repeats(repeated: int) -> None:
 def show_result(corpus: str, result: Result) -> None:
     """Print what a run came to."""
     if not result.rows:
-        out.print(f"Nothing to do: {corpus} is as the job wants it.")
+        out.print(f"Nothing to do: {escape(corpus)} is as the job wants it.")
         return
     decisions = ", ".join(f"[{_COLOURS[name]}]{count} {name}[/]" for name, count in sorted(result.decisions.items()))
     out.print(
@@ -251,7 +252,7 @@ def show_status(status: dict[str, Any]) -> None:
         _show_dead_letters(status["failures"], status["corpus"])
         out.print()
     if status["version"] is not None:
-        _line("open it", f"import polars; polars.read_delta({status['corpus']!r})")
+        _line("open it", _opening(status["corpus"]))
 
 
 def _show_dead_letters(failures: Sequence[dict[str, Any]], corpus: str) -> None:
@@ -261,6 +262,13 @@ def _show_dead_letters(failures: Sequence[dict[str, Any]], corpus: str) -> None:
     for one in failures:
         example = shorten(one["details"][0], _EXAMPLE, placeholder=" …")
         out.print(escape(f"{one['stage']}/{one['reason']}, for example: {example}"))
+
+
+def _opening(corpus: str) -> str:
+    """The line of Python that opens a corpus. Names that a URL escapes polars cannot read through the Delta log."""
+    if plain(absolute(corpus)):
+        return f"import polars; polars.read_delta({corpus!r})"
+    return f"from factory import Corpus; Corpus({corpus!r}).to_polars().collect()"
 
 
 def _line(title: str, text: str) -> None:

@@ -28,7 +28,9 @@ class EmbeddingModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field("minilm", min_length=1, description="Bundled model, local directory or Hugging Face model id.")
+    name: str = Field(
+        "minilm", min_length=1, description="A folder (from the job file), a bundled model or a Hugging Face id."
+    )
     revision: str | None = Field(None, description="Branch, tag or commit of a Hugging Face model.")
     batch_size: int = Field(64, ge=1, description="Texts the model reads at once.")
     trust_remote_code: bool = Field(False, description="Run Python code from the model's repository.")

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from factory.corpus import Corpus
 from factory.engines import Message
 from factory.job import STAGE_CLASSES, Recipe, Stages
+from factory.places import in_shell
 from factory.recipes import kept
 from factory.records import ROWS, Row
 from factory.stages.converse import Converse
@@ -27,7 +28,7 @@ def find_row(corpus: Corpus, prefix: str) -> Row:
     """The row whose id starts with `prefix`. Raises CorpusError if there is none, or more than one."""
     found = list(corpus.rows(prefix))
     if not found:
-        raise CorpusError(f"{corpus.root}: no row {prefix}; list rows with: factory show {corpus.root}")
+        raise CorpusError(f"{corpus.root}: no row {prefix}; list rows with: factory show {in_shell(corpus.root)}")
     if len(found) > 1:
         raise CorpusError(f"{corpus.root}: {len(found)} rows begin with {prefix}; give more digits")
     return found[0]

@@ -40,6 +40,8 @@ def gc(corpus: Corpus, days: int, *, delete: bool) -> Garbage:
     before; and delete it if so asked. Raises CorpusError."""
     if corpus.table.history() == [] == corpus.dead.history():
         raise CorpusError(f"{corpus.root}: there is no corpus here")
+    for table in (corpus.table, corpus.dead):  # what another program has taken the place of is no garbage
+        table.shards()
     hours, orphan_hours = 24 * days, max(24 * days, _ORPHAN_HOURS)
     old: list[File] = []
     orphans: list[File] = []

@@ -50,7 +50,8 @@ def letters_at(corpus: Corpus, version: int) -> list[Shard]:
 
 
 def restore(corpus: Corpus, version: int) -> Version:
-    """Commit a version anew, with its dead letters, as the newest, which is returned.
+    """Commit a version anew, with its dead letters, as the newest, which is returned. That may be in the place of what
+    another program has written to the table.
 
     What the job wants does not go back with it: a run makes the difference again. Raises CorpusError if there is no
     such version or its files are gone (also if a `gc` at the same time deletes them: restore another version then),
@@ -65,7 +66,7 @@ def restore(corpus: Corpus, version: int) -> Version:
 
 
 def _commit(table: Table, wanted: Sequence[Shard], message: str, **notes: object) -> None:
-    now = table.shards()
+    now = table.standing()
     if now or wanted:
         table.commit(without(wanted, now), without(now, wanted), message, **notes)
 

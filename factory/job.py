@@ -7,18 +7,18 @@ Prompts named by path are read here, so that a `Job` is complete and travels to 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from factory.embed import EmbeddingModel
 from factory.engines import LanguageModel
 from factory.fingerprint import blake, fingerprint
-from factory.models import revision_of
+from factory.models import is_folder, placed, revision_of
 from factory.nli import NliModel
+from factory.places import absolute
 from factory.prompts import Task, bundled
 from factory.records import Row
 from factory.seeds import SeedSource
@@ -135,9 +135,11 @@ class Run(_Config):
 class Job(_Config):
     """A job file: what the corpus should be."""
 
-    corpus: str = Field(
-        min_length=1, description="Where the corpus lives: a path (from the working directory) or a URI."
+    base: SkipJsonSchema[Path] = Field(
+        Path("."), exclude=True, description="Folder of the job file; set by the loader."
     )
+    """First, since other fields are validated with it."""
+    corpus: str = Field(min_length=1, description="Where the corpus lives: a path (from the job file) or a URI.")
     seeds: Annotated[tuple[SeedSource, ...], Field(min_length=1)] = Field(
         description="Personas or dialogues: paths (from the job file), globs or URIs."
     )
@@ -145,14 +147,25 @@ class Job(_Config):
     models: Models = Field(Models(), description="The models, by role.")
     stages: Stages = Field(description="What is done, with its parameters.")
     run: Run = Field(Run(), description="Knobs that change no row.")
-    base: SkipJsonSchema[Path] = Field(
-        Path("."), exclude=True, description="Folder of the job file; set by the loader."
-    )
 
     @field_validator("corpus")
     @classmethod
-    def _at_home(cls, corpus: str) -> str:
-        return os.path.expanduser(corpus)
+    def _corpus_from_base(cls, corpus: str, info: ValidationInfo) -> str:
+        return absolute(corpus, info.data.get("base", "."))
+
+    @field_validator("models")
+    @classmethod
+    def _models_from_base(cls, models: Models, info: ValidationInfo) -> Models:
+        found: dict[str, BaseModel] = {}
+        for role in Models.model_fields:
+            model = getattr(models, role)
+            if model is not None and getattr(model, "engine", "vllm") == "vllm":  # other engines know names alone
+                try:
+                    name = placed(model.name, info.data.get("base", "."))
+                except ValueError as error:
+                    raise ValueError(f"{role}.name: {model.name}: {error}; paths start at the job file") from error
+                found[role] = model.model_copy(update={"name": name})
+        return models.model_copy(update=found)
 
     @model_validator(mode="after")
     def _models_for_stages(self) -> Self:
@@ -202,6 +215,11 @@ def _identity(job: Job, stage: str, role: Role) -> dict[str, object]:
     return fields | {"revision": revision_of(fields["name"], fields["revision"])}
 
 
+def _anywhere(model: dict[str, object]) -> dict[str, object]:
+    """What identifies a model wherever its folder lies: of a folder the content, which its revision tells."""
+    return {name: value for name, value in model.items() if name != "name" or not is_folder(str(value))}
+
+
 def recipes(job: Job, kind: Literal["generated", "imported"]) -> list[Recipe]:
     """The recipes of the stages that rows of this kind pass, in order, each holding the id of the one before."""
     chain: list[Recipe] = []
@@ -212,15 +230,17 @@ def recipes(job: Job, kind: Literal["generated", "imported"]) -> list[Recipe]:
         prompt = params.pop("prompt", None)
         if prompt is None and "dialogue" in stage.needs:
             prompt = bundled(prompt_task(job, name))
+        models = {role: _identity(job, name, role) for role in sorted(stage.needs)}
         body: dict[str, object] = {
             "stage": name,
             "version": stage.version,
             "params": params,
             "prompt": prompt,
-            "models": {role: _identity(job, name, role) for role in sorted(stage.needs)},
+            "models": models,
             "previous": chain[-1].id if chain else None,
         }
-        chain.append(Recipe.model_validate({"id": fingerprint("recipe", body), **body}))
+        identity = body | {"models": {role: _anywhere(model) for role, model in models.items()}}
+        chain.append(Recipe.model_validate({"id": fingerprint("recipe", identity), **body}))
     return chain
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from factory.job import Job, Stages, prompt_task
+from factory.places import absolute
 from factory.prompts import PromptError, check
 from factory.yamlfile import Lines, YamlError, dotted, load_yaml
 
@@ -28,10 +29,12 @@ def _with_prompts(job: Job, path: Path, lines: Lines) -> Job:
         field = ("stages", name, "prompt")
         where = f"{path}, {lines.get(field, 'line ?')}: {dotted(field)}"
         try:
-            text = (job.base / prompt).read_text(encoding="utf-8")
+            text = Path(absolute(prompt, job.base)).read_text(encoding="utf-8")
             check(text, prompt_task(job, name))
         except OSError as error:
-            raise YamlError(f"{where}: {prompt}: {error.strerror or error}; paths start at the job file") from error
+            raise YamlError(
+                f"{where}: {absolute(prompt, job.base)}: {error.strerror or error}; paths start at the job file"
+            ) from error
         except (PromptError, ValueError) as error:
             raise YamlError(f"{where}: {prompt}: {error}") from error
         updated[name] = params.model_copy(update={"prompt": text})

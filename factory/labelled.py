@@ -37,7 +37,7 @@ class PairFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: str = Field(min_length=1, description="Path, glob or URI; paths start at the working directory.")
+    path: str = Field(min_length=1, description="Path, glob or URI; relative paths start at this file.")
     format: Literal["auto", "jsonl", "csv", "tsv", "parquet"] = Field("auto", description="By the extension if auto.")
     premise: str = Field("premise", description="Column of the premise: a persona fact, or an earlier turn.")
     hypothesis: str = Field("hypothesis", description="Column of the hypothesis: the utterance.")
@@ -56,12 +56,12 @@ class Labelled:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def read_pairs(files: Sequence[PairFile]) -> Labelled:
-    """The labelled pairs of all files, in order. Raises SourceError."""
+def read_pairs(files: Sequence[PairFile], base: Path = Path()) -> Labelled:
+    """The labelled pairs of all files, in order; relative paths start at `base`. Raises SourceError."""
     found = Labelled()
     for source in files:
         pairs: list[Pair] = []
-        for file in find_files(source.path, source.format, Path.cwd()):
+        for file in find_files(source.path, source.format, base.absolute()):
             for _, row in read_rows(file, (source.premise, source.hypothesis, source.label)):
                 try:
                     if isinstance(row, BadRow):

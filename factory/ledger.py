@@ -5,7 +5,7 @@ was made by and the shard it stands in; so a plan compares millions of rows with
 beside the corpus, in `_ledger/`: whatever it lacks is read from the shards, and it can be deleted at any time. It is
 kept as a few files sorted by the first seed's point on the ring, each over some shards, which are mapped into memory
 and let go of again, a range at a time. Gives up: a corpus whose ledger is lost is read once, those columns of every
-shard.
+shard; one that may only be read, each time, as far as its ledger does not tell.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tempfile
 import uuid
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +29,7 @@ from factory.corpus import Corpus
 from factory.fingerprint import Keys
 from factory.pairing import ring_points
 from factory.seed_store import arrow, fact_key, mapped, said_keys, seed_key
-from factory.storage import on_scratch
+from factory.storage import ReadOnlyError, on_scratch
 from factory.table import Shard
 from factory.wanted import donor_keys, input_keys, slot_keys
 
@@ -140,11 +141,11 @@ class Ledger:
         lacking = {shard.path: place for place, shard in enumerate(self.shards)}
         for path in self.corpus.storage.list(LEDGER):
             try:
-                self._open(path, lacking)
+                self._open(path, self.corpus.storage.local(path, Path(self._folder.name)), lacking)
             except FileNotFoundError:  # another run has just made one file of all
                 continue
             except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):  # damaged: the shards tell it again
-                self.corpus.storage.delete(path)
+                self._delete(path)
         read = 0
         while lacking:
             batch: list[Entries] = []
@@ -208,11 +209,14 @@ class Ledger:
         self._files = self._files[-1:]
         self._renamed = self._renamed[0][:0], self._renamed[1][:0]
         for path in old:
+            self._delete(path)
+
+    def _delete(self, path: str) -> None:
+        with suppress(ReadOnlyError):  # it then stays, and is passed over as it is now
             self.corpus.storage.delete(path)
 
-    def _open(self, path: str, lacking: dict[str, int]) -> None:
-        """Open a file, and take the shards that it tells of off `lacking`."""
-        local = self.corpus.storage.local(path, Path(self._folder.name))
+    def _open(self, path: str, local: Path, lacking: dict[str, int]) -> None:
+        """Open a file, which is `local` on this disk, and take the shards that it tells of off `lacking`."""
         with local.open("rb") as file:
             memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         reader = pa.ipc.open_file(pa.py_buffer(memory))
@@ -233,7 +237,7 @@ class Ledger:
         paths = [self.shards[number].path for number in told]
         metadata = {"shards": json.dumps(paths), "chains": json.dumps(self.chains)}
         name = f"{uuid.uuid4().hex}.arrow"
-        written = Path(self._folder.name) / f"{name}.new"
+        path, written = f"{LEDGER}/{name}", Path(self._folder.name) / name
         schema = _SCHEMA.with_metadata(metadata)
         with (
             on_scratch(self._folder.name),
@@ -247,9 +251,10 @@ class Ledger:
                     some = replace(some, shard=place[some.shard])
                     arrays = [arrow(getattr(some, column)) for column in _SCHEMA.names]
                     writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
-        self.corpus.storage.upload(written, f"{LEDGER}/{name}")
-        written.unlink()
-        self._open(f"{LEDGER}/{name}", {self.shards[number].path: number for number in told})
+        if self.corpus.storage.keep(written, path):
+            written.unlink()
+            written = self.corpus.storage.local(path, Path(self._folder.name))
+        self._open(path, written, {self.shards[number].path: number for number in told})
 
     def _entries(self, number: int) -> Entries:
         """The entries of a shard, from its rows."""

@@ -168,7 +168,8 @@ class CorpusDataset(torch.utils.data.IterableDataset[dict[str, Any]]):
         try:
             rows = table.read(shard, list(dict.fromkeys([*columns, "decision"])))
         except MissingFileError as error:
-            raise CorpusError(f"{self._corpus}: files of version {self._version} are gone (factory gc)") from error
+            gone = f"files of version {self._version} are gone (factory gc, or a vacuum by another program)"
+            raise CorpusError(f"{self._corpus}: {gone}") from error
         if self._decisions is not None:
             rows = rows.filter(pc.is_in(rows["decision"], pa.array(self._decisions, pa.string())))
         return rows.select(columns)

@@ -28,7 +28,7 @@ class NliModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(min_length=1, description="Bundled model, local directory or Hugging Face model id.")
+    name: str = Field(min_length=1, description="A folder (from the job file), a bundled model or a Hugging Face id.")
     revision: str | None = Field(None, description="Branch, tag or commit of a Hugging Face model.")
     max_length: int = Field(128, ge=8, description="Longest pair in tokens; longer ones are cut (128: PAML, ACL 2019).")
     batch_size: int = Field(64, ge=1, description="Pairs the model reads at once.")

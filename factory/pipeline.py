@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from factory.batching import of_the_worker
 from factory.engines import Engine, EngineDeadError, Reply, Request, RequestError, ServerError
 from factory.job import STAGE_CLASSES, Recipe
+from factory.models import short
 from factory.records import DeadLetter, Row, RowError, StageRecord
 from factory.redact import redact
 from factory.stages import Kit, Stage
@@ -104,7 +105,7 @@ def _new_record(recipe: Recipe, fingerprint: str) -> StageRecord:
         stage=recipe.stage,
         recipe=recipe.id,
         fingerprint=fingerprint,
-        models=[f"{model['name']}@{model.get('revision', '')}" for model in recipe.models.values()],
+        models=[f"{short(str(model['name']))}@{model.get('revision', '')}" for model in recipe.models.values()],
         sampling=json.dumps(sampling) if sampling else None,
         started_at=datetime.now(UTC),
     )

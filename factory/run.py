@@ -31,7 +31,6 @@ from factory.progress import Progress, Result
 from factory.records import DeadLetter, rows_to_table
 from factory.seed_store import SEEDS
 from factory.shard import STAGED, STAGING, Merged, ShardSpec
-from factory.storage import absolute
 from factory.table import CONFLICT, ConflictError
 from factory.tolerance import FIRST, Failures, Stop
 from factory.workers import Piece, Receipt
@@ -108,9 +107,8 @@ class _Driver:
         self._noted = plan.letters.version
         self._committed_at = -math.inf
         self._id = uuid.uuid4().hex
-        sent = plan.job.model_copy(update={"corpus": absolute(plan.job.corpus)})
-        knobs = (sent.run.generate, sent.run.verify)
-        self._pools = [Pool(sent, leg, own, plan.wanted.chains) for leg, own in enumerate(knobs)]
+        knobs = (plan.job.run.generate, plan.job.run.verify)
+        self._pools = [Pool(plan.job, leg, own, plan.wanted.chains) for leg, own in enumerate(knobs)]
         self._dropped = 0
         self._started = time.monotonic()
         self._interrupted = False
@@ -120,12 +118,15 @@ class _Driver:
         self._progress = Progress(planned=plan.summary.rows - plan.summary.drop)
 
     def prepare(self) -> None:
-        """Commit what needs no worker: recipes, unreadable seeds, letters that nobody waits for any more."""
-        made_with = _versions()
+        """Commit what needs no worker: recipes, unreadable seeds, letters that nobody waits for any more. Raises
+        StorageError if there is work, but the corpus cannot be written."""
+        made_with, written = _versions(), False
         for chain in self._plan.wanted.chains.values():
             for recipe in chain:
                 content = recipe.model_dump(mode="json") | {"made_with": made_with}
-                self._plan.corpus.save_recipe(recipe.id, content)
+                written |= self._plan.corpus.save_recipe(recipe.id, content)
+        if self._plan.summary.rows and not written:
+            self._plan.corpus.storage.try_to_write(f"{STAGING}/{self._id}.try")
         self._plan.ledger.keep_renamed()
         self._letters.settle_seeds(self._plan.bad_seeds)
         self._letters.settle(self._plan.stale_letters, ())

@@ -4,7 +4,7 @@ A file of seeds is parsed once and kept beside the corpus, in `_seeds/`, under a
 plan over millions of seeds reads only the files that changed. What planning compares of all of them is kept there too,
 sorted once, under a name that changes with any of the files. Limitations: a new file sorts all seeds again, in memory;
 one row more in a large file parses all of it again (add seeds as a file of their own); files behind https:// are
-parsed, and sorted with all others, each time.
+parsed, and sorted with all others, each time; and so is all where the corpus may only be read.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ class Seeds:
             here = self._here("sorted.arrow")
             self._sort(here)
             if path in self.kept:
-                self._storage.upload(here, path)
+                self._storage.keep(here, path)
             batch, again = self._batch(here)
         self._leave_out(*again)
         arrays = {name: mapped(batch[name]) for name in _SORTED.names[:-1]}
@@ -326,7 +326,7 @@ class Seeds:
             except _DAMAGED:
                 self._parse(source, file, name)
             for path in paths:
-                self._storage.upload(self._here(path.rpartition("/")[2]), path)
+                self._storage.keep(self._here(path.rpartition("/")[2]), path)
             content, bad, keys = (self._here(f"{name}{part}") for part in _PARTS)
         return *self._mapped(content, bad, keys), kept
 

@@ -8,6 +8,7 @@ object store is held in memory.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -23,6 +24,8 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
+
+from factory.places import absolute, filesystem, printable, refusal
 
 _Item = TypeVar("_Item")
 
@@ -40,6 +43,8 @@ _RETRIES = 10
 given up after two to four minutes."""
 
 _DENIED = re.compile(r"ACCESS_DENIED|FORBIDDEN|HTTP status 40[13]|CREDENTIALS|ACCESS_KEY|SIGNATURE|TOKEN|EXPIRED")
+_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""How a local disk refuses to be written."""
 _ASKED_FOR = re.compile(r"^When .* in bucket '[^']*': ")
 """How Arrow begins: what it did with which key."""
 
@@ -52,6 +57,10 @@ class MissingFileError(StorageError, FileNotFoundError):
     """There is no such file."""
 
 
+class ReadOnlyError(StorageError):
+    """The place may be read, but not written."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class File:
     """A file: its path from the root, its size in bytes, and the seconds since it was last written."""
@@ -59,11 +68,6 @@ class File:
     path: str
     size: int
     age_s: float
-
-
-def absolute(root: str) -> str:
-    """The root as it must be named to a process that works elsewhere."""
-    return root if "://" in root else str(Path(root).resolve())
 
 
 class Storage:
@@ -74,11 +78,14 @@ class Storage:
     """
 
     def __init__(self, root: str) -> None:
-        self._place = absolute(root).rstrip("/")
+        self._place = absolute(root)
+        if refused := refusal(self._place):
+            raise StorageError(f"{printable(root)}: {refused}")
         try:
-            files, self._root = pafs.FileSystem.from_uri(absolute(root))
+            files, self._root = filesystem(self._place)
         except (pa.ArrowInvalid, OSError) as error:
-            raise StorageError(f"{root}: {error}; use a path or an s3://, gs:// or abfs:// URI") from error
+            cause = str(error).partition("\n")[0]
+            raise StorageError(f"{root}: {cause}; use a path or an s3://, gs:// or abfs:// URI") from error
         self._files = patient(files) if isinstance(files, pafs.S3FileSystem) else files
         self._local = isinstance(self._files, pafs.LocalFileSystem)
 
@@ -94,10 +101,16 @@ class Storage:
             kind = StorageError if done == "written" else MissingFileError
             raise kind(f"{self._place}/{path}: cannot be {done}: there is no such file; run again") from error
         except (OSError, pa.ArrowException) as error:
-            cause = " ".join(_ASKED_FOR.sub("", str(error)).split())
-            raise StorageError(f"{self._place}/{path}: cannot be {done}: {cause}; {self._hint(cause)}") from error
+            told = str(getattr(error, "strerror", None) or error)  # without the path, which is named already
+            cause = " ".join(_ASKED_FOR.sub("", told).split())
+            denied = getattr(error, "errno", None) in _REFUSED if self._local else bool(_DENIED.search(cause))
+            kind = ReadOnlyError if denied and done in ("written", "deleted") else StorageError
+            hint = self._hint(cause, kind is ReadOnlyError)
+            raise kind(f"{self._place}/{path}: cannot be {done}: {cause}; {hint}") from error
 
-    def _hint(self, cause: str) -> str:
+    def _hint(self, cause: str, only_read: bool) -> str:
+        if self._local and only_read:
+            return "this place may only be read: have it made writable, or name another, then run again"
         if self._local:
             return "check the path, its permissions and the room on the disk, then run again"
         if _DENIED.search(cause):
@@ -147,6 +160,23 @@ class Storage:
                     shutil.copyfile(source, partial)
             else:
                 self._send(path, pa.memory_map(str(source)).read_buffer())
+
+    def keep(self, source: Path, path: str) -> bool:
+        """`upload` of what can be made anew: whether the place may be written, and the file is there."""
+        try:
+            self.upload(source, path)
+        except ReadOnlyError:
+            return False
+        return True
+
+    def try_to_write(self, path: str) -> None:
+        """Fail now if the place cannot be written; the file is gone again afterwards."""
+        self.write_bytes(path, b"")
+        self.delete(path)
+
+    def tree(self) -> pafs.SubTreeFileSystem:
+        """The files as Arrow's file system, for libraries that read with it."""
+        return pafs.SubTreeFileSystem(self._root, self._files)
 
     def local(self, path: str, folder: Path) -> Path:
         """The file on the local disk, to be mapped into memory: itself, or a copy of it in `folder`."""

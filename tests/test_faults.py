@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,15 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from factory.card import write_card
+from factory.corpus import Corpus
 from factory.engines import Reply, Request
+from factory.history import restore
 from factory.job import Job
 from factory.jobfile import load_job
+from factory.plan import plan
 from factory.pool import RunError
 from factory.seed_files import SourceError
 from factory.storage import StorageError
 from factory.table import ConflictError, CorpusError
 from tests.jobs import write_job, write_personas
 from tests.rehearsal import Rehearsal, Talker, job_in, letters_of, rows_of, settled, some_personas, write_seeds
+from tests.test_cli import call
 from tests.test_run import assert_settled
 
 
@@ -45,6 +52,85 @@ def test_a_full_disk_ends_the_run_and_spares_what_is_committed(tmp_path: Path, s
     after = rows_of(job)
     assert len(after) == 40
     assert before.items() <= after.items()
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Job]:
+    """A job whose corpus is made, on a disk that may now only be read; nothing of what planning keeps is up to date."""
+    write_seeds(tmp_path, some_personas(6))
+    os.utime(tmp_path / "seeds" / "a.jsonl", (1e9, 1e9))
+    job = job_in(tmp_path, f"corpus={tmp_path}/disk/corpus", "run.rows_per_shard=2")
+    Rehearsal().run(job)
+    for kept in ("_ledger", "_seeds"):
+        shutil.rmtree(f"{job.corpus}/{kept}")
+    disk = tmp_path / "disk"
+    mount = ["mount", "--bind", disk, disk], ["mount", "-o", "remount,bind,ro", disk]
+    if any(subprocess.run(command, capture_output=True, check=False).returncode for command in mount):
+        subprocess.run(["umount", disk], capture_output=True, check=False)
+        pytest.skip("a disk that may only be read needs the right to mount one")
+    yield job
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_corpus_that_may_only_be_read_is_planned_and_read(read_only: Job, tmp_path: Path) -> None:
+    rows, root = rows_of(read_only), read_only.corpus
+    assert settled(read_only)
+    more = job_in(tmp_path, f"corpus={root}", "pairing.samples=2")
+    assert plan(more).summary.make == len(rows)
+    rehearsal = Rehearsal()
+    rehearsal.run(read_only)
+    assert rehearsal.talker.requests == []
+    assert str(len(rows)) in call("status", root)
+    call("show", root)
+    call("explain", root, next(iter(rows)))
+    call("log", root)
+    call("gc", root)
+    call("card", root, "--to", tmp_path / "card.md")
+    call("report", root, "--to", tmp_path / "report.html")
+    call(
+        "export",
+        root,
+        "chat",
+        "--to",
+        tmp_path / "chat",
+        "--decision",
+        "accept",
+        "--decision",
+        "flag",
+        "--decision",
+        "reject",
+    )
+    assert set(Corpus(root).to_polars().collect()["row_id"]) == rows.keys()
+    assert {row["row_id"] for row in Corpus(root).to_torch()} == rows.keys()
+    assert not {"_ledger", "_seeds"} & set(os.listdir(root))
+
+
+@pytest.mark.parametrize("override", ["pairing.samples=2", "stages.converse.turns=4", "run.stall_timeout_s=9"])
+def test_a_run_that_cannot_write_says_so_before_it_starts_anything(
+    read_only: Job, tmp_path: Path, override: str
+) -> None:
+    job, rehearsal = job_in(tmp_path, f"corpus={read_only.corpus}", override), Rehearsal()
+    if override.startswith("run."):  # nothing to do
+        rehearsal.run(job)
+        return
+    with pytest.raises(
+        StorageError, match="Read-only file system; this place may only be read: have it made"
+    ) as caught:
+        rehearsal.run(job)
+    assert str(caught.value).startswith(f"{job.corpus}/")
+    assert "\n" not in str(caught.value)
+    assert not [step for step in rehearsal.steps.seen if not step.startswith("driver")]
+    assert rehearsal.talker.requests == []
+
+
+def test_what_writes_to_a_corpus_that_may_only_be_read_says_so(read_only: Job) -> None:
+    for write in (
+        lambda: restore(Corpus(read_only.corpus), 0),
+        lambda: write_card(Corpus(read_only.corpus), "text"),
+    ):
+        with pytest.raises((StorageError, CorpusError), match=r"Read-only file system|os error 30") as caught:
+            write()
+        assert "\n" not in str(caught.value)
 
 
 def test_seeds_that_vanish_under_a_run_are_still_made_into_rows(tmp_path: Path) -> None:

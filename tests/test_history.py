@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import polars as pl
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
 from factory.corpus import Corpus
+from factory.garbage import gc
 from factory.history import log, restore
+from factory.job import Job
 from factory.table import ConflictError, CorpusError
 from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, settled, some_personas, write_seeds
 
@@ -92,6 +96,91 @@ def test_what_cannot_come_back_says_why(tmp_path: Path) -> None:
     Rehearsal().run(job_in(tmp_path, "stages.converse.turns=4"))
     Corpus(job.corpus).storage.delete(gone.path)
     before = rows_of(job)
-    with pytest.raises(CorpusError, match=r"files of version 0 are gone \(factory gc\)"):
+    with pytest.raises(CorpusError, match=r"files of version 0 are gone \(factory gc, or a vacuum"):
         restore(Corpus(job.corpus), 0)
     assert rows_of(job) == before
+
+
+@pytest.fixture
+def compacted(tmp_path: Path) -> Job:
+    """A corpus that another program's compaction has rewritten, and the version before it."""
+    write_seeds(tmp_path, some_personas(6))
+    job, rehearsal = job_in(tmp_path, "run.rows_per_shard=2"), Rehearsal()
+    rehearsal.talker.mute = {"*p1*"}
+    rehearsal.run(job)
+    DeltaTable(job.corpus).optimize.compact()
+    return job
+
+
+def test_a_table_that_another_program_compacted_says_how_it_is_led_back(compacted: Job, tmp_path: Path) -> None:
+    root = compacted.corpus
+    versions = log(Corpus(root))
+    newest, ours = versions[0], versions[1]
+    assert (newest.message, newest.rows) == ("optimize", None)
+    assert [one.version for one in versions] == list(range(newest.version, -1, -1))
+    wanted = (
+        f"{root}: another program has rewritten the table since version {newest.version} (OPTIMIZE); the last version"
+    )
+    for refused in (
+        lambda: Corpus(root).scan(),
+        lambda: Rehearsal().run(compacted),
+        lambda: next(Corpus(root).rows()),
+        lambda: Corpus(root).to_polars(),
+        lambda: gc(Corpus(root), 0, delete=True),
+        lambda: Corpus(root).table.shards_at(newest.version),
+    ):
+        with pytest.raises(CorpusError, match=re.escape(wanted)) as caught:
+            refused()
+        assert str(caught.value).endswith(f"factory restore {root} {ours.version}")
+        assert "\n" not in str(caught.value)
+    rows = {row.row_id for row in Corpus(root).rows(version=ours.version)}
+    restored = restore(Corpus(root), ours.version)
+    assert (restored.version, restored.rows) == (newest.version + 1, len(rows))
+    assert log(Corpus(root))[0].rows == len(rows)
+    assert rows_of(compacted).keys() == rows
+    assert settled(compacted)
+    assert Corpus(root).to_polars().collect().height == pl.read_delta(root).height == len(rows)
+
+
+@pytest.mark.parametrize("deed", ["append", "overwrite", "delete", "letters"])
+def test_whatever_another_program_wrote_is_led_back_by_the_command_that_is_told(tmp_path: Path, deed: str) -> None:
+    write_seeds(tmp_path, some_personas(6))
+    job, rehearsal = job_in(tmp_path, "run.rows_per_shard=2"), Rehearsal()
+    rehearsal.talker.mute = {"*p1*"}
+    rehearsal.run(job)
+    before = rows_of(job), letters_of(job)
+    rows = DeltaTable(job.corpus).to_pyarrow_table()
+    if deed == "delete":
+        DeltaTable(job.corpus).delete(f"row_id = '{rows['row_id'][0]}'")
+    elif deed == "letters":
+        letters = f"{job.corpus}/_dead_letters"
+        write_deltalake(letters, DeltaTable(letters).to_pyarrow_table(), mode="append")
+    else:
+        write_deltalake(job.corpus, rows.slice(0, 2), mode=deed)  # type: ignore[call-overload]
+    with pytest.raises(CorpusError, match="another program has rewritten the table") as caught:
+        Rehearsal().run(job)
+    _, _, root, version = str(caught.value)[str(caught.value).index("factory restore") :].split()
+    restore(Corpus(root), int(version))
+    assert (rows_of(job), letters_of(job)) == before
+    assert settled(job)
+
+
+def test_what_was_vacuumed_away_does_not_come_back_and_says_so(compacted: Job) -> None:
+    root, before = compacted.corpus, log(Corpus(compacted.corpus))[1].version
+    DeltaTable(root).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+    with pytest.raises(CorpusError, match=f"files of version {before} are gone .factory gc, or a vacuum by another"):
+        restore(Corpus(root), before)
+    with pytest.raises(CorpusError, match="another program has rewritten the table"):
+        Corpus(root).scan()
+
+
+def test_a_vacuum_alone_changes_nothing(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(6))
+    Rehearsal().run(job_in(tmp_path))
+    job = job_in(tmp_path, "stages.converse.turns=4")
+    Rehearsal().run(job)
+    before = rows_of(job)
+    DeltaTable(job.corpus).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+    assert log(Corpus(job.corpus))[0].message == "vacuum end"
+    assert rows_of(job) == before
+    assert settled(job)

@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.job import Job
+from factory.job import Job, recipes
 from factory.jobfile import load_job
+from factory.seed_files import SourceError, find_files
 from factory.yamlfile import YamlError
 
 GOOD = """\
@@ -31,6 +34,7 @@ stages:
 run:
   rows_per_shard: 8
 """
+SCRIPTED = "{engine: scripted, name: scripted}"
 BOMB = "a: &a [x, x]\n" + "".join(
     f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}]\n" for n in range(24)
 )
@@ -105,7 +109,7 @@ MISTAKES = [
     (changed("  select: {}", "  select:\n    flag_contradiction: 0.95"), ["line 12: stages.select: ", "is above reject_"]),
     (changed("  dialogue: {engine: scripted, name: scripted}", "  {}"), ["models.dialogue is missing: stages.converse"]),
     (changed("turns: 6", "turns: 0\n    keep: 2"), ["line 10: stages.converse.turns", "line 11: stages.converse.keep"]),
-    (changed("turns: 6", "prompt: no.j2"), ["line 10: stages.converse.prompt: no.j2: No such file", "paths start at the"]),
+    (changed("turns: 6", "prompt: no.j2"), ["line 10: stages.converse.prompt: /", "/no.j2: No such file", "paths start at the"]),
     (changed("turns: 6", "prompt: bare.j2"), ["stages.converse.prompt: bare.j2: ", "has no {% block system %}"]),
     (changed("turns: 6", "prompt: torn.j2"), ["stages.converse.prompt: torn.j2: prompt template, line 1: "]),
     (changed("turns: 6", "prompt: latin.j2"), ["stages.converse.prompt: latin.j2: ", "utf-8"]),
@@ -186,7 +190,7 @@ def test_a_corpus_may_lie_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_date_is_text(tmp_path: Path) -> None:
     job = load_job(write(tmp_path, changed("[pets, work]", "[2026-11-24]")), ["corpus=2026-13-45"])
     assert job.stages.converse is not None
-    assert (job.stages.converse.topics, job.corpus) == (("2026-11-24",), "2026-13-45")
+    assert (job.stages.converse.topics, job.corpus) == (("2026-11-24",), str(tmp_path / "2026-13-45"))
 
 
 @pytest.mark.parametrize("name", ["missing.yaml", ""])
@@ -213,3 +217,69 @@ def test_a_garbled_job_is_a_job_or_a_job_error(tmp_path_factory: pytest.TempPath
     path = write(tmp_path_factory.mktemp("garbled"), "".join(lines).encode("utf-8", "replace"))
     with contextlib.suppress(YamlError):
         load_job(path)
+
+
+def model_in(folder: Path, layers: int = 2) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(f'{{"layers": {layers}}}')
+    return folder
+
+
+@pytest.mark.parametrize("by", ["file", "--set"])
+def test_relative_paths_start_at_the_job_file_from_wherever_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    jobs = tmp_path / "my jobs"
+    model_in(jobs / "models" / "nli")
+    model_in(tmp_path / "talker")
+    (jobs / "own.j2").write_text(PROMPT)
+    text = changed(SCRIPTED, "{name: ../talker}\n  nli: {name: models/nli}")
+    overrides = ["stages.converse.prompt=own.j2"]
+    if by == "--set":
+        overrides += ["corpus=../c", "seeds.0.path=b/*.jsonl", "models.embedding.name=./models/nli"]
+    path = write(jobs, text)
+    for place in (tmp_path, jobs, Path("/")):
+        monkeypatch.chdir(place)
+        job = load_job(os.path.relpath(path), overrides)
+        assert job.models.dialogue is not None
+        assert job.stages.converse is not None
+        assert (job.models.dialogue.name, job.models.nli.name) == (str(tmp_path / "talker"), str(jobs / "models/nli"))
+        assert job.stages.converse.prompt == PROMPT
+        assert job.corpus == str(tmp_path / "c" if by == "--set" else jobs / "out/c")
+        assert job.models.embedding.name == (str(jobs / "models/nli") if by == "--set" else "minilm")
+        with pytest.raises(SourceError, match=re.escape(f"(in {jobs})")):
+            find_files(job.seeds[0].path, "auto", job.base)
+
+
+def test_a_job_made_in_code_starts_where_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = {"corpus": "out/c", "seeds": [{"path": "a.jsonl"}], "stages": {"select": {}}}
+    assert Job.model_validate(told).corpus == str(tmp_path / "out/c")
+    assert Job.model_validate(told | {"base": "/jobs"}).corpus == "/jobs/out/c"
+    for uri in ("s3://bucket/a b", "gs://bucket/x"):
+        assert Job.model_validate(told | {"corpus": uri}).corpus == uri
+
+
+def test_a_model_folder_that_is_not_there_is_named_by_its_place(tmp_path: Path) -> None:
+    text = changed(SCRIPTED, "{engine: scripted, name: scripted}\n  nli: {name: ../nli}")
+    message = complaint(write(tmp_path, text))
+    assert f"models: nli.name: ../nli: there is no folder {tmp_path.parent / 'nli'}; paths start at the job" in message
+    server = changed(SCRIPTED, "{engine: openai, base_url: 'http://x/v1', name: ./a/b/c}")
+    loaded = load_job(write(tmp_path, server))
+    assert loaded.models.dialogue is not None
+    assert loaded.models.dialogue.name == "./a/b/c"
+
+
+def test_rows_are_the_same_wherever_the_folder_of_a_model_lies(tmp_path: Path) -> None:
+    def made(folder: Path, name: str, layers: int = 2) -> list[str]:
+        model_in(folder / name, layers)
+        text = f"{{name: ./{name}, dtype: float32}}\n  nli: {{name: ./{name}}}"
+        return [recipe.id for recipe in recipes(load_job(write(folder, changed(SCRIPTED, text))), "generated")]
+
+    here, there, other = (
+        made(tmp_path / "a", "nli"),
+        made(tmp_path / "b" / "c", "n l i"),
+        made(tmp_path / "d", "nli", 3),
+    )
+    assert here == there
+    assert not set(here) & set(other)

@@ -23,6 +23,7 @@ from factory import storage as storage_module
 from factory import table as table_module
 from factory.corpus import Corpus
 from factory.job import Job
+from factory.plan import Plan
 from factory.pool import RunError
 from factory.run import run
 from factory.storage import Storage, StorageError
@@ -252,6 +253,26 @@ def test_a_driver_that_is_killed_inside_a_commit_has_made_it_or_not(
     rehearse(job)
     assert made(job) == undisturbed
     assert settled(job)
+
+
+def test_credentials_that_may_only_read_plan_and_read_and_a_run_says_so(faults: Faults, tmp_path: Path) -> None:
+    job = a_job(tmp_path, f"s3://corpora/{tmp_path.name}")
+    rehearse(job)
+    before, storage = made(job), Storage(job.corpus)
+    for path in [*storage.list("_ledger"), *storage.list("_seeds")]:
+        storage.delete(path)
+    faults.order(*(Order("denied", method, times=None) for method in ("PUT", "POST", "DELETE")))
+    assert settled(job)
+    assert made(job) == before
+    longer, rehearsal = job_in(tmp_path, f"corpus={job.corpus}", "pairing.samples=2"), Rehearsal()
+    assert Plan(longer).summary.make > 0
+    with pytest.raises(StorageError) as caught:
+        rehearsal.run(longer)
+    said(caught.value, f"{job.corpus}/", "cannot be written")
+    assert rehearsal.talker.requests == []
+    assert not [step for step in rehearsal.steps.seen if not step.startswith("driver")]
+    faults.order()
+    assert not [*storage.list("_ledger"), *storage.list("_seeds")]
 
 
 @pytest.mark.parametrize("kind", ["denied", "reset"])

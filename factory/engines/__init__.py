@@ -42,7 +42,7 @@ class LanguageModel(BaseModel):
     engine: Literal["vllm", "openai", "scripted"] = Field(
         "vllm", description="vllm in the worker; openai for any compatible server; scripted for rehearsals."
     )
-    name: str = Field(min_length=1, description="Bundled model, local directory or Hugging Face model id.")
+    name: str = Field(min_length=1, description="A folder (from the job file), a bundled model or a Hugging Face id.")
     revision: str | None = Field(None, description="Branch, tag or commit of a Hugging Face model.")
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field("auto", description="Type of the weights.")
     quantization: str | None = Field(None, description="vLLM quantization method, if the weights need one named.")

@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from factory.engines import EngineDeadError, EngineStartError, LanguageModel, RequestError
-from factory.models import resolve
+from factory.models import without_signs
 
 _PR_SET_PDEATHSIG = 1
 
@@ -198,34 +198,35 @@ def start(model: LanguageModel) -> tuple[Any, Any]:
     platform = cpu if current_platform.is_cpu() else {}
     gc.freeze()  # vLLM collects garbage four times while it starts, and would look through all it imported each time
     try:
-        engine = LLMEngine.from_engine_args(
-            EngineArgs(
-                model=resolve(model.name),
-                served_model_name=model.name,
-                revision=model.revision,
-                tokenizer_revision=model.revision,
-                dtype=model.dtype,
-                quantization=model.quantization,
-                trust_remote_code=model.trust_remote_code,
-                max_model_len=model.max_model_len,
-                max_num_seqs=model.max_num_seqs,
-                tensor_parallel_size=model.tensor_parallel,
-                distributed_executor_backend="mp" if model.tensor_parallel > 1 else "uni",
-                gpu_memory_utilization=model.gpu_memory_utilization,
-                enable_prefix_caching=True,
-                # A small model writes blank lines between JSON tokens until max_tokens, if it may.
-                structured_outputs_config={"backend": "guidance", "disable_any_whitespace": True},
-                # vLLM seeds the whole process: workers with the default seed of 0 would draw the same dialogues.
-                seed=secrets.randbits(31),
-                disable_log_stats=True,
-                use_tqdm_on_load=False,
-                **platform,
+        with without_signs(model.name) as path:
+            engine = LLMEngine.from_engine_args(
+                EngineArgs(
+                    model=path,
+                    served_model_name=model.name,
+                    revision=model.revision,
+                    tokenizer_revision=model.revision,
+                    dtype=model.dtype,
+                    quantization=model.quantization,
+                    trust_remote_code=model.trust_remote_code,
+                    max_model_len=model.max_model_len,
+                    max_num_seqs=model.max_num_seqs,
+                    tensor_parallel_size=model.tensor_parallel,
+                    distributed_executor_backend="mp" if model.tensor_parallel > 1 else "uni",
+                    gpu_memory_utilization=model.gpu_memory_utilization,
+                    enable_prefix_caching=True,
+                    # A small model writes blank lines between JSON tokens until max_tokens, if it may.
+                    structured_outputs_config={"backend": "guidance", "disable_any_whitespace": True},
+                    # vLLM seeds the whole process: workers with the default seed of 0 would draw the same dialogues.
+                    seed=secrets.randbits(31),
+                    disable_log_stats=True,
+                    use_tqdm_on_load=False,
+                    **platform,
+                )
             )
-        )
-        # Not the engine's own, which cannot be sent elsewhere.
-        tokenizer = AutoTokenizer.from_pretrained(
-            resolve(model.name), revision=model.revision, trust_remote_code=model.trust_remote_code
-        )
+            # Not the engine's own, which cannot be sent elsewhere.
+            tokenizer = AutoTokenizer.from_pretrained(
+                path, revision=model.revision, trust_remote_code=model.trust_remote_code
+            )
         return engine, tokenizer
     except Exception as error:  # vLLM raises many kinds; each becomes one sentence for people
         raise EngineStartError(f"model {model.name}: {explain(error)}") from error

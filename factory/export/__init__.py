@@ -27,6 +27,7 @@ from factory.export.ranking import RANKING, ranked
 from factory.export.source import Source
 from factory.export.splits import Splits
 from factory.export.writing import Example, Files, Form
+from factory.places import in_shell
 from factory.records import Decision, Origin, Row
 
 __all__ = ["By", "Export", "ExportError", "Form", "Format", "Of", "export", "schema_of"]
@@ -97,7 +98,9 @@ def export(
     newest = opened.table.version()
     pinned = newest if version is None else version
     if pinned is None:
-        raise ExportError(f"{corpus}: every row failed, so there is nothing to export; see: factory status {corpus}")
+        raise ExportError(
+            f"{corpus}: every row failed, so there is nothing to export; see: factory status {in_shell(corpus)}"
+        )
     columns = _COLUMNS.get(of if kind == "preference" else kind, ())
     source = Source(opened, pinned, columns, Splits.of(splits or {}), decisions, facts, report)
     with Files(to, schema_of(kind, by), form, rows_per_file) as files:

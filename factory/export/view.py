@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from factory.display import out
 from factory.export import Export, ExportError, Form
+from factory.places import absolute
 from factory.records import Decision, Origin
 
 
@@ -56,5 +58,8 @@ def show_export(result: Export, form: Form) -> None:
     for why, count in result.left_out.items():
         out.print(f"left out: {count:,} {escape(why)}")
     loader = "parquet" if form == "parquet" else "json"
-    read = f"import datasets; datasets.load_dataset({loader!r}, data_dir={result.to!r})"
+    place = absolute(result.to)
+    escaped = glob.escape(place)  # datasets takes a folder for a pattern
+    folder = result.to if place == escaped and not result.to.startswith("~") else escaped
+    read = f"import datasets; datasets.load_dataset({loader!r}, data_dir={folder!r})"
     out.print(f"[bold]open it[/] {escape(read)} (version {result.version} of {escape(result.corpus)})")

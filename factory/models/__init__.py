@@ -1,17 +1,23 @@
 """Model names: what a job calls a model, turned into what the libraries load, and what identifies its weights.
 
-A name is one of the bundled models, a local directory, or a Hugging Face id, tried in that order. Nothing is downloaded
-here, so the revision of a hub model is the one the job gives: a job that names none follows the branch `main`, and its
-rows are not out of date when the branch moves. A licence is what the model's card says where the card is at hand.
+A name is a folder, one of the bundled models, or a Hugging Face id, tried in that order. Nothing is downloaded here,
+so the revision of a hub model is the one the job gives: a job that names none follows the branch `main`, and its rows
+are not out of date when the branch moves. A licence is what the model's card says where the card is at hand.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import os
 import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePath
+
+from factory.places import Alias, absolute
 
 BUNDLED = frozenset({"persona-lm", "nli-small", "minilm"})
 """Names that need no hub."""
@@ -23,6 +29,31 @@ a module without its names, and while a model opens its dtype is the default of 
 _WHOLE_BYTES = 64 << 20
 _BLOCK_BYTES = 1 << 20
 _BLOCKS = 16
+
+
+def placed(name: str, base: Path) -> str:
+    """The name of a model, of a folder as an absolute path; relative ones start at `base`.
+
+    Raises ValueError for what can only be a folder, but is none there.
+    """
+    folder = absolute(name, base)
+    if os.path.isdir(folder):
+        return folder
+    if name.startswith(("./", "../", "~")) or (name.count("/") > 1 and not name.startswith("/")):
+        raise ValueError(f"there is no folder {folder}")
+    if os.path.isdir(name) and not name.startswith("/") and name not in BUNDLED:  # libraries would open that one
+        raise ValueError(f"there is no folder {folder}; that of the same name in the working directory is not meant")
+    return name
+
+
+def is_folder(name: str) -> bool:
+    """Whether a placed name is that of a folder."""
+    return name.startswith("/") and os.path.isdir(name)
+
+
+def short(name: str) -> str:
+    """A model's name; of a folder without what leads to it."""
+    return PurePath(name).name if name.startswith("/") else name
 
 
 def resolve(name: str) -> str:
@@ -38,6 +69,18 @@ def resolve(name: str) -> str:
     if name in BUNDLED:
         return str(Path(__file__).with_name(name))
     return name
+
+
+@contextmanager
+def without_signs(name: str) -> Iterator[str]:
+    """What `resolve` says, under another name while the body runs if it holds signs of a pattern, as which vLLM would
+    read it. Raises OSError."""
+    path = resolve(name)
+    if is_folder(path) and glob.escape(path) != path:
+        with closing(Alias({"model": path})) as alias:
+            yield f"{alias.path}/model"
+    else:
+        yield path
 
 
 @cache
@@ -68,8 +111,9 @@ def licence_of(name: str, revision: str | None = None) -> str | None:
     from huggingface_hub import ModelCard, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    card: object = Path(resolve(name), "README.md")
-    if not Path(resolve(name)).is_dir():
+    folder = Path(resolve(name))
+    card: object = folder / "README.md"
+    if not folder.is_dir():
         try:
             card = try_to_load_from_cache(name, "README.md", revision=revision)
         except HFValidationError:  # a server's name for its model

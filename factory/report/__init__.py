@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def report(
     """Write the page to `to`, with so many dialogues, and the figures beside it as `.json`; both paths are returned.
     `since` is the version to compare with, that which the last run found without it. `progress` is told how many of
     the STEPS are done. Raises CorpusError, also if the page cannot be written, and ScorerStartError."""
+    to = Path(os.path.expanduser(to))
     beside = to.with_suffix(".json")
     if beside == to:
         raise CorpusError(f"{to}: is where the figures go; give the page a name that ends in .html")

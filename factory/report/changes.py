@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from factory.corpus import Corpus
-from factory.diff import diff, scan
+from factory.diff import diff
 from factory.history import Version, log
 
 _MEANS = ("coverage", "entailed_share", "contradicted_share", "c_score", "apc")
@@ -49,7 +49,7 @@ def _key_figures(corpus: Corpus, version: int) -> dict[str, Any]:
         return {"rows": 0}
     decided = pl.col("decision")
     return (
-        scan(corpus, shards)
+        corpus.table.frame(shards)
         .select(
             pl.len().alias("rows"),
             pl.col("turns").list.len().cast(pl.Int64).sum(),

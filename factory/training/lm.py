@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic.json_schema import SkipJsonSchema
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from factory.corpus import Corpus
-from factory.models import resolve
+from factory.models import placed, resolve
+from factory.places import absolute
 from factory.recipes import Templates
 from factory.training import TrainingError
 from factory.training.chats import (
@@ -49,13 +51,26 @@ class LmConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field(min_length=1, description="Bundled model, local directory or Hugging Face model id.")
+    base: SkipJsonSchema[Path] = Field(Path("."), exclude=True, description="Folder of the file; set by its loader.")
+    model: str = Field(
+        min_length=1, description="A folder (relative ones start at this file), a bundled model or a Hugging Face id."
+    )
     revision: str | None = Field(None, description="Branch, tag or commit of a Hugging Face model.")
     trust_remote_code: bool = Field(False, description="Run Python code from the model's repository.")
     data: ChatSource
     max_tokens: int = Field(1024, ge=16, description="Longest chat, in tokens; longer ones are cut.")
     seed: int = 0
     training: Steps
+
+    @field_validator("model")
+    @classmethod
+    def _model_from_base(cls, model: str, info: ValidationInfo) -> str:
+        return placed(model, info.data.get("base", "."))
+
+    @field_validator("data")
+    @classmethod
+    def _corpus_from_base(cls, data: ChatSource, info: ValidationInfo) -> ChatSource:
+        return data.model_copy(update={"corpus": absolute(data.corpus, info.data.get("base", "."))})
 
 
 @dataclass(frozen=True, slots=True)

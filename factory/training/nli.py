@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, set_seed
 
 from factory.corpus import Corpus
 from factory.fingerprint import blake
 from factory.labelled import LABELS, Pair, PairFile, read_pairs
-from factory.models import resolve
+from factory.models import placed, resolve
+from factory.places import absolute
 from factory.training import TrainingError
 from factory.training.loop import replace_folder
 from factory.training.neutrals import TalkPairs, talk_pairs
@@ -46,7 +48,10 @@ class NliConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field(min_length=1, description="Bundled model, local directory or Hugging Face model id.")
+    base: SkipJsonSchema[Path] = Field(Path("."), exclude=True, description="Folder of the file; set by its loader.")
+    model: str = Field(
+        min_length=1, description="A folder (relative ones start at this file), a bundled model or a Hugging Face id."
+    )
     revision: str | None = Field(None, description="Branch, tag or commit of a Hugging Face model.")
     trust_remote_code: bool = Field(False, description="Run Python code from the model's repository.")
     files: tuple[PairFile, ...] = Field((), description="Files of labelled pairs.")
@@ -64,6 +69,22 @@ class NliConfig(BaseModel):
     )
     seed: int = 0
     training: Steps
+
+    @field_validator("model")
+    @classmethod
+    def _model_from_base(cls, model: str, info: ValidationInfo) -> str:
+        return placed(model, info.data.get("base", "."))
+
+    @field_validator("corpora")
+    @classmethod
+    def _corpora_from_base(cls, corpora: tuple[ScoredPairs, ...], info: ValidationInfo) -> tuple[ScoredPairs, ...]:
+        base = info.data.get("base", ".")
+        return tuple(one.model_copy(update={"corpus": absolute(one.corpus, base)}) for one in corpora)
+
+    @field_validator("talk")
+    @classmethod
+    def _talk_from_base(cls, talk: TalkPairs | None, info: ValidationInfo) -> TalkPairs | None:
+        return talk and talk.model_copy(update={"path": Path(absolute(str(talk.path), info.data.get("base", ".")))})
 
     @model_validator(mode="after")
     def _some_pairs(self) -> Self:
@@ -113,7 +134,7 @@ def gather(config: NliConfig) -> tuple[list[Pair], list[Pair], dict[str, int]]:
     """The pairs to train on, those held out, and how many rows of files were left out, by reason. Raises TrainingError
     if there is nothing to train on."""
     rng = random.Random(config.seed)
-    found = read_pairs(config.files)
+    found = read_pairs(config.files, config.base)
     pairs = [*found.pairs, *(pair for source in config.corpora for pair in scored_pairs(source))]
     held = [is_held(pair, config.held) for pair in pairs]
     trained = [pair for pair, out in zip(pairs, held, strict=True) if not out]

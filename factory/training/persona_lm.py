@@ -45,10 +45,11 @@ class LmConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     corpus: Path | None = Field(
-        description="Synthetic-Persona-Chat CSV, relative to the working directory; none: the grammar alone."
+        description="Synthetic-Persona-Chat CSV, a path from this file; none: the grammar alone."
     )
     words: Path | None = Field(
-        description="SNLI CSV: its words take the places of values, to be copied; none: made-up names alone."
+        description="SNLI CSV, a path from this file: its words take the places of values, to be copied; none: made-up "
+        "names alone."
     )
     vocabulary: int = Field(ge=300, description="Tokens of the byte-level BPE vocabulary.")
     hidden: int = Field(ge=32)
@@ -241,7 +242,9 @@ def write_model(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out
 
 def main(config: Path, output: Path, work: Path = Path("checkpoints/persona-lm")) -> None:
     """Train from a YAML file into a model folder; checkpoints go to `work`."""
-    train_lm(LmConfig.model_validate(yaml.safe_load(config.read_text(encoding="utf-8"))), output, work)
+    content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    files = {name: config.parent / content[name] for name in ("corpus", "words") if content.get(name)}
+    train_lm(LmConfig.model_validate(content | files), output, work)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import glob
 import shutil
 from pathlib import Path
 
 import pytest
 
-from factory.models import resolve, revision_of
+from factory.models import is_folder, placed, resolve, revision_of, short, without_signs
 
 MIB = 1 << 20
 
@@ -75,3 +76,52 @@ def test_a_large_file_is_sampled_at_both_ends(folder: Path, place: int) -> None:
         file.seek(place, 2 if place < 0 else 0)
         file.write(b"\1")
     assert revision_of(str(folder), None) != revision_of(str(changed), None)
+
+
+def test_a_folder_of_the_name_comes_first_and_starts_at_the_base(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_of(folder, "minilm")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, found in {"model": "model", "./model": "model", "minilm": "minilm", "~/model": "model"}.items():
+        assert placed(name, tmp_path) == str(tmp_path / found)
+    assert placed("../model", tmp_path / "minilm") == str(folder)
+    assert placed(str(folder), tmp_path / "elsewhere") == str(folder)
+    for name in ("nli-small", "org/model", "/nowhere/on/this/machine"):
+        assert placed(name, tmp_path) == name
+
+
+@pytest.mark.parametrize("name", ["./m", "../m", "~/m", "models/of/mine"])
+def test_a_name_that_can_only_be_a_folder_is_one(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    place = (tmp_path / "base" / name).resolve() if name[0] != "~" else tmp_path / "m"
+    with pytest.raises(ValueError, match=f"there is no folder {place}"):
+        placed(name, tmp_path / "base")
+
+
+def test_a_folder_of_the_working_directory_is_not_taken_for_a_hub_model(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_of(folder, "minilm")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ValueError, match="there is no folder /jobs/model; that of the same name in the working directory"
+    ):
+        placed("model", Path("/jobs"))
+    assert placed("minilm", Path("/jobs")) == "minilm"
+
+
+def test_a_folder_whose_name_is_a_pattern_is_opened_by_another(folder: Path) -> None:
+    odd = copy_of(folder, "[m]*")
+    with without_signs(str(odd)) as opened:
+        assert glob.glob(f"{opened}/*.safetensors") == [f"{opened}/model.safetensors"]
+    assert not Path(opened).exists()
+    for name in (str(folder), "org/model"):
+        with without_signs(name) as opened:
+            assert opened == name
+
+
+def test_a_folder_is_told_by_its_name_alone(folder: Path) -> None:
+    assert (short(str(folder)), short("org/model"), short("minilm")) == ("model", "org/model", "minilm")
+    assert is_folder(str(folder))
+    assert not is_folder("minilm")

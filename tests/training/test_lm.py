@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -14,10 +15,15 @@ import pytest
 import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
 
+from factory.cli import app
+from factory.seed_files import SourceError
 from factory.training import TrainingError, lm
 from factory.training.chats import Chat, ChatSource, Tokens
 from factory.training.lm import LmConfig, persona_perplexity, train_lm
+from factory.training.nli import NliConfig, gather
+from factory.yamlfile import YamlError, load_yaml
 from tests.training.corpora import dialogue, write_corpus, write_tiny_lm
 
 
@@ -108,3 +114,30 @@ def test_what_is_missing_is_named(config: LmConfig, tmp_path: Path) -> None:
         )
     with pytest.raises(TrainingError, match="model /nowhere cannot be loaded"):
         train_lm(config.model_copy(update={"model": "/nowhere"}), tmp_path / "b")
+
+
+def test_the_paths_of_a_configuration_start_at_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "my configs"
+    (folder / "model").mkdir(parents=True)
+    steps = "training: {steps: 1}\n"
+    (folder / "lm.yaml").write_text(f"model: model\ndata: {{corpus: ../out}}\n{steps}")
+    (folder / "nli.yaml").write_text(
+        "model: ./model\ncorpora: [{corpus: out}]\nfiles: [{path: no*.csv}]\ntalk: {path: t.csv, pairs: 1}\n" + steps
+    )
+    monkeypatch.chdir("/")
+    lm, _ = load_yaml(folder / "lm.yaml", LmConfig, base=folder)
+    assert (lm.model, lm.data.corpus) == (str(folder / "model"), str(tmp_path / "out"))
+    nli, _ = load_yaml(folder / "nli.yaml", NliConfig, base=folder)
+    assert nli.talk is not None
+    assert (nli.model, nli.corpora[0].corpus, nli.talk.path) == (
+        str(folder / "model"), str(folder / "out"), folder / "t.csv",
+    )  # fmt: skip
+    ended = CliRunner().invoke(app, ["train-lm", str(folder / "lm.yaml"), "--to", str(tmp_path / "made")])
+    assert str(ended.exception).startswith(f"{tmp_path / 'out'}: there is no corpus here")
+    ended = CliRunner().invoke(app, ["train-nli", str(folder / "nli.yaml"), "--to", str(tmp_path / "nli")])
+    assert str(ended.exception).startswith(f"{folder / 'out'}: there is no corpus here")
+    with pytest.raises(SourceError, match=re.escape(f"no*.csv (in {folder})")):
+        gather(nli)
+    (folder / "lm.yaml").write_text(f"model: ./other\ndata: {{corpus: ../out}}\n{steps}")
+    with pytest.raises(YamlError, match=re.escape(f"line 1: model: there is no folder {folder}/other")):
+        load_yaml(folder / "lm.yaml", LmConfig, base=folder)
