@@ -119,6 +119,7 @@ class Rehearsal:
         job: Job,
         *,
         retry_failed: bool = False,
+        allow_failures: bool = True,
         stop_after: int | None = None,
         deaths: Sequence[Death] = (),
         at_step: Callable[[int, str], None] = lambda *_: None,
@@ -159,7 +160,7 @@ class Rehearsal:
                 stack.enter_context(patch(name, stand_in))
             stack.enter_context(self.steps.in_storage())
             stack.callback(local.close)
-            run(job, retry_failed=retry_failed, report=report)
+            run(job, retry_failed=retry_failed, allow_failures=allow_failures, report=report)
         return planned[0]
 
 
