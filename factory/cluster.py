@@ -1,6 +1,8 @@
 """The Ray that a run works on: a cluster it joins, or one of its own on this machine, bound to loopback.
 
-What Ray has no option for is done to its own modules, and only while it starts. Gives up: the dashboard of a local Ray.
+A Ray of its own is the run's alone: its sockets, logs and token lie in a folder that nobody else may read, and that is
+gone with it unless the run fails. What Ray has no option for is done to its own modules, and only while it starts.
+Limitations: a local Ray has no dashboard.
 """
 
 from __future__ import annotations
@@ -8,15 +10,23 @@ from __future__ import annotations
 import logging
 import math
 import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray._private import ray_constants
 from ray._private.node import Node
+from ray.job_config import JobConfig
 
 from factory.job import Job, Workers
+from factory.joining import check_cluster, environment, find_cluster
 from factory.pool import RunError
 
 _OBJECT_STORE_BYTES = 100 * 1024 * 1024
@@ -26,39 +36,119 @@ _UNUSED = ("start_api_server", "start_monitor", "start_log_monitor")
 """Processes of a local Ray that no run asks: its web server (which it starts without a dashboard too, and waits for),
 its autoscaler, and what sends the driver the workers' output. They would double the start and the end of Ray."""
 
+_SOCKET = "/ray-12345678/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+_LONGEST = (103 if sys.platform == "darwin" else 107) - len(_SOCKET)
+"""Bytes that the path of a folder for Ray may have: the kernel takes no longer path for a socket."""
+
+
+_TOKEN = "token"  # noqa: S105 -- the name of the file
+
+
+class _Job(JobConfig):  # type: ignore[misc]
+    """A job whose workers import nothing from the folder that the run was started in, where anybody's `random.py` may
+    lie: Ray would put it before Python's own modules."""
+
+    def _runtime_env_has_working_dir(self) -> bool:
+        return True
+
 
 @contextmanager
 def joined(job: Job, address: str | None) -> Iterator[None]:
-    """Join the cluster, or start Ray on this machine, bound to loopback; a connection that stands is used as it is.
-    Raises RunError."""
+    """Join the cluster at `address` (HOST:PORT, or `auto`), or start Ray on this machine, bound to loopback; a
+    connection that stands is used as it is. Raises RunError."""
     if ray.is_initialized():
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # what concerns a run comes to its driver anyway
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # it announces that tokens are in use
-    pools = (job.run.generate, job.run.verify)
-    local = {
-        "num_cpus": max(os.cpu_count() or 1, math.ceil(sum(pool.cpus * pool.min for pool in pools))),
-        "object_store_memory": _OBJECT_STORE_BYTES,
-        "include_dashboard": False,
-        # Ray starts workers at niceness 15: whatever else runs on the machine would starve the engine.
-        "_system_config": {"worker_niceness": 0},
-    }
-    alone = nullcontext() if address else _alone()
-    try:
-        with alone:
-            ray.init(
-                address=address or "local", log_to_driver=False, logging_level="warning", **({} if address else local)
-            )
-    except Exception as error:  # Ray raises bare exceptions when a process of its own does not come up
-        where = f"the Ray cluster at {address} cannot be joined" if address else "Ray cannot start on this machine"
-        raise RunError(f"{where}: {error}") from error
-    try:
-        if not address:
+    cluster = find_cluster(address)
+    if cluster is None:
+        with _local((job.run.generate, job.run.verify)):
+            yield
+        return
+    with (
+        environment(check_cluster(cluster)),
+        _connected(f"{cluster.cluster} cannot be joined", nullcontext(), address=str(cluster)),
+    ):
+        yield
+
+
+@contextmanager
+def _local(pools: Sequence[Workers]) -> Iterator[None]:
+    """Ray on this machine, in a folder of its own."""
+    with _folder() as folder, environment(_surroundings(folder)):
+        start = _connected(
+            "Ray cannot start on this machine",
+            _alone(),
+            address="local",
+            num_cpus=max(os.cpu_count() or 1, math.ceil(sum(pool.cpus * pool.min for pool in pools))),
+            object_store_memory=_OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            # Ray starts workers at niceness 15: whatever else runs on the machine would starve the engine.
+            _system_config={"worker_niceness": 0},
+            _temp_dir=str(folder),
+        )
+        with start:
             _refuse_what_never_fits(pools)
+            yield
+
+
+@contextmanager
+def _connected(failure: str, start: AbstractContextManager[None], **options: Any) -> Iterator[None]:
+    try:
+        try:
+            with start:
+                ray.init(job_config=_Job(), log_to_driver=False, logging_level="warning", **options)
+        except Exception as error:  # Ray raises bare exceptions when a process of its own does not come up
+            raise RunError(f"{failure}: {' '.join(str(error).split())}") from error
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A new folder with a short path that nobody else may read. It stays if an error leads to the logs in it."""
+    folder = _new_folder()
+    kept = False
+    try:
+        yield folder
+    except RunError as error:
+        kept = str(folder) in str(error)
+        raise
+    finally:
+        if kept:
+            (folder / _TOKEN).unlink(missing_ok=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)  # a worker that is ending may still write there
+
+
+def _new_folder() -> Path:
+    for place in (os.environ.get("RAY_TMPDIR"), os.environ.get("TMPDIR"), "/tmp"):  # noqa: S108 -- mkdtemp's is private
+        if place and len(os.fsencode(os.path.abspath(place))) <= _LONGEST:
+            with suppress(OSError):
+                return Path(tempfile.mkdtemp(prefix="ray-", dir=os.path.abspath(place)))
+    raise RunError(
+        f"Ray needs a folder that can be written and has a path of at most {_LONGEST} bytes, for its sockets; neither "
+        "RAY_TMPDIR nor TMPDIR names one, and /tmp is none: set RAY_TMPDIR"
+    )
+
+
+def _surroundings(folder: Path) -> dict[str, str | None]:
+    """The environment of a local Ray. Others on this machine can reach its ports too: its token keeps them out, and it
+    is not the one in the user's home, where later commands would find it and ask for it."""
+    token = folder / _TOKEN
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32), encoding="ascii")
+    return {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": None,  # it would come before the file
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
+        "PYTHONSAFEPATH": "1",  # for all processes of Ray and below: see _Job
+        "VLLM_RPC_BASE_PATH": os.environ.get("VLLM_RPC_BASE_PATH", str(folder)),  # sockets again
+    }
 
 
 def _refuse_what_never_fits(pools: Sequence[Workers]) -> None:
@@ -72,22 +162,22 @@ def _refuse_what_never_fits(pools: Sequence[Workers]) -> None:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Make Ray bind to loopback alone, and start only what a run on one machine needs. It turns 127.0.0.1 into the
-    machine's own address wherever it can be given one, except where clusters are switched off, as it does by itself on
-    desktop systems."""
-    switch = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
-    ours: list[tuple[Any, str, Any]] = [(ray_constants, "ENABLE_RAY_CLUSTER", False)]
-    ours += [(Node, name, lambda *_, **__: None) for name in _UNUSED]
-    before = [getattr(owner, name) for owner, name, _ in ours], os.environ.get(switch)
+    """Make Ray bind to loopback alone, and start only what a run on one machine needs; its processes outlive the
+    terminal, since what is under way is finished when that closes. It turns 127.0.0.1 into the machine's own address
+    wherever it can be given one, except where clusters are switched off, as it does by itself on desktop systems. Under
+    `uv run` it would send the working directory to the workers, which are on this machine."""
+    ours: list[tuple[Any, str, Any]] = [
+        (ray_constants, "ENABLE_RAY_CLUSTER", False),
+        (ray_constants, "RAY_ENABLE_UV_RUN_RUNTIME_ENV", False),
+        *((Node, name, lambda *_, **__: None) for name in _UNUSED),
+    ]
+    before = [getattr(owner, name) for owner, name, _ in ours]
     for owner, name, value in ours:
         setattr(owner, name, value)
-    os.environ[switch] = "0"
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
         yield
     finally:
-        for (owner, name, _), value in zip(ours, before[0], strict=True):
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for (owner, name, _), value in zip(ours, before, strict=True):
             setattr(owner, name, value)
-        if before[1] is None:
-            del os.environ[switch]
-        else:
-            os.environ[switch] = before[1]

@@ -41,6 +41,7 @@ from factory.engines import (
 from factory.engines.chat import ChatTokenizer
 from factory.engines.vllm_process import Answer, Ask, explain
 from factory.models import OPENING
+from factory.packages import needing
 
 _HEADROOM = 1.1
 """Requests in flight per sequence the engine runs: a freed slot never waits for the event loop (as in Ray Data)."""
@@ -159,7 +160,7 @@ def _spawn() -> tuple[subprocess.Popen[bytes], Connection[Any, Any]]:
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(  # noqa: S603 -- this very interpreter
-            [sys.executable, "-c", _MAIN, str(theirs.fileno()), str(os.getpid()), str(Path(__file__).parents[1])],
+            [sys.executable, "-P", "-c", _MAIN, str(theirs.fileno()), str(os.getpid()), str(Path(__file__).parents[1])],
             pass_fds=[theirs.fileno()],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
@@ -172,7 +173,7 @@ def _open(
     """The model's tokenizer and its longest length."""
     try:
         pipe.send(model)
-        with OPENING:  # while the process is at work
+        with OPENING, needing(f"model {model.name}: engine vllm"):  # while the process is at work
             _prepare_for_tokenizer(model)
         pipe.poll(None)
         with OPENING:
