@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,8 @@ from factory.garbage import gc as collect_garbage
 from factory.jobfile import load_job
 from factory.labelled import PairFile, read_pairs
 from factory.nli import NliModel, ScorerStartError
+from factory.output import lasting_output
+from factory.packages import explain_missing
 from factory.plan import Plan
 from factory.pool import RunError
 from factory.run import run as run_job
@@ -78,18 +81,19 @@ def run(
 ) -> None:
     """Make what the job wants and the corpus lacks. Ctrl-C commits what is complete; run again to go on."""
     loaded = load_job(job, overrides or ())
-    try:
-        with display.ProgressView() as view:
-            result = run_job(
-                loaded, address=address, retry_failed=retry_failed, report=view, report_plan=display.CountView()
-            )
-    except KeyboardInterrupt:
-        display.fail("stopped at once; what was committed stays, and the same command goes on from there")
-        raise typer.Exit(_INTERRUPTED) from None
-    if as_json:
-        _print_json(to_jsonable_python(result))
-    else:
-        display.show_result(loaded.corpus, result)
+    with lasting_output():
+        try:
+            with display.ProgressView() as view:
+                result = run_job(
+                    loaded, address=address, retry_failed=retry_failed, report=view, report_plan=display.CountView()
+                )
+        except KeyboardInterrupt:
+            display.fail("stopped at once; what was committed stays, and the same command goes on from there")
+            raise typer.Exit(_INTERRUPTED) from None
+        if as_json:
+            _print_json(to_jsonable_python(result))
+        else:
+            display.show_result(loaded.corpus, result)
     if result.interrupted:
         raise typer.Exit(_INTERRUPTED)
 
@@ -344,4 +348,7 @@ def main() -> None:
         app()
     except _MENDABLE as error:
         display.fail(str(error))
+        raise SystemExit(1) from error
+    except ImportError as error:
+        display.fail(explain_missing(error, " ".join(["factory", *sys.argv[1:2]])))
         raise SystemExit(1) from error

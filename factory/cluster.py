@@ -141,11 +141,14 @@ def _surroundings(folder: Path) -> dict[str, str | None]:
     token = folder / _TOKEN
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32), encoding="ascii")
+    home = str(Path(__file__).parents[1])
+    paths = [] if home in sys.path else [home]  # else no worker finds what `python -m factory` finds in a clone
     return {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": None,  # it would come before the file
         "RAY_AUTH_TOKEN_PATH": str(token),
         ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
+        "PYTHONPATH": os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])]) or None,
         "PYTHONSAFEPATH": "1",  # for all processes of Ray and below: see _Job
         "VLLM_RPC_BASE_PATH": os.environ.get("VLLM_RPC_BASE_PATH", str(folder)),  # sockets again
     }

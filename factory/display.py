@@ -59,7 +59,7 @@ class ProgressView:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if err.is_terminal:
+        if self._bars.live.is_started:  # also where the terminal is one no more
             self._bars.stop()
 
     def __call__(self, progress: Progress) -> None:

@@ -20,7 +20,6 @@ from ray._common.usage.usage_lib import get_cluster_metadata
 from ray._common.utils import get_ray_address_file
 from ray._private import services
 from ray._private.utils import check_version_info
-from ray._raylet import AuthenticationMode, AuthenticationTokenLoader, Config, GcsClient, get_authentication_mode
 from ray.core.generated.gcs_pb2 import GcsNodeInfo
 from ray.exceptions import AuthenticationError, RayError
 
@@ -82,7 +81,7 @@ def check_cluster(address: Address) -> dict[str, str | None]:
         raise RunError(f"{address.cluster} cannot be reached: {error}; {address.remedy}") from error
     mode = os.environ.get("RAY_AUTH_MODE")
     own = _has_token(address)
-    if get_authentication_mode() == AuthenticationMode.TOKEN and not own:
+    if ray._raylet.get_authentication_mode() == ray._raylet.AuthenticationMode.TOKEN and not own:
         raise RunError(f"RAY_AUTH_MODE is token, but there is none for {address.cluster}; {_TOKEN}")
     try:
         _ask(address)
@@ -103,7 +102,7 @@ def check_cluster(address: Address) -> dict[str, str | None]:
 
 def _has_token(address: Address) -> bool:
     try:
-        return bool(AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True))
+        return bool(ray._raylet.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True))
     except AuthenticationError as error:  # RAY_AUTH_TOKEN_PATH leads nowhere
         raise RunError(f"no token for {address.cluster}: {' '.join(str(error).split())}") from error
 
@@ -112,7 +111,7 @@ def _ask(address: Address) -> None:
     """Raises AuthenticationError if the cluster wants a token or another one, else RunError."""
     try:
         with _silent():
-            client = GcsClient(address=str(address))
+            client = ray._raylet.GcsClient(address=str(address))
             versions = get_cluster_metadata(client)
             nodes = client.get_all_node_info(timeout=_ANSWER_S, state_filter=GcsNodeInfo.GcsNodeState.ALIVE)
     except AuthenticationError:
@@ -165,5 +164,5 @@ def _set(variables: Mapping[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    Config.initialize("")  # Ray keeps what it has read, the token too
-    AuthenticationTokenLoader.instance().reset_cache()
+    ray._raylet.Config.initialize("")  # Ray keeps what it has read, the token too
+    ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
