@@ -103,8 +103,9 @@ def check_cluster(address: Address) -> dict[str, str | None]:
 def _has_token(address: Address) -> bool:
     try:
         return bool(ray._raylet.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True))
-    except AuthenticationError as error:  # RAY_AUTH_TOKEN_PATH leads nowhere
-        raise RunError(f"no token for {address.cluster}: {' '.join(str(error).split())}") from error
+    except AuthenticationError as error:
+        path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+        raise RunError(f"there is no token for {address.cluster} in {path}; correct RAY_AUTH_TOKEN_PATH") from error
 
 
 def _ask(address: Address) -> None:

@@ -21,6 +21,8 @@ def prepare() -> None:
         del sys.path[0]
     if program in {"-m", "factory"}:
         sys.excepthook = _in_a_line
+        if os.path.expanduser("~") == "~":  # neither HOME nor an entry for the user: some packages need one to import
+            os.environ["HOME"] = "/"  # as container runtimes set it then
 
 
 def _in_a_line(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
