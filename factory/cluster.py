@@ -12,16 +12,16 @@ import math
 import os
 import secrets
 import shutil
-import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, utils
 from ray._private.node import Node
 from ray.job_config import JobConfig
 
@@ -144,6 +144,7 @@ def _surroundings(folder: Path) -> dict[str, str | None]:
     home = str(Path(__file__).parents[1])
     paths = [] if home in sys.path else [home]  # else no worker finds what `python -m factory` finds in a clone
     return {
+        **({} if os.access(Path.home(), os.W_OK) else {"HF_MODULES_CACHE": str(folder), "MPLCONFIGDIR": str(folder)}),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": None,  # it would come before the file
         "RAY_AUTH_TOKEN_PATH": str(token),
@@ -165,22 +166,32 @@ def _refuse_what_never_fits(pools: Sequence[Workers]) -> None:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Make Ray bind to loopback alone, and start only what a run on one machine needs; its processes outlive the
-    terminal, since what is under way is finished when that closes. It turns 127.0.0.1 into the machine's own address
-    wherever it can be given one, except where clusters are switched off, as it does by itself on desktop systems. Under
-    `uv run` it would send the working directory to the workers, which are on this machine."""
+    """Make Ray bind to loopback alone, and start only what a run on one machine needs. It turns 127.0.0.1 into the
+    machine's own address wherever it can be given one, except where clusters are switched off, as it does by itself on
+    desktop systems. Under `uv run` it would send the working directory to the workers, which are on this machine."""
+    fated = partial(_in_a_session_of_its_own, utils.set_kill_on_parent_death_linux)
     ours: list[tuple[Any, str, Any]] = [
         (ray_constants, "ENABLE_RAY_CLUSTER", False),
         (ray_constants, "RAY_ENABLE_UV_RUN_RUNTIME_ENV", False),
+        (
+            utils,
+            "set_kill_on_parent_death_linux",
+            partial(_in_a_session_of_its_own, utils.set_kill_on_parent_death_linux),
+        ),
         *((Node, name, lambda *_, **__: None) for name in _UNUSED),
     ]
     before = [getattr(owner, name) for owner, name, _ in ours]
     for owner, name, value in ours:
         setattr(owner, name, value)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for (owner, name, _), value in zip(ours, before, strict=True):
             setattr(owner, name, value)
+
+
+def _in_a_session_of_its_own(die_with_parent: Callable[[], None]) -> None:
+    """For a process of Ray, before it begins: a closed terminal, Ctrl-C and `timeout` signal a group of processes, and
+    the driver can finish what is under way only with Ray alive."""
+    os.setsid()
+    die_with_parent()

@@ -173,8 +173,7 @@ def _open(
     """The model's tokenizer and its longest length."""
     try:
         pipe.send(model)
-        with OPENING, needing(f"model {model.name}: engine vllm"):  # while the process is at work
-            _prepare_for_tokenizer(model)
+        _prepare_for_tokenizer(model)  # while the process is at work
         pipe.poll(None)
         with OPENING:
             told = pipe.recv()
@@ -191,11 +190,17 @@ def _open(
 
 def _prepare_for_tokenizer(model: LanguageModel) -> None:
     """Import what a tokenizer is made of, and where its repository's code is imported from."""
-    from transformers import PreTrainedTokenizerFast  # noqa: F401
-    from transformers.dynamic_module_utils import init_hf_modules
+    with OPENING, needing(f"model {model.name}: engine vllm"):
+        from transformers import PreTrainedTokenizerFast  # noqa: F401
+        from transformers.dynamic_module_utils import init_hf_modules
 
-    if model.trust_remote_code:
-        init_hf_modules()  # type: ignore[no-untyped-call]
+        if model.trust_remote_code:
+            try:
+                init_hf_modules()  # type: ignore[no-untyped-call]
+            except OSError as error:
+                raise EngineStartError(
+                    f"model {model.name}: its code needs a folder that can be written ({error}); set HF_MODULES_CACHE"
+                ) from error
 
 
 def _end_of(process: subprocess.Popen[bytes]) -> str:
