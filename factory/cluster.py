@@ -173,11 +173,7 @@ def _alone() -> Iterator[None]:
     ours: list[tuple[Any, str, Any]] = [
         (ray_constants, "ENABLE_RAY_CLUSTER", False),
         (ray_constants, "RAY_ENABLE_UV_RUN_RUNTIME_ENV", False),
-        (
-            utils,
-            "set_kill_on_parent_death_linux",
-            partial(_in_a_session_of_its_own, utils.set_kill_on_parent_death_linux),
-        ),
+        (utils, "set_kill_on_parent_death_linux", fated),
         *((Node, name, lambda *_, **__: None) for name in _UNUSED),
     ]
     before = [getattr(owner, name) for owner, name, _ in ours]
