@@ -36,12 +36,14 @@ _UNUSED = ("start_api_server", "start_monitor", "start_log_monitor")
 """Processes of a local Ray that no run asks: its web server (which it starts without a dashboard too, and waits for),
 its autoscaler, and what sends the driver the workers' output. They would double the start and the end of Ray."""
 
-_SOCKET = "/ray-12345678/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+_SOCKET = "/ray-12345678/r/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 _LONGEST = (103 if sys.platform == "darwin" else 107) - len(_SOCKET)
 """Bytes that the path of a folder for Ray may have: the kernel takes no longer path for a socket."""
 
-
 _TOKEN = "token"  # noqa: S105 -- the name of the file
+
+_HOMELESS = ("HF_MODULES_CACHE", "MPLCONFIGDIR")
+"""Folders that packages make in the user's home, and fail or complain where it cannot be written."""
 
 
 class _Job(JobConfig):  # type: ignore[misc]
@@ -87,7 +89,7 @@ def _local(pools: Sequence[Workers]) -> Iterator[None]:
             include_dashboard=False,
             # Ray starts workers at niceness 15: whatever else runs on the machine would starve the engine.
             _system_config={"worker_niceness": 0},
-            _temp_dir=str(folder),
+            _temp_dir=str(folder / "r"),  # Ray opens it to everybody; the folder around it stays shut
         )
         with start:
             _refuse_what_never_fits(pools)
@@ -144,7 +146,11 @@ def _surroundings(folder: Path) -> dict[str, str | None]:
     home = str(Path(__file__).parents[1])
     paths = [] if home in sys.path else [home]  # else no worker finds what `python -m factory` finds in a clone
     return {
-        **({} if os.access(Path.home(), os.W_OK) else {"HF_MODULES_CACHE": str(folder), "MPLCONFIGDIR": str(folder)}),
+        **{
+            name: os.environ.get(name, str(folder))
+            for name in _HOMELESS
+            if not os.access(os.path.expanduser("~"), os.W_OK)
+        },
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": None,  # it would come before the file
         "RAY_AUTH_TOKEN_PATH": str(token),

@@ -25,9 +25,12 @@ def explain_missing(error: ImportError, needed_by: str) -> str:
     """The line for an import that failed."""
     if isinstance(error, MissingPackageError):
         return str(error)
-    if isinstance(error, ModuleNotFoundError) and error.name and "." not in error.name:
-        install = _INSTALL.get(error.name, error.name)
-        return f"{needed_by} needs the package {error.name}, which is not installed; pip install {install}"
+    beneath: BaseException | None = error
+    while beneath is not None:  # transformers hides what was missing behind an error of its own
+        if isinstance(beneath, ModuleNotFoundError) and beneath.name and "." not in beneath.name:
+            install = _INSTALL.get(beneath.name, beneath.name)
+            return f"{needed_by} needs the package {beneath.name}, which is not installed; pip install {install}"
+        beneath = beneath.__cause__ or beneath.__context__
     said = " ".join(str(error).split())
     return f"{needed_by} needs a package that cannot be imported: {said}; install it anew, in the version asked for"
 

@@ -8,6 +8,7 @@ neighbours of a bad shard are run alone too, until they have shown that it was n
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ _FRUITLESS = 20
 
 _LOST = (RayActorError, OutOfMemoryError, NodeDiedError)
 """What Ray says of a worker whose process or node is gone."""
+
+_MISSING = re.compile(r"^ModuleNotFoundError: No module named '(\w+)", re.MULTILINE)
 
 _CONCURRENT_CALLS = 1000
 
@@ -247,7 +250,9 @@ class Pool:
         if handle.asked in done:
             try:
                 handle.hear(ray.get(handle.asked))
-            except _LOST:
+            except _LOST as error:
+                if not handle.ready and (missing := _MISSING.search(str(error))):  # in what a worker is made of
+                    raise RunError(explain_missing(ModuleNotFoundError(name=missing[1]), "a worker")) from error
                 self._bury(handle)
                 return
             if not handle.ready and self._winding_down:
