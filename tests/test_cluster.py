@@ -22,10 +22,10 @@ from typing import Any
 import pytest
 import ray
 
-from factory import cluster
+from factory import local
 from factory.cluster import joined
 from factory.job import Job
-from factory.joining import find_cluster
+from factory.joining import environment, find_cluster
 from factory.pool import RunError
 from tests.jobs import scripted_job, write_job, write_personas
 
@@ -99,7 +99,7 @@ def test_the_logs_stay_where_an_error_leads_to_them(job: Job) -> None:
 
 
 def test_without_a_short_folder_a_line_says_what_to_set(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "_LONGEST", 3)
+    monkeypatch.setattr(local, "_LONGEST", 3)
     with pytest.raises(RunError, match="set RAY_TMPDIR"), joined(job, None):
         pass
 
@@ -207,7 +207,7 @@ def test_a_cluster_that_wants_another_token_is_told(
     job: Job, head: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], said: str
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    with cluster.environment(variables), pytest.raises(RunError, match=said), joined(job, head):
+    with environment(variables), pytest.raises(RunError, match=said), joined(job, head):
         pass
 
 
@@ -229,7 +229,7 @@ def test_a_cluster_is_joined_with_the_token_that_it_asks_for(
 def test_a_cluster_of_another_version_is_told(job: Job, head: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "__version__", "2.0.0")
     with (
-        cluster.environment({"RAY_AUTH_TOKEN": TOKEN}),
+        environment({"RAY_AUTH_TOKEN": TOKEN}),
         pytest.raises(RunError, match=r"has Ray [\d.]+ on Python [\d.]+, but here is Ray 2.0.0"),
         joined(job, head),
     ):
@@ -242,7 +242,7 @@ def test_a_driver_without_a_node_on_its_machine_is_told(job: Job, head: str, mon
 
     monkeypatch.setattr("ray._private.services.find_node_ids", none)
     with (
-        cluster.environment({"RAY_AUTH_TOKEN": TOKEN}),
+        environment({"RAY_AUTH_TOKEN": TOKEN}),
         pytest.raises(RunError, match="has no node on this machine"),
         joined(job, head),
     ):
