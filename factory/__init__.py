@@ -9,10 +9,14 @@
 >>> accepted = [row for row in Corpus(job.corpus).rows() if row.decision == "accept"]
 """
 
-from factory.corpus import Corpus
-from factory.job import Job
-from factory.jobfile import load_job
-from factory.plan import plan
-from factory.run import run
+from factory.starting import prepare
+
+prepare()
+
+from factory.corpus import Corpus  # noqa: E402
+from factory.job import Job  # noqa: E402
+from factory.jobfile import load_job  # noqa: E402
+from factory.plan import plan  # noqa: E402
+from factory.run import run  # noqa: E402
 
 __all__ = ["Corpus", "Job", "load_job", "plan", "run"]

@@ -105,9 +105,6 @@ def _arrow_bytes(corpus: Corpus, shards: list[Shard], report: Callable[[str, int
 
 
 def _header(facts: dict[str, Any], shards: list[Shard], size: int, language: str) -> str:
-    from datasets import DatasetInfo, Features, SplitDict, SplitInfo
-    from datasets.info import DatasetInfosDict
-    from datasets.utils.metadata import MetadataConfigs
     from huggingface_hub import DatasetCardData
 
     generated = "generated" in facts["kinds"]
@@ -123,18 +120,26 @@ def _header(facts: dict[str, Any], shards: list[Shard], size: int, language: str
         language_creators=["machine-generated"] * generated + ["found"] * found,
         tags=["persona", "dialogue", "consistency", *["synthetic"] * generated],
     )
-    split = SplitInfo("train", num_bytes=size, num_examples=facts["rows"])
-    info = DatasetInfo(
-        features=Features.from_arrow_schema(ROW_SCHEMA),
-        splits=SplitDict({"train": split}),
-        download_size=sum(shard.size for shard in shards),
-        dataset_size=size,
-    )
-    DatasetInfosDict({"default": info}).to_dataset_card_data(data)
+    data["dataset_info"] = {
+        "features": [{"name": field.name} | _feature(field.type) for field in ROW_SCHEMA],
+        "splits": [{"name": "train", "num_bytes": size, "num_examples": facts["rows"]}],
+        "download_size": sum(shard.size for shard in shards),
+        "dataset_size": size,
+    }
     if shards:
         files = [{"split": "train", "path": [shard.path for shard in shards]}]
-        MetadataConfigs({"default": {"data_files": files}}).to_dataset_card_data(data)
+        data["configs"] = [{"config_name": "default", "data_files": files}]
     return data.to_yaml()
+
+
+def _feature(kind: pa.DataType) -> dict[str, Any]:
+    """A column's type as `datasets` puts it. The package itself is slow to import, and looks for torch when it is."""
+    if pa.types.is_list(kind):
+        inner = _feature(kind.value_type)
+        return {"list": inner.get("struct") or inner.get("dtype") or inner}
+    if pa.types.is_struct(kind):
+        return {"struct": [{"name": field.name} | _feature(field.type) for field in kind]}
+    return {"dtype": {"float": "float32", "double": "float64"}.get(str(kind), str(kind))}
 
 
 def _type(kind: pa.DataType) -> str:

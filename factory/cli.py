@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import polars as pl
 import typer
 from pydantic_core import to_jsonable_python
 
-from factory import display, history
-from factory.calibrate import CalibrationError, draw
-from factory.calibrate import calibrate as calibrate_model
+from factory import display, history, training_cli
+from factory.calibrate import CalibrationError
 from factory.card import UNSTATED, write_card
 from factory.card import card as corpus_card
 from factory.corpus import Corpus
@@ -26,12 +25,14 @@ from factory.export.view import parse_decisions, parse_origins, parse_splits, sh
 from factory.failures import Only, examples, failures
 from factory.garbage import gc as collect_garbage
 from factory.jobfile import load_job
-from factory.labelled import PairFile, read_pairs
 from factory.letterview import print_letters, show_letters, show_no_letters
-from factory.models import placed
-from factory.nli import NliModel, ScorerStartError
+from factory.nli import ScorerStartError
+from factory.options import AsJson, Overrides, print_json
+from factory.output import lasting_output
+from factory.packages import explain_missing
 from factory.plan import Plan
 from factory.pool import RunError
+from factory.progressview import CountView, ProgressView, counting
 from factory.run import run as run_job
 from factory.seed_files import SourceError
 from factory.status import status as corpus_status
@@ -40,7 +41,7 @@ from factory.table import CorpusError
 from factory.tolerance import Stop
 from factory.training import TrainingError
 from factory.wanted import PlanError
-from factory.yamlfile import YamlError, load_yaml
+from factory.yamlfile import YamlError
 
 app = typer.Typer(
     help="Persona seeds in, a consistent dialogue corpus out.",
@@ -62,11 +63,6 @@ def _checked(corpus: str) -> str:
 _Corpus = Annotated[
     str, typer.Argument(metavar="CORPUS", help="Where the corpus lives: a path or a URI.", callback=_checked)
 ]
-_Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field: --set stages.converse.turns=12"),
-]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Retry = Annotated[bool, typer.Option("--retry-failed", help="Try rows again that failed before.")]
 _Version = Annotated[int, typer.Argument(min=0, metavar="VERSION", help="A version's number, from: factory log.")]
 _Rows = Annotated[bool, typer.Option("--rows", help="A line for each row: id, what, why, decisions before and after.")]
@@ -76,12 +72,12 @@ _LETTERS = 20
 
 
 @app.command()
-def plan(job: _Job, overrides: _Set = None, retry_failed: _Retry = False, as_json: _Json = False) -> None:
+def plan(job: _Job, overrides: Overrides = None, retry_failed: _Retry = False, as_json: AsJson = False) -> None:
     """Say what a run would make and why; the corpus stays as it is."""
     loaded = load_job(job, overrides or ())
-    summary = Plan(loaded, retry_failed=retry_failed, report=display.CountView()).summary
+    summary = Plan(loaded, retry_failed=retry_failed, report=CountView()).summary
     if as_json:
-        _print_json({"rows": summary.rows, "model_calls": summary.model_calls, **to_jsonable_python(summary)})
+        print_json({"rows": summary.rows, "model_calls": summary.model_calls, **to_jsonable_python(summary)})
     else:
         display.show_plan(loaded.corpus, summary)
 
@@ -89,13 +85,13 @@ def plan(job: _Job, overrides: _Set = None, retry_failed: _Retry = False, as_jso
 @app.command()
 def run(  # noqa: PLR0917 -- typer reads the options off the signature
     job: _Job,
-    overrides: _Set = None,
+    overrides: Overrides = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join; RAY_ADDRESS without it.")] = None,
     retry_failed: _Retry = False,
     allow_failures: Annotated[
         bool, typer.Option("--allow-failures", help="Go on, and end well, however many rows fail.")
     ] = False,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make what the job wants and the corpus lacks. Ctrl-C commits what is complete; run again to go on.
 
@@ -103,32 +99,34 @@ def run(  # noqa: PLR0917 -- typer reads the options off the signature
     130 stopped by a person, 1 anything else.
     """
     loaded = load_job(job, overrides or ())
-    try:
-        with display.ProgressView() as view:
-            result = run_job(
-                loaded, address=address, retry_failed=retry_failed, allow_failures=allow_failures, report=view,
-                report_plan=display.CountView(),
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        display.fail("stopped at once; what was committed stays, and the same command goes on from there")
-        raise typer.Exit(_INTERRUPTED) from None
-    if as_json:
-        _print_json(to_jsonable_python(result))
-    else:
-        display.show_result(loaded.corpus, result)
+    with lasting_output():
+        try:
+            with ProgressView() as view:
+                result = run_job(
+                    loaded, address=address, retry_failed=retry_failed, allow_failures=allow_failures, report=view,
+                    report_plan=CountView(),
+                )  # fmt: skip
+        except KeyboardInterrupt:
+            display.fail("stopped at once; what was committed stays, and the same command goes on from there")
+            raise typer.Exit(_INTERRUPTED) from None
+        if as_json:
+            print_json(to_jsonable_python(result))
+        else:
+            display.show_result(loaded.corpus, result)
+        if not result.interrupted:
+            display.show_stop(result)
     if result.interrupted:
         raise typer.Exit(_INTERRUPTED)
-    display.show_stop(result)
     if result.stopped is not None:
         raise typer.Exit(_STOPPED[result.stopped])
 
 
 @app.command()
-def status(corpus: _Corpus, as_json: _Json = False) -> None:
+def status(corpus: _Corpus, as_json: AsJson = False) -> None:
     """Say what stands in a corpus: decisions, reasons, gates, dead letters, and what they cost."""
     counts = corpus_status(Corpus(corpus))
     if as_json:
-        _print_json(counts)
+        print_json(counts)
     else:
         display.show_status(counts)
 
@@ -145,7 +143,7 @@ def letters(  # noqa: PLR0917 -- typer reads the options off the signature
     limit: Annotated[
         int | None, typer.Option(min=1, help="Dead letters to show, the newest of each reason; 20, with --json all.")
     ] = None,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Read the dead letters, what could not be made: counts by reason, then details and the model's last texts."""
     opened, only = Corpus(corpus), Only(of=of, stage=stage, reason=reason, seed=seed)
@@ -192,14 +190,14 @@ def show(
 def explain(
     corpus: _Corpus,
     row: Annotated[str, typer.Argument(metavar="ROW", help="A row's id, or its first digits.")],
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Explain a row back to its seeds: recipes, prompts as sent, scored pairs, gates, versions."""
     opened = Corpus(corpus)
     found = find_row(opened, row)
     explanation = explain_row(opened, found)
     if as_json:
-        _print_json(explanation)
+        print_json(explanation)
     else:
         display.show_explanation(explanation, found)
 
@@ -214,32 +212,32 @@ def report(
         int | None, typer.Option(min=0, help="Version to compare with; that which the last run found without it.")
     ] = None,
     dialogues: Annotated[int, typer.Option(min=0, help="Dialogues that the page carries.")] = 400,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a page that shows a corpus: its funnel, distributions, diversity, persona groups, cost and dialogues."""
     from factory.report import STEPS
     from factory.report import report as write_report
 
-    with display.counting("parts of the report", STEPS) as progress:
+    with counting("parts of the report", STEPS) as progress:
         page, figures = write_report(Corpus(corpus), to, since=since, dialogues=dialogues, progress=progress)
     if as_json:
-        _print_json({"page": str(page), "figures": str(figures)})
+        print_json({"page": str(page), "figures": str(figures)})
     else:
         display.out.print(f"{page}\n{figures}", markup=False)
 
 
 @app.command()
-def log(corpus: _Corpus, as_json: _Json = False) -> None:
+def log(corpus: _Corpus, as_json: AsJson = False) -> None:
     """List a corpus's versions, newest first."""
     versions = history.log(Corpus(corpus))
     if as_json:
-        _print_json({"versions": to_jsonable_python(versions)})
+        print_json({"versions": to_jsonable_python(versions)})
     else:
         display.show_log(versions)
 
 
 @app.command()
-def diff(corpus: _Corpus, before: _Version, after: _Version, rows: _Rows = False, as_json: _Json = False) -> None:
+def diff(corpus: _Corpus, before: _Version, after: _Version, rows: _Rows = False, as_json: AsJson = False) -> None:
     """Say which rows differ between two versions, and why: added, removed, redone, decided anew."""
     found = corpus_diff(Corpus(corpus), before, after)
     if rows:
@@ -247,7 +245,7 @@ def diff(corpus: _Corpus, before: _Version, after: _Version, rows: _Rows = False
             typer.echo(json.dumps(row, ensure_ascii=False) if as_json else "\t".join(map(str, row.values())))
     elif as_json:
         counted = found.group_by(pl.exclude("row_id"), maintain_order=True).len("rows")
-        _print_json({"rows": len(found), "changes": counted.to_dicts()})
+        print_json({"rows": len(found), "changes": counted.to_dicts()})
     else:
         display.show_diff(found)
 
@@ -264,12 +262,12 @@ def gc(
     corpus: _Corpus,
     keep_days: Annotated[int, typer.Option(min=0, help="Keep versions that were current in the last days.")] = 7,
     delete: Annotated[bool, typer.Option("--delete", help="Delete what is listed; without it nothing is.")] = False,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """List files that only old versions hold, and what dead runs left behind; with --delete, delete them."""
     garbage = collect_garbage(Corpus(corpus), keep_days, delete=delete)
     if as_json:
-        _print_json(to_jsonable_python(garbage) | {"bytes": garbage.bytes, "deleted": delete})
+        print_json(to_jsonable_python(garbage) | {"bytes": garbage.bytes, "deleted": delete})
     else:
         display.show_garbage(garbage, delete)
 
@@ -300,16 +298,16 @@ def export(  # noqa: PLR0917 -- typer reads the options off the signature
     of: Annotated[Of, typer.Option(help="preference: candidates of a turn, or dialogues of a slot.")] = "turn",
     version: Annotated[int | None, typer.Option(min=0, help="Version of the corpus; the newest unless set.")] = None,
     rows_per_file: Annotated[int, typer.Option(min=1, help="Examples per file, at most.")] = 50_000,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a corpus as files to train on, which `datasets` reads by split."""
     result = export_corpus(
         corpus, kind, to, form=form, splits=parse_splits(split or ()),
         decisions=parse_decisions(decision or ["accept"]), facts=parse_origins(facts) if facts else None, by=by, of=of,
-        version=version, rows_per_file=rows_per_file, report=display.CountView(),
+        version=version, rows_per_file=rows_per_file, report=CountView(),
     )  # fmt: skip
     if as_json:
-        _print_json(to_jsonable_python(result))
+        print_json(to_jsonable_python(result))
     else:
         show_export(result, form)
 
@@ -323,79 +321,12 @@ def card(
 ) -> None:
     """Write the corpus's dataset card, in the Hugging Face form."""
     opened = Corpus(corpus)
-    text = corpus_card(opened, licence=licence, language=language, report=display.CountView())
+    text = corpus_card(opened, licence=licence, language=language, report=CountView())
     display.out.print(f"written: {write_card(opened, text, to)}", markup=False)
 
 
-_Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="What to train, on what, and how: a short YAML.")]
-_To = Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the model goes.")]
-
-
-@app.command()
-def train_lm(config: _Config, to: _To, overrides: _Set = None, as_json: _Json = False) -> None:
-    """Train a causal language model on a corpus. The same command goes on with a training that was killed."""
-    from factory.training.lm import LmConfig, train_lm
-
-    result = train_lm(load_yaml(config, LmConfig, overrides or (), base=config.resolve().parent)[0], to)
-    if as_json:
-        _print_json(to_jsonable_python(result))
-    else:
-        display.show_training(result)
-
-
-@app.command()
-def train_nli(config: _Config, to: _To, overrides: _Set = None, as_json: _Json = False) -> None:
-    """Train an NLI classifier on labelled pairs. The same command goes on with a training that was killed."""
-    from factory.training.nli import NliConfig, train_nli
-
-    result = train_nli(load_yaml(config, NliConfig, overrides or (), base=config.resolve().parent)[0], to)
-    if as_json:
-        _print_json(to_jsonable_python(result))
-    else:
-        display.show_training(result)
-
-
-@app.command()
-def calibrate(  # noqa: PLR0917 -- typer reads the options off the signature
-    pairs: Annotated[list[str], typer.Argument(metavar="PAIRS...", help="Files of labelled pairs: paths or URIs.")],
-    model: Annotated[str, typer.Option(help="NLI model: bundled, a folder or a Hugging Face id.")] = "nli-small",
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hugging Face model.")] = None,
-    premise: Annotated[str, typer.Option(help="Column of the premise.")] = "premise",
-    hypothesis: Annotated[str, typer.Option(help="Column of the hypothesis.")] = "hypothesis",
-    label: Annotated[str, typer.Option(help="Column of the label: entailment, neutral, contradiction.")] = "label",
-    max_rejected: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of consistent pairs that may be rejected.")
-    ] = 0.01,
-    max_flagged: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of consistent pairs that may be flagged.")
-    ] = 0.025,
-    picture: Annotated[Path, typer.Option(help="Where the curves are drawn.")] = Path("calibration.png"),
-    as_json: _Json = False,
-) -> None:
-    """Find an NLI model's contradiction thresholds on labelled pairs, and what they cost and catch."""
-    files = [PairFile(path=path, premise=premise, hypothesis=hypothesis, label=label) for path in pairs]
-    found = read_pairs(files)
-    with display.counting("pairs", len(found.pairs)) as report:
-        result = calibrate_model(
-            found.pairs, NliModel(name=_named_model(model), revision=revision),
-            max_rejected=max_rejected, max_flagged=max_flagged, report=report,
-        )  # fmt: skip
-    if as_json:
-        _print_json({**to_jsonable_python(result), "left_out": found.left_out, "picture": str(picture)})
-    else:
-        display.show_calibration(result, found.left_out, picture)
-    draw(result, picture)  # last: what was scored is told, whatever becomes of the picture
-
-
-def _named_model(name: str) -> str:
-    try:
-        return placed(name, Path())
-    except ValueError as error:
-        raise CalibrationError(f"--model {name}: {error}") from error
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+for command in (training_cli.train_lm, training_cli.train_nli, training_cli.calibrate):
+    app.command()(command)
 
 
 _MENDABLE = (
@@ -411,6 +342,9 @@ def main() -> None:
     except _MENDABLE as error:
         display.fail(str(error))
         raise SystemExit(_JOB_FILE if isinstance(error, YamlError) else 1) from error
+    except ImportError as error:
+        display.fail(explain_missing(error, " ".join(["factory", *sys.argv[1:2]])))
+        raise SystemExit(1) from error
     except Exception:
         sys.excepthook = display.crash  # now: typer sets one of its own, which would tell secrets
         raise

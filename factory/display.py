@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import sys
-import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
 from textwrap import shorten
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 from rich.table import Table
 
 from factory import costview
@@ -35,7 +31,6 @@ if TYPE_CHECKING:  # both import torch
     from factory.training.lm import LmResult
     from factory.training.nli import NliResult
 
-_LINE_EVERY_S = 10.0
 _EXAMPLE = 200
 """Characters of a dead letter's detail that the status shows."""
 _TO_DO = {"make": "to make", "drop": "to drop", "select": "to decide again"}
@@ -45,116 +40,9 @@ out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
-class ProgressView:
-    """Progress of a run: a bar on a terminal, else a plain line every ten seconds; always on standard error."""
-
-    def __init__(self) -> None:
-        self._bars = Bars(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(),
-            console=err,
-            transient=True,
-        )
-        self._task = self._bars.add_task("dialogues", total=None, note="")
-        self._last_line = time.monotonic()
-        self._notes = 0
-        self._waiting = False
-
-    def __enter__(self) -> Self:
-        if err.is_terminal:
-            self._bars.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if err.is_terminal:
-            self._bars.stop()
-
-    def __call__(self, progress: Progress) -> None:
-        """Show how the run stands."""
-        note = _note(progress)
-        for told in progress.notes[self._notes :]:
-            err.print(escape(f"note: {told}"))
-        self._notes = max(self._notes, len(progress.notes))
-        if self._waiting != (progress.waiting is not None):
-            self._waiting = progress.waiting is not None
-            err.print(escape(f"waiting: {progress.waiting}" if self._waiting else "the server answers again"))
-        if err.is_terminal:
-            done = progress.committed + progress.failed
-            # Half the way is generation, half is what follows it, so that the bar moves before the first commit.
-            half = (progress.generated + progress.verified) // 2
-            self._bars.update(self._task, total=progress.planned, completed=max(done, half), note=note)
-        elif time.monotonic() - self._last_line >= _LINE_EVERY_S:
-            self._last_line = time.monotonic()
-            err.print(
-                f"{progress.generated} generated, {progress.committed} of {progress.planned} committed, {note}"
-                f"{_left(progress)}"
-            )
-
-
-def _note(progress: Progress) -> str:
-    decided = progress.decisions.total()
-    parts = [f"accepted {progress.decisions['accept'] / decided:.0%}"] if decided else []
-    if progress.tokens:
-        parts.append(f"{progress.tokens / progress.seconds:,.0f} tokens/s")
-    if progress.failed:
-        parts.append(f"{progress.failed} failed")
-    if progress.lost:
-        parts.append(_lost(progress))
-    workers = f"{progress.workers} worker{'s' * (progress.workers > 1)}"
-    parts.append(workers if progress.workers else "starting workers")
-    if progress.waiting:
-        parts.append("waiting for the model's server")
-    if progress.stopping:
-        parts.append("stopping: finishing what is under way (Ctrl-C again stops at once)")
-    return ", ".join(parts)
-
-
-def _lost(told: Progress | Result) -> str:
+def lost(told: Progress | Result) -> str:
+    """How many workers were lost, and what that cost."""
     return f"{told.lost} worker{'s' * (told.lost > 1)} lost and replaced, {told.again} dialogues begun again"
-
-
-def _left(progress: Progress) -> str:
-    done = progress.committed + progress.failed
-    if not done:
-        return ""
-    return f", about {progress.seconds / done * (progress.planned - done):.0f} s left"
-
-
-class CountView:
-    """How far a count without a known end is: a plain line every ten seconds on standard error."""
-
-    def __init__(self) -> None:
-        self._what = ""
-        self._last_line = 0.0
-
-    def __call__(self, what: str, count: int) -> None:
-        """Show it."""
-        if what != self._what:
-            self._what, self._last_line = what, time.monotonic()
-        if time.monotonic() - self._last_line >= _LINE_EVERY_S:
-            self._last_line = time.monotonic()
-            err.print(f"{count:,} {what}")
-
-
-@contextmanager
-def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how many of a total are done: a bar on a terminal, else a plain line every ten seconds."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    bars = Bars(*columns, console=err, transient=True)
-    task, last = bars.add_task(what, total=total), time.monotonic()
-
-    def report(done: int) -> None:
-        nonlocal last
-        bars.update(task, completed=done)
-        if not err.is_terminal and time.monotonic() - last >= _LINE_EVERY_S:
-            last = time.monotonic()
-            err.print(f"{done} of {total} {what}")
-
-    with bars if err.is_terminal else nullcontext():
-        yield report
 
 
 def show_plan(corpus: str, summary: Summary) -> None:
@@ -200,7 +88,7 @@ def show_result(corpus: str, result: Result) -> None:
         + (f", {result.tokens:,} tokens generated" if result.tokens else "")
     )
     if result.lost:
-        out.print(_lost(result))
+        out.print(lost(result))
     if result.bad_seeds:
         out.print(f"{result.bad_seeds} seeds cannot be read")
     _show_repeats(result.repeated_seeds)

@@ -86,5 +86,7 @@ def _open(model: EmbeddingModel) -> Any:
             trust_remote_code=model.trust_remote_code,
             model_kwargs={"dtype": torch.float32},
         )
+    except ImportError:
+        raise
     except Exception as error:  # files, transformers and a repository's own code raise many kinds
         raise ScorerStartError(f"embedding model {model.name} cannot be loaded: {error}") from error

@@ -83,7 +83,7 @@ def _open(model: NliModel) -> tuple[Any, list[int]]:
         columns = _columns(model.name, AutoConfig.from_pretrained(path, **source).id2label)
         dtype = {"dtype": _fast_dtype()}
         return CrossEncoder(path, max_length=model.max_length, model_kwargs=dtype, **source), columns
-    except ScorerStartError:
+    except (ScorerStartError, ImportError):
         raise
     except Exception as error:  # files, transformers and a repository's own code raise many kinds
         raise ScorerStartError(f"NLI model {model.name} cannot be loaded: {error}") from error

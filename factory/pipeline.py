@@ -1,7 +1,8 @@
 """One row through its stages, metered.
 
 What fails is the row, never the shard: a stage that gives up, a request the model refuses and a fault in a stage's own
-code all become dead letters. Only what is the worker's own passes: a dead engine, a lack of memory, a broken GPU.
+code all become dead letters. Only what is the worker's own passes: a dead engine, a lack of memory, a broken GPU, a
+package that is not installed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from factory.batching import of_the_worker
 from factory.engines import Engine, EngineDeadError, Reply, Request, RequestError, ServerError
 from factory.job import STAGE_CLASSES, Recipe
 from factory.models import short
+from factory.packages import MissingPackageError, explain_missing
 from factory.records import DeadLetter, Row, RowError, StageRecord
 from factory.redact import redact
 from factory.stages import Kit, Stage
@@ -68,7 +70,8 @@ async def run_row(
 ) -> DeadLetter | None:
     """Run the stages of `chain` that come after those on the row, in place; `wanted` are the chain's fingerprints.
 
-    The dead letter if the row fails. Raises EngineDeadError, or ServerError with the row as the last stage left it.
+    The dead letter if the row fails. Raises EngineDeadError, MissingPackageError, or ServerError with the row as the
+    last stage left it.
     """
     start = len(row.stages)
     for recipe, fingerprint in zip(chain[start:], wanted[start:], strict=False):
@@ -87,6 +90,8 @@ async def run_row(
         except ServerError:
             stages[recipe.stage].clear(row)
             raise
+        except ImportError as error:
+            raise MissingPackageError(explain_missing(error, f"stages.{recipe.stage}")) from error
         except Exception as error:
             if of_the_worker(error):
                 raise EngineDeadError(f"stages.{recipe.stage}: {type(error).__name__}: {error}") from error

@@ -8,6 +8,7 @@ neighbours of a bad shard are run alone too, until they have shown that it was n
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -15,13 +16,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pyarrow as pa
 import ray
 from ray.exceptions import GetTimeoutError, NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError
 
 from factory.engines import EngineDeadError, EngineStartError
 from factory.job import Job, Workers
 from factory.nli import ScorerStartError
+from factory.packages import explain_missing
 from factory.shard import Chains, Merged
+from factory.storage import StorageError
+from factory.table import CorpusError
 from factory.workers import Piece, Pulse, Receipt, Worker
 
 _ATTEMPTS = 2
@@ -36,9 +41,9 @@ _FRUITLESS = 20
 _LOST = (RayActorError, OutOfMemoryError, NodeDiedError)
 """What Ray says of a worker whose process or node is gone."""
 
-_CONCURRENT_CALLS = 1000
+_MISSING = re.compile(r"^ModuleNotFoundError: No module named '(\w+)", re.MULTILINE)
 
-_LOGS = "the logs of Ray say more (on this machine: /tmp/ray/session_latest/logs)"
+_CONCURRENT_CALLS = 1000
 
 
 class RunError(Exception):
@@ -251,7 +256,9 @@ class Pool:
         if handle.asked in done:
             try:
                 handle.hear(ray.get(handle.asked))
-            except _LOST:
+            except _LOST as error:
+                if not handle.ready and (missing := _MISSING.search(str(error))):  # in what a worker is made of
+                    raise RunError(explain_missing(ModuleNotFoundError(name=missing[1]), "a worker")) from error
                 self._bury(handle)
                 return
             if not handle.ready and self._winding_down:
@@ -269,7 +276,7 @@ class Pool:
     def _bury(self, handle: _Handle, *, hung: bool = False, cause: str = "") -> None:
         """A worker is lost. What it had in hand is handed out again, and under suspicion if its models were open.
         `cause` is what it said, if it could."""
-        more = f"the last one said: {cause}" if cause else _LOGS
+        more = f"the last one said: {cause}" if cause else _logs()
         opened = self._opened(handle)
         self._drop(handle)
         self.lost += 1
@@ -279,7 +286,7 @@ class Pool:
             self._failed_starts += 1
             if hung and not self._proven:
                 limit = self._job.run.stall_timeout_s
-                raise RunError(f"no worker opens its models within run.stall_timeout_s ({limit:g} s); {_LOGS}")
+                raise RunError(f"no worker opens its models within run.stall_timeout_s ({limit:g} s); {_logs()}")
             if self._failed_starts > _RESTARTS:
                 raise RunError(f"{_RESTARTS + 1} workers died or hung, one after another, while they started; {more}")
         self._fruitless += 1
@@ -305,9 +312,12 @@ class Pool:
             self._back(piece)
 
     def _fault(self, handle: _Handle, ref: Any, error: Exception) -> None:
+        """A worker has raised. Unless a package is missing, the piece is tried again, alone."""
         piece = handle.tasks.pop(ref)
+        if isinstance(error, ImportError):
+            raise RunError(explain_missing(error, "a worker")) from error
         if piece.attempts + 1 >= _ATTEMPTS:
-            raise RunError(f"a shard cannot be read or written: {error}") from error
+            raise RunError(_told(piece, error)) from error
         self._alone.append(replace(piece, attempts=piece.attempts + 1))
 
     def _drop(self, handle: _Handle) -> None:
@@ -325,7 +335,7 @@ class Pool:
     def _again(self, piece: Piece, *, suspect: bool) -> None:
         if piece.merges:
             if piece.attempts == _RESTARTS:
-                raise RunError(f"{_RESTARTS + 1} workers died while they wrote one shard; {_LOGS}")
+                raise RunError(f"{_RESTARTS + 1} workers died while they wrote one shard; {_logs()}")
             self._alone.append(replace(piece, attempts=piece.attempts + 1))
             return
         last = piece.spec.rows[piece.leg] if piece.last is None else piece.last
@@ -341,6 +351,19 @@ class Pool:
             self.outstanding[piece.spec.id] += 1
             self._alone.append(replace(piece, last=middle, attempts=_ATTEMPTS - 1))
             self._alone.append(replace(piece, first=middle, attempts=_ATTEMPTS - 1))
+
+
+def _logs() -> str:
+    folder = ray.get_runtime_context().get_temp_dir()
+    return f"the logs of Ray say more (on this machine: {folder}/session_latest/logs)"
+
+
+def _told(piece: Piece, error: Exception) -> str:
+    if isinstance(error, (StorageError, CorpusError, pa.ArrowException)):
+        return f"a shard cannot be read or written: {error}"
+    done = "merging" if piece.merges else f"leg {piece.leg + 1} of"
+    said = " ".join(str(error).split())
+    return f"a worker failed twice while {done} shard {piece.spec.id}: {type(error).__name__}: {said}; {_logs()}"
 
 
 def _beneath(error: Exception) -> Exception:

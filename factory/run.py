@@ -57,6 +57,10 @@ _PORTION = 16
 """Shards whose skeletons are written before the pools are seen to again."""
 
 
+_ONE_HANGUP_S = 1.0
+"""A terminal that closes may send SIGHUP several times: the kernel does, and so does the shell before it ends."""
+
+
 def run(
     job: Job,
     *,
@@ -68,11 +72,11 @@ def run(
 ) -> Result:
     """Make what the job wants and the corpus lacks, on the Ray cluster at `address` or RAY_ADDRESS, or on a local one.
 
-    `report` is called about twice a second, `report_plan` while seeds and rows are counted before. The first SIGINT or
-    SIGTERM finishes and commits the dialogues that are under way, the second raises KeyboardInterrupt. So does a server
-    that refuses, or is away for too long, and the failure of more rows than `run.max_failed_share`, which
-    `allow_failures` allows: `Result.stopped` says so. Raises PlanError, RunError, StorageError, CorpusError or
-    ConflictError.
+    `report` is called about twice a second, `report_plan` while seeds and rows are counted before. The first SIGINT,
+    SIGTERM or SIGHUP finishes and commits the dialogues that are under way, the second raises KeyboardInterrupt. A
+    server that refuses, or is away for too long, stops the run as the first one does, and so does the failure of more
+    rows than `run.max_failed_share`, unless `allow_failures`: `Result.stopped` says so. Raises PlanError, RunError,
+    StorageError, CorpusError or ConflictError.
     """
     plan = Plan(job, retry_failed=retry_failed, report=report_plan)
     driver = _Driver(plan, report, 1.0 if allow_failures else job.run.max_failed_share)
@@ -347,21 +351,25 @@ def _versions() -> dict[str, str]:
 
 @contextmanager
 def _signals(interrupt: Callable[[], None]) -> Iterator[None]:
-    """The first SIGINT or SIGTERM calls `interrupt`, the second raises KeyboardInterrupt. Only the main thread gets
-    signals; in another nothing changes."""
+    """The first SIGINT, SIGTERM or SIGHUP calls `interrupt`, the second raises KeyboardInterrupt. SIGHUP stays ignored
+    where it is (nohup). Only the main thread gets signals; in another nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    seen = 0
+    first_at: float | None = None
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        nonlocal seen
-        seen += 1
-        if seen > 1:
+    def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal first_at
+        if first_at is None:
+            first_at = time.monotonic()
+            interrupt()
+        elif number != signal.SIGHUP or time.monotonic() - first_at > _ONE_HANGUP_S:
             raise KeyboardInterrupt
-        interrupt()
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heard.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, handle) for number in heard}
     try:
         yield
     finally:

@@ -22,6 +22,7 @@ from factory.embed import Embeddings
 from factory.engines import Engine, Health, Reply, Request, ServerError, open_engine
 from factory.job import LEGS, Job, Recipe, build_stages, nli_model
 from factory.nli import Nli, NliModel
+from factory.packages import needing
 from factory.pipeline import dead_letter, run_row, trim
 from factory.records import DeadLetter, Row, rows_to_table
 from factory.shard import STAGED, STAGING, Chains, Merged, ShardSpec, leg_start, merge, todo
@@ -257,7 +258,8 @@ class Worker:
 
     async def _open_models(self, needed: Sequence[tuple[Role, str]]) -> None:
         for role, stage in needed:
-            await self._open_model(role, stage)
+            with needing(f"stages.{stage}"):
+                await self._open_model(role, stage)
 
     async def _open_model(self, role: Role, stage: str) -> None:
         if role == "dialogue":

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -150,6 +151,9 @@ class LocalRay:
 
     def is_initialized(self) -> bool:
         return True
+
+    def get_runtime_context(self) -> Any:
+        return SimpleNamespace(get_temp_dir=lambda: "/tmp/ray")
 
     def remote(self, actor: type) -> _Remote:
         return _Remote(lambda *args: _Actor(self, actor(*pickle.loads(pickle.dumps(args)))))

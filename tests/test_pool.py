@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
+import pyarrow as pa
 import pytest
 
 from factory.engines import EngineDeadError
@@ -18,6 +19,7 @@ from factory.job import LEGS, Job, Workers
 from factory.plan import Plan, plan
 from factory.pool import Pool, RunError
 from factory.shard import ShardSpec
+from factory.storage import StorageError
 from factory.workers import Piece, Pulse, Receipt, Worker
 from tests.local_ray import Death, LocalRay, Steps
 from tests.rehearsal import HashEmbedder, HashNli, Rehearsal, job_in, letters_of, rows_of, some_personas, write_seeds
@@ -78,6 +80,33 @@ def test_an_engine_that_dies_of_every_row_ends_the_run_instead_of_condemning_all
     assert not letters_of(job)
     Rehearsal().run(job)
     assert len(rows_of(job)) == 40
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            KeyError("scores"),
+            "^a worker failed twice while leg 1 of shard [0-9a-f]+: KeyError: 'scores'; the logs of Ray",
+        ),
+        (StorageError("s3://x: gone"), "^a shard cannot be read or written: s3://x: gone$"),
+        (pa.ArrowInvalid("not a Parquet file"), "^a shard cannot be read or written: not a Parquet file$"),
+        (ModuleNotFoundError(name="polars"), "^a worker needs the package polars, which is not installed"),
+    ],
+)
+def test_a_fault_of_a_worker_is_told_as_what_it_is(job: Job, error: Exception, said: str) -> None:
+    with patch("factory.workers.todo", side_effect=error), pytest.raises(RunError, match=said):
+        Rehearsal().run(job)
+    Rehearsal().run(job)
+    assert len(rows_of(job)) == 6
+
+
+def test_a_package_that_a_stage_lacks_condemns_no_row(job: Job) -> None:
+    said = "^stages.converse needs the package sklearn, .* pip install scikit-learn$"
+    lacking = patch("factory.stages.converse.Converse.run", side_effect=ModuleNotFoundError(name="sklearn"))
+    with lacking, pytest.raises(RunError, match=said):
+        Rehearsal().run(job)
+    assert not letters_of(job)
 
 
 def test_rows_that_are_begun_again_are_those_that_were_in_hand(tmp_path: Path) -> None:

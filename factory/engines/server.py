@@ -215,7 +215,6 @@ class Server:
     def _over(self, why: str) -> ServerError:
         """The server is asked no more, by anyone."""
         self._ended = self._say(why)
-        self._health.waiting = None
         self._end.set()
         return ServerError(self._ended)
 

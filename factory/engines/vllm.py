@@ -41,6 +41,7 @@ from factory.engines import (
 from factory.engines.chat import ChatTokenizer
 from factory.engines.vllm_process import Answer, Ask, explain
 from factory.models import OPENING
+from factory.packages import needing
 
 _HEADROOM = 1.1
 """Requests in flight per sequence the engine runs: a freed slot never waits for the event loop (as in Ray Data)."""
@@ -159,7 +160,7 @@ def _spawn() -> tuple[subprocess.Popen[bytes], Connection[Any, Any]]:
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(  # noqa: S603 -- this very interpreter
-            [sys.executable, "-c", _MAIN, str(theirs.fileno()), str(os.getpid()), str(Path(__file__).parents[1])],
+            [sys.executable, "-P", "-c", _MAIN, str(theirs.fileno()), str(os.getpid()), str(Path(__file__).parents[1])],
             pass_fds=[theirs.fileno()],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
@@ -172,8 +173,7 @@ def _open(
     """The model's tokenizer and its longest length."""
     try:
         pipe.send(model)
-        with OPENING:  # while the process is at work
-            _prepare_for_tokenizer(model)
+        _prepare_for_tokenizer(model)  # while the process is at work
         pipe.poll(None)
         with OPENING:
             told = pipe.recv()
@@ -190,11 +190,17 @@ def _open(
 
 def _prepare_for_tokenizer(model: LanguageModel) -> None:
     """Import what a tokenizer is made of, and where its repository's code is imported from."""
-    from transformers import PreTrainedTokenizerFast  # noqa: F401
-    from transformers.dynamic_module_utils import init_hf_modules
+    with OPENING, needing(f"model {model.name}: engine vllm"):
+        from transformers import PreTrainedTokenizerFast  # noqa: F401
+        from transformers.dynamic_module_utils import init_hf_modules
 
-    if model.trust_remote_code:
-        init_hf_modules()  # type: ignore[no-untyped-call]
+        if model.trust_remote_code:
+            try:
+                init_hf_modules()  # type: ignore[no-untyped-call]
+            except OSError as error:
+                raise EngineStartError(
+                    f"model {model.name}: its code needs a folder that can be written ({error}); set HF_MODULES_CACHE"
+                ) from error
 
 
 def _end_of(process: subprocess.Popen[bytes]) -> str:

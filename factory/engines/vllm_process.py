@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 from factory.engines import EngineDeadError, EngineStartError, LanguageModel, RequestError
 from factory.models import without_signs
+from factory.packages import explain_missing
 
 _PR_SET_PDEATHSIG = 1
 
@@ -189,9 +190,7 @@ def start(model: LanguageModel) -> tuple[Any, Any]:
         from vllm.platforms import current_platform
         from vllm.v1.engine.llm_engine import LLMEngine
     except ImportError as error:
-        raise EngineStartError(
-            f"model {model.name}: vLLM cannot be imported ({error}); pip install '.[cpu]' or '.[gpu]'"
-        ) from error
+        raise EngineStartError(explain_missing(error, f"model {model.name}: engine vllm")) from error
     # The CPU build reuses whole blocks of 128 tokens unless told otherwise, longer than most turns; dies of a request
     # that it prefills in two chunks; and compiles for a minute, with a C++ compiler, to gain a fifth in speed.
     cpu = {"block_size": 32, "enable_chunked_prefill": False, "enforce_eager": True}

