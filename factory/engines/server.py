@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -41,6 +41,9 @@ _LEAVE_AFTER_S = 30.0
 _NO_API = 3
 """Answers that are none, before the first that is one, after which the address leads to no API."""
 
+_ALONE = 3
+"""Failures of a request after which it is seen whether the server answers anything."""
+
 _CONNECT_S = 10.0
 _HELLO = Request((Message(role="user", content="Say hello."),), Sampling(max_tokens=16))
 """What tells a server that is well from one that is not."""
@@ -65,6 +68,7 @@ class Server:
         self._flow = Flow(model.max_num_seqs, self._sleep)
         self._answers = 0
         self._absent = False
+        self._greeting = False
         self._trouble_since: float | None = None
         self._ended: str | None = None
         self._end = asyncio.Event()
@@ -108,7 +112,7 @@ class Server:
             self._health.notes.append(line)
 
     async def _retrying(self, ask: Callable[[], Awaitable[_Got]]) -> _Got:
-        failures = _Failures()
+        failures = _Failures(self._answers)
 
         async def failed(state: RetryCallState) -> None:
             assert state.outcome is not None
@@ -191,10 +195,10 @@ class Server:
         assert isinstance(trouble, Trouble)
         now = time.monotonic()
         self._trouble_since = self._trouble_since or now
-        failures.add(trouble, self._answers)
+        failures.count += 1
         if self._ended is not None:
             raise ServerError(self._ended)
-        if not self._answers and (trouble.absent or (trouble.strange and failures.weight >= _NO_API)):
+        if not self._answers and (trouble.absent or (trouble.strange and failures.count >= _NO_API)):
             self._absent = trouble.absent
             raise self._over(f"{trouble}; does base_url lead to an API, and end in /v1?")
         away, patience = now - self._trouble_since, self._patience_s if self._health.patient else _LEAVE_AFTER_S
@@ -202,15 +206,21 @@ class Server:
             raise self._over(f"{trouble}; no answer for {max(away, trouble.pause_s):.0f} s (run.server_patience_s)")
         if away >= _AWAY_AFTER_S:
             self._health.waiting = self._say(f"{trouble}; waited for since {away:.0f} s, at most {patience:.0f} s")
-        if failures.weight > self._model.max_retries and await self._is_well(failures):
+        if trouble.weight and failures.count > _ALONE and self._answers == failures.answers:
+            await self._greet()
+        if self._answers > failures.answers:
+            failures.weight += trouble.weight
+            failures.answers = self._answers
+        if failures.weight > self._model.max_retries:
             raise RequestError(self._say(f"answers others, but failed {failures.count} times on this: {trouble}"))
 
-    async def _is_well(self, failures: _Failures) -> bool:
-        """Whether the server has answered anything since the request failed first, or does now."""
-        if self._answers == failures.answers:
+    async def _greet(self) -> None:
+        """Ask what any server answers that is well: with no other requests under way, nothing else would tell."""
+        if not self._greeting:
+            self._greeting = True
             with suppress(Trouble, RequestError, ServerError):
                 await self._once(_HELLO, 1)
-        return self._answers > failures.answers
+            self._greeting = False
 
     def _over(self, why: str) -> ServerError:
         """The server is asked no more, by anyone."""
@@ -236,16 +246,11 @@ class Server:
             await asyncio.wait_for(self._end.wait(), seconds)
 
 
+@dataclass(slots=True)
 class _Failures:
-    """What one request has met: how often, how much of it speaks against the request, and how many answers the server
-    had given when it failed first."""
+    """What one request has met: how often it failed, and how much of that speaks against it, since the server answered
+    something else between two failures; `answers` are those that it had given by the last one."""
 
-    def __init__(self) -> None:
-        self.count = self.weight = 0
-        self.answers = 0
-
-    def add(self, trouble: Trouble, answers: int) -> None:
-        if not self.count:
-            self.answers = answers
-        self.count += 1
-        self.weight += trouble.weight
+    answers: int
+    count: int = 0
+    weight: int = 0
