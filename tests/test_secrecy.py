@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,12 +46,21 @@ def refused(body: dict[str, Any]) -> Answer:
     return completions(f"I saw {len(prompt)} birds.")
 
 
-def factory(*arguments: object, key: str = SECRET, folder: Path) -> str:
-    """All that a command prints, whatever it ends with."""
+def factory(*arguments: object, key: str = SECRET, folder: Path) -> tuple[str, dict[Path, str]]:
+    """All that a command prints, whatever it ends with; and, as far as they were seen, the logs of Ray, which go with
+    the run."""
     command = [sys.executable, "-m", "factory", *map(str, arguments)]
     environment = os.environ | {"OPENAI_API_KEY": key, "RAY_TMPDIR": str(folder), "COLUMNS": "1000"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=folder)
-    return done.stdout + done.stderr
+    logs: dict[Path, str] = {}
+    with (folder / "out").open("w+") as out:
+        running = subprocess.Popen(command, env=environment, stdout=out, stderr=out, cwd=folder)
+        while running.poll() is None:
+            for file in folder.rglob("logs/*.*"):
+                with contextlib.suppress(OSError):
+                    logs[file] = file.read_text(errors="replace")
+            time.sleep(0.2)
+        out.seek(0)
+        return out.read(), logs
 
 
 def readable(corpus: Path) -> str:
@@ -73,24 +84,23 @@ def test_no_way_leads_a_key_to_a_person(server: ModelServer, tmp_path: Path, ray
     corpus, folder = tmp_path / "corpus", ray_folder
 
     server.reply = refused
-    told = [factory("run", job, key=f"{SECRET}\r\n", folder=folder)]
+    first, logs = factory("run", job, key=f"{SECRET}\r\n", folder=folder)
     assert server.keys == {f"Bearer {SECRET}"}
-    assert "committed" in told[0]
+    assert "committed" in first
+    assert any("worker-" in file.name for file in logs)
     looks = [["status"], ["show"], ["log"], ["letters"], ["report", "--to", f"{corpus}/r.html"], ["card"]]
-    told += [CliRunner().invoke(app, [look[0], str(corpus), *look[1:]]).output for look in looks]
+    told = [first, *(CliRunner().invoke(app, [look[0], str(corpus), *look[1:]]).output for look in looks)]
     told.append(readable(corpus))
     assert "Cannot do this for key ***" in told[-1]
     assert "Your key *** is not valid, said clerk" in told[-1]
 
     server.reply = lambda _: error(401, f"Incorrect API key provided: {SECRET[:12]}...{SECRET[-8:]}")
-    told.append(factory("run", job, "--set", "stages.converse.turns=3", folder=folder))
-    assert "Incorrect API key provided" in told[-1]
-    told.append(factory("run", job, "--set", "stages.converse.turns=3", key=f"{SECRET}é", folder=folder))
-    assert "OPENAI_API_KEY holds" in told[-1]
-
-    logs = [file.read_text(errors="replace") for file in folder.rglob("*.*") if "logs" in file.parts and file.is_file()]
-    assert logs
-    for text in (*told, *logs):
+    again = ("run", job, "--set", "stages.converse.turns=3")
+    second, more = factory(*again, folder=folder)
+    assert "Incorrect API key provided" in second
+    third, most = factory(*again, key=f"{SECRET}é", folder=folder)
+    assert "OPENAI_API_KEY holds" in third
+    for text in (*told, second, third, *logs.values(), *more.values(), *most.values()):
         assert parts_of(SECRET) & parts_of(text) == set(), text
 
 

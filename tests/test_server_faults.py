@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from factory.corpus import Corpus
-from factory.run import Result, run
+from factory.run import run
 from tests.engines.test_openai import threading_window
 from tests.jobs import scripted_job, write_job, write_personas
 from tests.model_server import (
@@ -207,9 +207,3 @@ def test_notes_about_a_server_are_told_once(server: ModelServer, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("gives one completion whatever n says") == 1
     assert done.stderr.count("note: ") == 1
-
-
-def test_what_a_run_returns_when_nothing_is_wrong(server: ModelServer, tmp_path: Path) -> None:
-    write_personas(tmp_path, 2)
-    result: Result = run(scripted_job(tmp_path, **fields(server, 2)))
-    assert (result.committed, result.stopped, result.why, result.failures, result.notes) == (2, None, None, [], ())

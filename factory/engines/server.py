@@ -35,7 +35,7 @@ _SOON_S = 1.0
 _AWAY_AFTER_S = 10.0
 """A server that has given no answer for so long is said to be away."""
 
-_LEAVE_AFTER_S = 30.0
+_LEAVE_AFTER_S = 15.0
 """Seconds that a server is waited for once the run is stopping."""
 
 _NO_API = 3
