@@ -77,7 +77,8 @@ def _show_repeats(repeated: int) -> None:
 def show_result(corpus: str, result: Result) -> None:
     """Print what a run came to."""
     if not result.rows:
-        out.print(f"Nothing to do: {escape(corpus)} is as the job wants it.")
+        what = "nothing is left to try" if result.stopped else f"{escape(corpus)} is as the job wants it"
+        out.print(f"Nothing to do: {what}.")
         return
     decisions = ", ".join(f"[{_COLOURS[name]}]{count} {name}[/]" for name, count in sorted(result.decisions.items()))
     out.print(
@@ -95,15 +96,15 @@ def show_result(corpus: str, result: Result) -> None:
     if result.failed or result.bad_seeds:
         out.print(escape(f"why: factory letters {quote(corpus)}"))
     if result.remaining:
-        out.print(f"{result.remaining} rows remain; the same command goes on from here")
+        out.print(f"{result.remaining:,} rows remain; the same command goes on from here")
 
 
 def show_stop(result: Result) -> None:
     """Print why a run made too little."""
     if result.stopped == "server":
-        fail(f"{result.why}; what was made is kept, and the same command goes on from there")
+        fail(str(result.why))
     elif result.stopped == "failures":
-        fail(f"{result.why}, which is more than run.max_failed_share allows; the commonest reasons:")
+        fail(f"{result.why}; the commonest reasons:")
         for failure in result.failures:
             err.print(escape(redact(f"  {failure.rows} {failure.stage}/{failure.reason}: {failure.detail}")))
             if failure.text:

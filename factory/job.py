@@ -128,7 +128,7 @@ class Run(_Config):
         "from then on of all that have ended.",
     )
     server_patience_s: float = Field(
-        600, ge=0, description="openai: seconds that a server is waited for that gives no answer, before the run stops."
+        600, gt=0, description="openai: seconds that a server is waited for that gives no answer, before the run stops."
     )
 
 

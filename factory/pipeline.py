@@ -132,7 +132,7 @@ def dead_letter(
         line=row.seeds[0].line,
         stage=stage,
         reason=reason,
-        detail=redact(detail)[:_LONGEST_DETAIL],
+        detail=redact(detail[: 4 * _LONGEST_DETAIL])[:_LONGEST_DETAIL],
         attempts=attempts,
         fingerprint=fingerprint,
         failed_at=datetime.now(UTC),
@@ -140,5 +140,5 @@ def dead_letter(
         prompt_tokens=sum(record.prompt_tokens for record in spent),
         cached_tokens=sum(record.cached_tokens for record in spent),
         completion_tokens=sum(record.completion_tokens for record in spent),
-        text=None if text is None else text[:_LONGEST_TEXT],
+        text=None if text is None else redact(text[:_LONGEST_TEXT]),
     )

@@ -35,7 +35,10 @@ def absolute(place: str, base: str | Path = ".") -> str:
     """The place as a process that works elsewhere must be told of it: a URI as it is; of a path (a file:// URI too),
     what it leads to from `base`, or from a home where it begins with `~`. Raises ValueError for what is no name."""
     if place.startswith("file://"):
-        place = url2pathname(urlsplit(place).path)
+        parts = urlsplit(place)
+        if parts.netloc not in ("", "localhost"):
+            raise ValueError(f"{place} names the host {parts.netloc}; a file on this machine is file:///PATH")
+        place = url2pathname(parts.path)
     if not is_uri(place):
         return str(Path(base, os.path.expanduser(place)).resolve())
     store, key = _parts(place)

@@ -32,7 +32,7 @@ class ProgressView:
         )
         self._task = self._bars.add_task("dialogues", total=None, note="")
         self._last_line = time.monotonic()
-        self._notes = 0
+        self._told: set[str] = set()
         self._waiting = False
 
     def __enter__(self) -> Self:
@@ -47,12 +47,15 @@ class ProgressView:
     def __call__(self, progress: Progress) -> None:
         """Show how the run stands."""
         note = _note(progress)
-        for told in progress.notes[self._notes :]:
-            err.print(escape(f"note: {told}"))
-        self._notes = max(self._notes, len(progress.notes))
-        if self._waiting != (progress.waiting is not None):
-            self._waiting = progress.waiting is not None
-            err.print(escape(f"waiting: {progress.waiting}" if self._waiting else "the server answers again"))
+        for told in progress.notes:
+            if told not in self._told:
+                err.print(escape(f"note: {told}"))
+                self._told.add(told)
+        if progress.waiting and not self._waiting:
+            err.print(escape(f"waiting: {progress.waiting}"))
+        elif self._waiting and not progress.waiting and progress.workers and not progress.stopping:
+            err.print("the server answers again")
+        self._waiting = progress.waiting is not None
         if err.is_terminal:
             done = progress.committed + progress.failed
             # Half the way is generation, half is what follows it, so that the bar moves before the first commit.

@@ -18,14 +18,17 @@ MASK = "***"
 _PART = 8
 """Characters of a secret that are masked wherever they stand."""
 
-_UNLIKELY = 16
+_UNLIKELY = 12
 """Characters of a key that no talk holds by chance."""
 
-_SECRET_NAME = re.compile(r"(?:^|_)(?:API_?KEY|ACCESS_KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD)$", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PAT|AUTH|CREDENTIALS?|CONNECTION_STRING)(?:_?\d+)?$",
+    re.IGNORECASE,
+)
 _AROUND = " \t\r\n\f\v\0\u00a0\u200b\u2060\ufeff"
 """What files and shells leave around a key: white space, and marks that nobody sees."""
 
-_IN_ADDRESS = re.compile(r"(://)[^/\s:@]*:[^/\s@]+@")
+_IN_ADDRESS = re.compile(r"(://)[^/\s@]+@")
 _VISIBLE = re.compile(r"[!-~]+")
 _keys: set[str] = set()
 

@@ -29,6 +29,7 @@ from factory.plan import Plan, Work
 from factory.pool import Outcome, Pool, RunError
 from factory.progress import Progress, Result
 from factory.records import DeadLetter, rows_to_table
+from factory.redact import KeyFormatError, read_key
 from factory.seed_store import SEEDS
 from factory.shard import STAGED, STAGING, Merged, ShardSpec
 from factory.table import CONFLICT, ConflictError
@@ -78,15 +79,20 @@ def run(
     rows than `run.max_failed_share`, unless `allow_failures`: `Result.stopped` says so. Raises PlanError, RunError,
     StorageError, CorpusError or ConflictError.
     """
-    plan = Plan(job, retry_failed=retry_failed, report=report_plan)
-    driver = _Driver(plan, report, 1.0 if allow_failures else job.run.max_failed_share)
-    driver.prepare()
-    if not plan.summary.rows:
+    if job.models.dialogue is not None and job.models.dialogue.engine == "openai":
+        with suppress(KeyFormatError):  # a worker will tell; here it is read to be known, and masked
+            read_key(job.models.dialogue.api_key_env)
+    with _signals() as on_first:
+        plan = Plan(job, retry_failed=retry_failed, report=report_plan)
+        driver = _Driver(plan, report, 1.0 if allow_failures else job.run.max_failed_share)
+        driver.prepare()
+        if not plan.summary.rows:
+            return driver.result()
+        with joined(job, address or os.environ.get("RAY_ADDRESS")):
+            on_first(driver.interrupt)
+            driver.drive()
+        plan.ledger.sync(report_plan)
         return driver.result()
-    with joined(job, address or os.environ.get("RAY_ADDRESS")), _signals(driver.interrupt):
-        driver.drive()
-    plan.ledger.sync(report_plan)
-    return driver.result()
 
 
 @dataclass(slots=True)
@@ -118,7 +124,8 @@ class _Driver:
         self._interrupted = False
         self._stopped: Stop | None = None
         self._why: str | None = None
-        self._failures = Failures(failed_share)
+        self._failures = Failures()
+        self._failed_share = failed_share
         self._progress = Progress(planned=plan.summary.rows - plan.summary.drop)
 
     def prepare(self) -> None:
@@ -213,16 +220,19 @@ class _Driver:
         )
 
     def _judge(self) -> None:
-        """Whether too many rows failed in the end: of those that this run made, or of all that are wanted."""
+        """Whether too many rows failed in the end: all that this run tried, or too many of those that are wanted."""
         progress, summary = self._progress, self._plan.summary
-        if self._failures.too_many(progress.failed, progress.committed + progress.failed):
-            self._stop("failures", f"{progress.failed} of {progress.committed + progress.failed} rows failed")
+        if progress.failed and not progress.committed and self._failed_share < 1:
+            self._stop("failures", f"all {progress.failed} rows failed that this run came to")
         failed, wanted = summary.failed + progress.failed, len(self._plan.wanted)
-        if self._failures.too_many(failed, wanted):
+        if failed > self._failed_share * wanted:
             if summary.failed:  # of earlier runs, which are not counted yet
-                self._failures = Failures(0.0)
+                self._failures = Failures()
                 self._failures.add(self._plan.corpus.dead_letters())
-            self._stop("failures", f"{failed} of {wanted} rows are dead letters")
+            self._stop("failures", f"{failed} of {wanted} rows are dead letters{self._too_many()}")
+
+    def _too_many(self) -> str:
+        return f", more than run.max_failed_share ({self._failed_share:g}) allows"
 
     def _refill(self) -> bool:
         """Take a portion of work off the plan if the pools want some in reserve; its skeletons are written only now.
@@ -316,8 +326,8 @@ class _Driver:
         generate, verify = (pool.pulse() for pool in self._pools)
         progress = self._progress
         failed, ended = generate.failed + verify.failed, max(generate.rows, verify.rows)
-        if self._failures.too_many(failed, max(failed + ended, min(progress.planned, FIRST))):
-            self._stop("failures", f"{failed} of the first {failed + ended} rows failed")
+        if failed > self._failed_share * max(failed + ended, min(len(self._plan.wanted), FIRST)):
+            self._stop("failures", f"{failed} of the first {failed + ended} rows failed{self._too_many()}")
         progress.generated = generate.rows
         progress.verified = verify.rows
         progress.tokens = generate.tokens
@@ -350,20 +360,22 @@ def _versions() -> dict[str, str]:
 
 
 @contextmanager
-def _signals(interrupt: Callable[[], None]) -> Iterator[None]:
-    """The first SIGINT, SIGTERM or SIGHUP calls `interrupt`, the second raises KeyboardInterrupt. SIGHUP stays ignored
-    where it is (nohup). Only the main thread gets signals; in another nothing changes."""
+def _signals() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Hear SIGINT, SIGTERM and SIGHUP: each raises KeyboardInterrupt, but the first one calls what is given instead,
+    once something is. SIGHUP stays ignored where it is (nohup). Only the main thread gets signals; in another nothing
+    changes."""
+    first: list[Callable[[], None]] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield first.append
         return
     first_at: float | None = None
 
     def handle(number: int, _frame: FrameType | None) -> None:
         nonlocal first_at
-        if first_at is None:
+        if first_at is None and first:
             first_at = time.monotonic()
-            interrupt()
-        elif number != signal.SIGHUP or time.monotonic() - first_at > _ONE_HANGUP_S:
+            first[0]()
+        elif first_at is None or number != signal.SIGHUP or time.monotonic() - first_at > _ONE_HANGUP_S:
             raise KeyboardInterrupt
 
     heard = [signal.SIGINT, signal.SIGTERM]
@@ -371,7 +383,7 @@ def _signals(interrupt: Callable[[], None]) -> Iterator[None]:
         heard.append(signal.SIGHUP)
     previous = {number: signal.signal(number, handle) for number in heard}
     try:
-        yield
+        yield first.append
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from factory.places import absolute
 from factory.storage import patient
 
 Format = Literal["auto", "jsonl", "csv", "tsv", "parquet", "text", "spc", "convai2"]
@@ -90,6 +91,11 @@ def find_files(path: str, form: Format, base: Path) -> list[SeedFile]:
     scheme, separator, rest = path.partition("://")
     if not separator:
         return _local_files(path, form, base)
+    if scheme == "file":
+        try:
+            return _local_files(absolute(path), form, base)
+        except ValueError as error:
+            raise SourceError(str(error)) from error
     if "@" in rest.partition("/")[0]:
         raise SourceError(f"{scheme}://…: credentials do not belong in a path; set them in the environment")
     if scheme in _OPTIONS:

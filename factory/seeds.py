@@ -127,7 +127,7 @@ def _mend_cells(row: Row, columns: Sequence[str]) -> None:
             row[name] = None
         elif name == columns[0] and _WHOLE_FLOAT.fullmatch(text):
             row[name] = text[:-2]
-        elif text.startswith(("[", "{")):
+        elif name != columns[0] and text.startswith(("[", "{")):
             with suppress(ValueError):  # then it is text
                 row[name] = from_json(text)
 

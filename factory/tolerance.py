@@ -33,11 +33,9 @@ class Failure:
 
 
 class Failures:
-    """The dead letters of rows, counted by reason; `share` of the rows may fail."""
+    """The dead letters of rows, counted by reason."""
 
-    def __init__(self, share: float) -> None:
-        self.total = 0
-        self._share = share
+    def __init__(self) -> None:
         self._rows: Counter[tuple[str, str]] = Counter()
         self._first: dict[tuple[str, str], DeadLetter] = {}
 
@@ -46,13 +44,8 @@ class Failures:
         for letter in letters:
             if letter.row_id is not None:
                 reason = letter.stage, letter.reason
-                self.total += 1
                 self._rows[reason] += 1
                 self._first.setdefault(reason, letter)
-
-    def too_many(self, failed: int, of: int) -> bool:
-        """Whether so many are more than may fail."""
-        return failed > self._share * of
 
     def commonest(self, count: int) -> list[Failure]:
         """The commonest reasons, first the commonest."""

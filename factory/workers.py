@@ -128,8 +128,8 @@ class Worker:
         self._last_beat = time.monotonic()
 
     async def pulse(self) -> Pulse:
-        """The counters, now. A worker that waits for a server is not idle."""
-        if self._health.waiting is not None:
+        """The counters, now. A worker that asks a server is not idle, however long that takes."""
+        if self._health.asking:
             self.beat()
         self._pulse.idle_s = time.monotonic() - self._last_beat
         self._pulse.waiting, self._pulse.notes = self._health.waiting, tuple(self._health.notes)

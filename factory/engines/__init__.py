@@ -133,10 +133,12 @@ class EngineDeadError(Exception):
 @dataclass(slots=True)
 class Health:
     """What an engine and the run tell each other of a model's server. `waiting` says why no answer comes, while that is
-    so; `notes` what was found out about the server, a line each. Once the run is no longer `patient`, it is stopping,
-    and a server that is away is not waited for."""
+    so; `asking` counts the requests under way, each of which ends by itself; `notes` are what was found out about the
+    server, a line each. Once the run is no longer `patient`, it is stopping, and a server that is away is not waited
+    for."""
 
     waiting: str | None = None
+    asking: int = 0
     notes: list[str] = field(default_factory=list)
     patient: bool = True
 

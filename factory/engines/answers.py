@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import re
 import ssl
 from collections.abc import Iterator
@@ -25,8 +26,8 @@ from pydantic import BaseModel, Field, ValidationError
 from factory.engines import ServerError
 from factory.redact import redact
 
-_WORDS = 300
-"""Characters of a server's own words that are kept."""
+_WORDS, _LOOKED_AT = 300, 4000
+"""Characters of a server's own words that are kept, and of its answer that are looked at for them."""
 
 _REQUEST = frozenset({400, 413, 422})
 _ABSENT = frozenset({404, 405, 410})
@@ -45,13 +46,16 @@ _NEVER = (httpx2.UnsupportedProtocol, httpx2.InvalidURL, httpx2.TooManyRedirects
 
 LENGTH = frozenset({"length", "max_tokens", "max_length", "model_length", "content_filter"})
 """Reasons of a completion that was cut off, in lower case; all others end one that is whole."""
-_KNOWN = LENGTH | {"stop"}
+KNOWN = LENGTH | {"stop"}
+_BROKEN_OFF = frozenset({"error", "abort"})
+"""Reasons of an answer that the server could not finish, or would not as it was shut down."""
 
 
 class Trouble(Exception):  # noqa: N818 -- what is asked again is no error yet
     """The server did not answer: it is asked again. It is `busy` where it has too much to do, and wants to be left
     alone for `pause_s`; `absent` where it does not know the address or the model; `strange` where what it sent is no
-    answer. `weight` is how much speaks for the request being to blame."""
+    answer. `weight` is how much it counts against the request, where others are answered. `sent_at` is set where it is
+    met."""
 
     def __init__(
         self,
@@ -61,10 +65,11 @@ class Trouble(Exception):  # noqa: N818 -- what is asked again is no error yet
         absent: bool = False,
         strange: bool = False,
         pause_s: float = 0.0,
-        weight: int = 0,
+        weight: int = 1,
     ) -> None:
         super().__init__(words)
         self.busy, self.absent, self.strange, self.pause_s, self.weight = busy, absent, strange, pause_s, weight
+        self.sent_at = math.inf
 
 
 class Refusal(Exception):  # noqa: N818 -- a field may be to blame
@@ -87,7 +92,7 @@ class Answer:
     @property
     def unknown_reasons(self) -> list[str | None]:
         """Reasons that are not OpenAI's."""
-        return [reason for _, reason in self.texts if reason not in _KNOWN]
+        return [reason for _, reason in self.texts if reason is None or reason.lower() not in KNOWN]
 
 
 class _Message(BaseModel):
@@ -104,13 +109,18 @@ class _Body(BaseModel):
     usage: Any = None
 
 
-def read(response: httpx2.Response) -> Answer:
-    """The completions of an answer with status 200. Raises Trouble for what is none."""
+def read(response: httpx2.Response, key_from: str) -> Answer:
+    """The completions of an answer with status 200. Raises Trouble for what is none, and ServerError for one that holds
+    an error of the key or the account, as some proxies send it."""
     body = _parsed(response)
     if body is None:
-        raise Trouble(f"sent what is no chat completion: {_shown(response)}", strange=True, weight=1)
-    if any(choice.finish_reason == "error" for choice in body.choices):
-        raise Trouble(f"broke an answer off: {_shown(response)}", weight=1)
+        words, detail = _shown(response), _detail(response)
+        code = detail.get("code")
+        if over := _refused_account(code if isinstance(code, int) else 200, detail, words, key_from):
+            raise over
+        raise Trouble(f"sent something that is no chat completion: {words}", strange=True)
+    if any(choice.finish_reason in _BROKEN_OFF for choice in body.choices):
+        raise Trouble("broke an answer off")
     return Answer(
         tuple((_text(choice.message.content), choice.finish_reason) for choice in body.choices), _counts(body.usage)
     )
@@ -133,38 +143,44 @@ def read_names(response: httpx2.Response) -> list[str] | None:
 def judge(error: Exception, key_from: str) -> Trouble | Refusal | ServerError:
     """What an error of the client means; `key_from` is the variable that holds the key."""
     if isinstance(error, APIStatusError):
-        return _judge_status(error, key_from)
+        return _judge_status(error.response, key_from)
     beneath = list(_causes(error))
-    if isinstance(error, TimeoutError | APITimeoutError) and not any(
-        isinstance(e, httpx2.ConnectTimeout) for e in beneath
-    ):
+    late = isinstance(error, TimeoutError | APITimeoutError)
+    if late and not any(isinstance(cause, httpx2.ConnectTimeout) for cause in beneath):
         return Trouble("does not answer in time (timeout_s)", busy=True, weight=4)
     said = redact(str(beneath[-1]) or type(beneath[-1]).__name__)[:_WORDS]
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in beneath):
         return ServerError(f"has a certificate that cannot be trusted: {said}")
-    if any(
-        isinstance(cause, httpx2.UnsupportedProtocol | httpx2.InvalidURL | httpx2.TooManyRedirects) for cause in beneath
-    ):
+    if any(isinstance(cause, _NEVER) for cause in beneath):
         return ServerError(f"cannot be asked: {said}; check base_url")
     return Trouble(f"cannot be reached: {said}")
 
 
-def _judge_status(error: APIStatusError, key_from: str) -> Trouble | Refusal | ServerError:
-    status, words, detail = error.status_code, _shown(error.response), _detail(error.body)
-    code = str(detail.get("code") or detail.get("type") or "")
-    if status == 402 or {code, detail.get("type")} & _NO_MONEY or _NO_MONEY_SAID.search(words):
-        return ServerError(f"says that the account has no credit: {words}")
-    if status == 401 or (status == 400 and _BAD_KEY_SAID.search(words)):
-        return ServerError(f"refuses the key in {key_from}: {words}")
-    if status == 403 and not _OF_THE_CONTENT.search(error.response.text):
-        return ServerError(f"refuses the key in {key_from}, or the place that it is used at: {words}")
+def _judge_status(response: httpx2.Response, key_from: str) -> Trouble | Refusal | ServerError:
+    status, words, detail = response.status_code, _shown(response), _detail(response)
+    if over := _refused_account(status, detail, words, key_from):
+        return over
     if status in _REQUEST or status == 403 or (status == 429 and _TOO_LARGE_SAID.search(words)):
-        return Refusal(f"answers {status}: {words}", _named(detail, words), code)
+        return Refusal(f"answers {status}: {words}", _named(detail, words), str(detail.get("code") or ""))
     if status in _ABSENT:
         return Trouble(f"answers {status}: {words}", absent=True)
-    pause_s = _pause(error.response)
+    pause_s = _pause(response)
     busy = status in _BUSY or pause_s > 0
-    return Trouble(f"answers {status}: {words}", busy=busy, pause_s=pause_s, weight=int(not busy and status != 503))
+    return Trouble(f"answers {status}: {words}", busy=busy, pause_s=pause_s, weight=int(status != 429))
+
+
+def _refused_account(status: int, detail: dict[str, Any], words: str, key_from: str) -> ServerError | None:
+    """The error for a key or an account that is refused, if this is one. A 403 without an error's object is a page of
+    what stands before the server, and of the request: it does not like the content."""
+    codes = {str(detail.get("code")), str(detail.get("type"))}
+    said = _message(detail)
+    if status == 402 or codes & _NO_MONEY or _NO_MONEY_SAID.search(said):
+        return ServerError(f"says that the account has no credit: {words}")
+    if status == 401 or (status == 400 and _BAD_KEY_SAID.search(said)):
+        return ServerError(f"refuses the key in {key_from}: {words}")
+    if status == 403 and detail and not _OF_THE_CONTENT.search(json.dumps(detail)):
+        return ServerError(f"refuses the key in {key_from}, or the place that it is used at: {words}")
+    return None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -190,19 +206,22 @@ def _pause(response: httpx2.Response) -> float:
 
 def _shown(response: httpx2.Response) -> str:
     """The server's own words: the message of an error, the title of a page, or the beginning of what it sent."""
-    try:
-        body = json.loads(response.content)
-    except ValueError:
-        page = re.search(r"<title>\s*(.*?)\s*</title>", response.text, re.IGNORECASE | re.DOTALL)
-        text = f"a web page, {html.unescape(page[1])!r}" if page else response.text or "nothing"
-    else:
-        text = _message(body) or response.text
-    return redact(" ".join(text.split()))[:_WORDS]
+    sent = response.text[:_LOOKED_AT]
+    page = re.search(r"<title>\s*(.*?)\s*</title>", sent, re.IGNORECASE | re.DOTALL)
+    text = _message(_json(response)) or (f"a web page, {html.unescape(page[1])!r}" if page else sent or "nothing")
+    return redact(" ".join(text[:_LOOKED_AT].split()))[:_WORDS]
 
 
-def _detail(body: object) -> dict[str, Any]:
-    """The error's own object, which some servers put below `error`."""
-    inner = body.get("error", body) if isinstance(body, dict) else body
+def _json(response: httpx2.Response) -> Any:
+    with suppress(ValueError):
+        return json.loads(response.content)
+    return None
+
+
+def _detail(response: httpx2.Response) -> dict[str, Any]:
+    """The error's own object, which most servers put below `error`."""
+    body = _json(response)
+    inner = body.get("error", body) if isinstance(body, dict) else None
     return inner if isinstance(inner, dict) else {}
 
 

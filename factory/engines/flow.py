@@ -13,9 +13,10 @@ from contextlib import asynccontextmanager
 
 
 class Flow:
-    """At most `most` requests at once, and as many as the server bears. `sleep` is how pauses are waited out."""
+    """At most `most` requests at once, and as many as the server bears. `sleep` waits out a pause, and says whether it
+    did."""
 
-    def __init__(self, most: int, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(self, most: int, sleep: Callable[[float], Awaitable[bool]]) -> None:
         self._most = float(most)
         self._limit = float(most)
         self._slow_above = float(most)
@@ -33,8 +34,8 @@ class Flow:
             await self._changed.wait_for(lambda: self._under_way < int(self._limit))
             self._under_way += 1
         try:
-            if (pause := self._paused_until - time.monotonic()) > 0:
-                await self._sleep(pause)
+            while (pause := self._paused_until - time.monotonic()) > 0 and await self._sleep(pause):
+                pass
             yield time.monotonic()
         finally:
             self._under_way -= 1

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from factory.engines import Completion, Health, LanguageModel, Reply, Request, RequestError, ServerError
-from factory.engines.answers import LENGTH, Answer
-from factory.engines.dialect import Dialect
+from factory.engines.answers import KNOWN, LENGTH, Answer
 from factory.engines.server import Server
 from factory.redact import KeyFormatError, read_key, without_keys
 
@@ -31,9 +30,10 @@ class OpenAIEngine:
                 f"model {model.name}: set the environment variable {model.api_key_env} to the server's key, or "
                 "base_url to a server that needs none"
             )
-        dialect = asyncio.run(_checked(Server(model, key, patience_s, health)))
+        checked = Server(model, key, patience_s, health)
+        asyncio.run(_check(checked))
         self._server = Server(model, key, patience_s, health)
-        self._server.dialect = dialect
+        self._server.learn_from(checked)
 
     async def generate(self, request: Request) -> Reply:
         """Answer one request, with as many requests to the server as that takes."""
@@ -79,18 +79,17 @@ class OpenAIEngine:
         ]
 
 
-async def _checked(server: Server) -> Dialect:
-    """How a server wants to be asked, as far as its check has shown: in an event loop of its own."""
+async def _check(server: Server) -> None:
+    """Check a server, in an event loop of its own."""
     try:
         await server.check()
-        return server.dialect
     finally:
         await server.close()
 
 
 def _ended(reason: str | None, *, whole: bool) -> str:
-    """OpenAI's word for why a completion ended."""
-    if reason is None:
+    """OpenAI's word for why a completion ended; `whole` if it is shorter than allowed."""
+    if reason is None or reason.lower() not in KNOWN:
         return "stop" if whole else "length"
     return "length" if reason.lower() in LENGTH else "stop"
 

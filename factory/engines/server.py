@@ -1,4 +1,5 @@
-"""Asking one server until it answers: again by the request alone that met trouble, and no more at once than it bears.
+"""One server, asked until it answers: a request that meets trouble is asked again by itself, and no more requests are
+under way than the server bears.
 
 What a server does wrong is never the fault of what it was asked. One that gives no answer to anything is waited for;
 after that, or where it refuses the key or the account, it is asked no more. Only a request that fails again and again
@@ -17,7 +18,7 @@ from functools import partial
 from typing import TypeVar
 
 import httpx2
-from openai import AsyncOpenAI, NotFoundError, OpenAIError, PermissionDeniedError
+from openai import APIStatusError, AsyncOpenAI, OpenAIError, PermissionDeniedError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from factory.engines import Health, LanguageModel, Message, Request, RequestError, Sampling, ServerError
@@ -44,6 +45,9 @@ _NO_API = 3
 _ALONE = 3
 """Failures of a request after which it is seen whether the server answers anything."""
 
+_LIST_S, _GREETING_S = 30.0, 30.0
+"""Longest waits, in seconds, for a list of models, and for an answer to what any server answers that is well."""
+
 _CONNECT_S = 10.0
 _HELLO = Request((Message(role="user", content="Say hello."),), Sampling(max_tokens=16))
 """What tells a server that is well from one that is not."""
@@ -67,11 +71,16 @@ class Server:
         )
         self._flow = Flow(model.max_num_seqs, self._sleep)
         self._answers = 0
+        self._answered_at = 0.0
         self._absent = False
         self._greeting = False
         self._trouble_since: float | None = None
         self._ended: str | None = None
         self._end = asyncio.Event()
+
+    def learn_from(self, other: Server) -> None:
+        """Take over what another one of the same server has found out."""
+        self.dialect, self._answers = other.dialect, other._answers
 
     async def close(self) -> None:
         """Close the connections."""
@@ -88,8 +97,9 @@ class Server:
             await self.ask(_HELLO, 1)
         except (RequestError, ServerError) as error:
             failure = str(error)
-            if names and (self._absent or isinstance(error, RequestError)):
-                failure = self._say(f"does not have it; it has {some}")
+            said = failure.removeprefix(f"{self._name} ")
+            if names and (self._absent or (isinstance(error, RequestError) and "model" in said.lower())):
+                failure = self._say(f"does not have it; it has {some}; it {said}")
         else:
             self.tell(f"answers, though it has {some}")
             return
@@ -118,10 +128,17 @@ class Server:
             assert state.outcome is not None
             await self._failed(state.outcome.exception(), failures)
 
+        async def wait(seconds: float) -> None:
+            await self._sleep(seconds)
+
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(Trouble), wait=self._pause, before_sleep=failed, sleep=self._sleep
+            retry=retry_if_exception_type(Trouble), wait=self._pause, before_sleep=failed, sleep=wait
         )
-        return await retrying(ask)
+        self._health.asking += 1
+        try:
+            return await retrying(ask)
+        finally:
+            self._health.asking -= 1
 
     async def _once(self, request: Request, n: int) -> Answer:
         async with self._flow.slot() as sent_at:
@@ -138,9 +155,9 @@ class Server:
             try:
                 async with asyncio.timeout(self._model.timeout_s):
                     response = await self._client.chat.completions.with_raw_response.create(**sent)
-                answer = read(response.http_response)
-            except Trouble as trouble:
-                verdict = trouble
+                answer = read(response.http_response, self._model.api_key_env)
+            except (Trouble, ServerError) as met:
+                verdict = met
             except (OpenAIError, TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
                 verdict = judge(error, self._model.api_key_env)
             else:
@@ -159,18 +176,19 @@ class Server:
 
     async def _names(self) -> list[str] | None:
         """The models that the server lists; none where it does not, or not with this key: a request will tell."""
-        verdict: Exception
+        sent_at, refused = time.monotonic(), False
         try:
-            response = await self._client.models.with_raw_response.list()
-        except (NotFoundError, PermissionDeniedError):
+            response = await self._client.with_options(timeout=_LIST_S).models.with_raw_response.list()
+        except PermissionDeniedError:
             return None
         except (OpenAIError, httpx2.HTTPError, httpx2.InvalidURL) as error:
             verdict = judge(error, self._model.api_key_env)
+            refused = isinstance(error, APIStatusError)
         else:
             return read_names(response.http_response)
-        if isinstance(verdict, Refusal) or (isinstance(verdict, Trouble) and (verdict.absent or verdict.weight)):
+        if isinstance(verdict, Refusal) or (refused and isinstance(verdict, Trouble) and not verdict.busy):
             return None
-        raise self._verdict(verdict, time.monotonic())
+        raise self._verdict(verdict, sent_at)
 
     def _verdict(self, verdict: Exception, sent_at: float) -> Exception:
         """What is raised for it."""
@@ -178,6 +196,7 @@ class Server:
             self._answered()
             return RequestError(self._say(str(verdict)))
         if isinstance(verdict, Trouble):
+            verdict.sent_at = sent_at
             if verdict.busy:
                 self._flow.refused(sent_at, verdict.pause_s)
             return verdict
@@ -185,6 +204,7 @@ class Server:
 
     def _answered(self) -> None:
         self._answers += 1
+        self._answered_at = time.monotonic()
         self._trouble_since = None
         self._health.waiting = None
         self._flow.answered()
@@ -193,33 +213,43 @@ class Server:
         """Before a request is tried again: raises ServerError where nothing will come of it, RequestError where the
         request is to blame."""
         assert isinstance(trouble, Trouble)
-        now = time.monotonic()
-        self._trouble_since = self._trouble_since or now
+        if self._trouble_since is None:
+            self._trouble_since = max(trouble.sent_at, self._answered_at)
         failures.count += 1
         if self._ended is not None:
             raise ServerError(self._ended)
         if not self._answers and (trouble.absent or (trouble.strange and failures.count >= _NO_API)):
             self._absent = trouble.absent
             raise self._over(f"{trouble}; does base_url lead to an API, and end in /v1?")
-        away, patience = now - self._trouble_since, self._patience_s if self._health.patient else _LEAVE_AFTER_S
-        if max(away, trouble.pause_s) >= patience:
-            raise self._over(f"{trouble}; no answer for {max(away, trouble.pause_s):.0f} s (run.server_patience_s)")
-        if away >= _AWAY_AFTER_S:
-            self._health.waiting = self._say(f"{trouble}; waited for since {away:.0f} s, at most {patience:.0f} s")
-        if trouble.weight and failures.count > _ALONE and self._answers == failures.answers:
+        patience = self._patience_s if self._health.patient else _LEAVE_AFTER_S
+        if trouble.pause_s >= patience:
+            raise self._over(f"{trouble}; it wants to be left alone for {trouble.pause_s:.0f} s")
+        if self._answers == failures.answers and (failures.count > _ALONE or self._away() >= patience):
             await self._greet()
+        if (away := self._away()) >= patience:
+            raise self._over(f"{trouble}; no answer for {away:.0f} s (run.server_patience_s)")
+        if max(away, trouble.pause_s) >= _AWAY_AFTER_S:
+            self._health.waiting = self._say(f"{trouble}; waited for {away:.0f} s so far, at most {patience:.0f} s")
         if self._answers > failures.answers:
             failures.weight += trouble.weight
             failures.answers = self._answers
         if failures.weight > self._model.max_retries:
             raise RequestError(self._say(f"answers others, but failed {failures.count} times on this: {trouble}"))
 
+    def _away(self) -> float:
+        """Seconds for which the server has answered nothing."""
+        return 0.0 if self._trouble_since is None else time.monotonic() - self._trouble_since
+
     async def _greet(self) -> None:
         """Ask what any server answers that is well: with no other requests under way, nothing else would tell."""
-        if not self._greeting:
-            self._greeting = True
-            with suppress(Trouble, RequestError, ServerError):
-                await self._once(_HELLO, 1)
+        if self._greeting:
+            return
+        self._greeting = True
+        try:
+            with suppress(Trouble, RequestError, ServerError, TimeoutError):
+                async with asyncio.timeout(_GREETING_S):
+                    await self._once(_HELLO, 1)
+        finally:
             self._greeting = False
 
     def _over(self, why: str) -> ServerError:
@@ -237,13 +267,17 @@ class Server:
         trouble = state.outcome.exception() if state.outcome else None
         if isinstance(trouble, Trouble) and trouble.pause_s:
             return trouble.pause_s + random.random()
-        away = time.monotonic() - self._trouble_since if self._trouble_since else 0.0
-        return min(_DOUBLING(state), max(_SOON_S, away))
+        return min(_DOUBLING(state), max(_SOON_S, self._away()))
 
-    async def _sleep(self, seconds: float) -> None:
-        """Wait, but not beyond the end."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._end.wait(), seconds)
+    async def _sleep(self, seconds: float) -> bool:
+        """Wait so long, but not beyond the end, nor for long once the run is stopping. Whether it was so long."""
+        until = asked = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._end.is_set():
+            if not self._health.patient:
+                until = min(until, time.monotonic() + _LEAVE_AFTER_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._end.wait(), min(left, _SOON_S))
+        return until == asked and not self._end.is_set()
 
 
 @dataclass(slots=True)

@@ -43,6 +43,7 @@ BAD = {
     "nothing": Answer(200, b""),
     "null": as_json(None),
     "broken off": completions("I was", reason="error"),
+    "shut down": completions("I was", reason="abort"),
 }
 
 
@@ -159,7 +160,8 @@ def test_a_server_is_no_longer_waited_for_once_the_run_stops(server: ModelServer
         (error(429, "You have used up your quota.", "insufficient_quota"), "no credit: You have used up"),
         (error(400, "API key not valid. Please pass a valid API key."), "refuses the key"),
         (error(400, "Your credit balance is too low to access the API."), "no credit"),
-        (error(429, "try tomorrow", retry_after="86400"), "no answer for 86400 s"),
+        (error(429, "try tomorrow", retry_after="86400"), "wants to be left alone for 86400 s"),
+        (as_json({"error": {"message": "Insufficient credits", "code": 402}}), "no credit: Insufficient credits"),
     ],
 )
 def test_a_refused_key_and_an_empty_account_end_it_at_once(server: ModelServer, bad: Answer, said: str) -> None:
@@ -184,6 +186,8 @@ def test_a_refused_key_and_an_empty_account_end_it_at_once(server: ModelServer, 
         (error(413), "413"),
         (as_json({"detail": [{"loc": ["body", "messages"], "msg": "too odd"}]}, 422), "too odd"),
         (error(403, "Your input was flagged by moderation"), "flagged"),
+        (page("Request blocked", 403), "Request blocked"),
+        (as_json({"detail": "odd", "input": "I have insufficient funds."}, 422), "odd"),
         (error(429, "Request too large for m: Limit 10000, Requested 12000"), "too large"),
         (completions("", reason="content_filter"), "content filter"),
     ],
@@ -195,16 +199,19 @@ def test_a_refused_request_is_a_matter_of_the_request(server: ModelServer, bad: 
     assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize("bad", [error(500), error(503), RESET, HANG], ids=["500", "503", "reset", "hang"])
 @pytest.mark.parametrize("others", [True, False])
-def test_a_request_that_a_well_server_always_fails_on_is_to_blame(server: ModelServer, others: bool) -> None:
-    server.reply = lambda body: error(500) if "poison" in str(body) else completions("Hello.")
+def test_a_request_that_a_well_server_always_fails_on_is_to_blame(
+    server: ModelServer, others: bool, bad: Answer
+) -> None:
+    server.reply = lambda body: bad if "poison" in str(body) else completions("Hello.")
     poisoned = Request((Message(role="user", content="poison"),), Sampling())
 
     async def ask_both(engine: OpenAIEngine) -> Any:
         requests = [poisoned, *([ASKED] * 3 if others else [])]
         return await asyncio.gather(*(engine.generate(one) for one in requests), return_exceptions=True)
 
-    first, *rest = use(server, ask_both, max_retries=2, patience_s=600)
+    first, *rest = use(server, ask_both, max_retries=2, patience_s=600, timeout_s=0.5 if bad is HANG else 5)
     assert isinstance(first, RequestError), first
     assert "answers others, but failed" in str(first)
     assert all(isinstance(one, Reply) for one in rest)
@@ -238,7 +245,6 @@ def test_a_rate_limit_is_waited_out_with_fewer_requests_at_once(server: ModelSer
 
     use(server, many, max_num_seqs=24, patience_s=3)
     assert server.good == 24
-    assert server.most_at_once == 24
     assert len(server.asked) < 24 * 5
 
 
@@ -351,17 +357,20 @@ def test_a_field_is_not_left_out_for_good_where_that_was_not_it(server: ModelSer
 @pytest.mark.parametrize(
     ("reason", "ended"),
     [("stop", "stop"), ("length", "length"), ("max_tokens", "length"), ("MAX_TOKENS", "length"), ("eos_token", "stop"),
-     ("content_filter", "length"), ("tool_calls", "stop"), (None, "stop")],
+     ("content_filter", "length"), ("tool_calls", "stop"), ("STOP", "stop"), (None, "stop")],
 )  # fmt: skip
 def test_reasons_of_all_sorts_or_none(reason: str | None, ended: str, server: ModelServer) -> None:
     server.reply = lambda _: completions("Hello.", reason=reason)
     health = Health()
     assert ask(server, health=health).completions[0].finish_reason == ended
-    assert len(health.notes) == (reason not in ("stop", "length", "max_tokens", "content_filter"))
+    assert len(health.notes) == ((reason or "").lower() not in ("stop", "length", "max_tokens", "content_filter"))
 
 
-def test_an_answer_without_a_reason_that_is_as_long_as_allowed_was_cut_off(server: ModelServer) -> None:
-    server.reply = lambda _: completions("Hello.", reason=None)
+@pytest.mark.parametrize("reason", [None, "done"])
+def test_an_answer_without_a_known_reason_that_is_as_long_as_allowed_was_cut_off(
+    reason: str | None, server: ModelServer
+) -> None:
+    server.reply = lambda _: completions("Hello.", reason=reason)
     assert ask(server, Request(ASKED.messages, Sampling(max_tokens=7))).completions[0].finish_reason == "length"
 
 
@@ -407,6 +416,31 @@ def test_a_model_that_the_server_does_not_have(server: ModelServer, status: int)
     server.reply = lambda _: error(status, "The model does not exist")
     with pytest.raises(ServerError, match="does not have it; it has m"):
         ask(server, name="other", patience_s=600)
+
+
+def test_one_hanging_request_is_no_server_that_is_away(server: ModelServer) -> None:
+    """It hangs for longer than a server is waited for, with no others under way."""
+    server.reply = lambda body: HANG if "poison" in str(body) else completions("Hello.")
+    poisoned = Request((Message(role="user", content="poison"),), Sampling())
+    with pytest.raises(RequestError, match="answers others"):
+        ask(server, poisoned, timeout_s=0.7, patience_s=1, max_retries=4)
+
+
+def test_a_pause_is_cut_short_once_the_run_stops(server: ModelServer, monkeypatch: Any) -> None:
+    monkeypatch.setattr("factory.engines.server._LEAVE_AFTER_S", 0.5)
+    server.in_turn(completions("First."), error(429, "slow down", retry_after="300"))
+    health = Health()
+
+    async def stopping(engine: OpenAIEngine) -> None:
+        await engine.generate(ASKED)
+        waiting = asyncio.create_task(engine.generate(ASKED))
+        await asyncio.sleep(0.5)
+        assert "slow down" in str(health.waiting)
+        health.patient = False
+        await asyncio.wait_for(waiting, 10)
+
+    with pytest.raises(ServerError):
+        use(server, stopping, patience_s=600, health=health)
 
 
 @pytest.mark.parametrize("nothing", [error(404), page("Sign in"), page("Not found", 404), error(405)])
