@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import ray
+from ray._private import utils
 from ray.job_config import JobConfig
 
 from factory.job import Job, Workers
@@ -75,13 +78,26 @@ def _local(pools: Sequence[Workers]) -> Iterator[None]:
 def _connected(failure: str, start: AbstractContextManager[None], **options: Any) -> Iterator[None]:
     try:
         try:
-            with start:
+            with start, _sigterm_kept():
                 ray.init(job_config=_Job(), log_to_driver=False, logging_level="warning", **options)
         except Exception as error:  # Ray raises bare exceptions when a process of its own does not come up
             raise RunError(f"{failure}: {' '.join(str(error).split())}") from error
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Keep the process's own answer to SIGTERM: Ray puts others in its place, in Python and below, that end it."""
+    handler, ours = signal.getsignal(signal.SIGTERM), utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda _: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = ours
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _refuse_what_never_fits(pools: Sequence[Workers]) -> None:
