@@ -183,6 +183,9 @@ def _facts(value: Any, what: str) -> tuple[str, ...]:
     if isinstance(value, str):
         if _PYTHON_LIST.fullmatch(value):
             raise BadRow("wrong_type", f"{what} is a list as Python prints it: write it as JSON, or a fact a line")
+        if value.lstrip().startswith("["):
+            with suppress(ValueError):  # then it is text
+                return _facts(from_json(value), what)
         lines = [line for line in re.split(r"[\r\n]+", value) if line.strip()]
         value = lines if len(lines) > 1 else split_sentences(value)
     if not isinstance(value, list):

@@ -37,7 +37,7 @@ class Failures:
 
     def __init__(self) -> None:
         self._rows: Counter[tuple[str, str]] = Counter()
-        self._first: dict[tuple[str, str], DeadLetter] = {}
+        self._examples: dict[tuple[str, str], DeadLetter] = {}
 
     def add(self, letters: Iterable[DeadLetter]) -> None:
         """Count letters; those of seeds are left out."""
@@ -45,11 +45,12 @@ class Failures:
             if letter.row_id is not None:
                 reason = letter.stage, letter.reason
                 self._rows[reason] += 1
-                self._first.setdefault(reason, letter)
+                if reason not in self._examples or (letter.text and not self._examples[reason].text):
+                    self._examples[reason] = letter
 
     def commonest(self, count: int) -> list[Failure]:
         """The commonest reasons, first the commonest."""
         return [
-            Failure(*reason, rows, self._first[reason].detail, self._first[reason].text)
+            Failure(*reason, rows, self._examples[reason].detail, self._examples[reason].text)
             for reason, rows in self._rows.most_common(count)
         ]

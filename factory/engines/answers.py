@@ -144,6 +144,8 @@ def judge(error: Exception, key_from: str) -> Trouble | Refusal | ServerError:
     """What an error of the client means; `key_from` is the variable that holds the key."""
     if isinstance(error, APIStatusError):
         return _judge_status(error.response, key_from)
+    if isinstance(error, UnicodeEncodeError):
+        return Refusal(f"cannot be sent this text: {error.reason}")
     beneath = list(_causes(error))
     late = isinstance(error, TimeoutError | APITimeoutError)
     if late and not any(isinstance(cause, httpx2.ConnectTimeout) for cause in beneath):

@@ -20,7 +20,9 @@ _REFUSED = re.compile(
     re.IGNORECASE,
 )
 _ONE = re.compile(r"one completion|multiple (?:completions|choices)", re.IGNORECASE)
-_FIELDS = frozenset({"max_tokens", "max_completion_tokens", "response_format", "temperature", "top_p", "top_k", "n"})
+_FIELDS = frozenset(
+    {"max_tokens", "max_completion_tokens", "response_format", "temperature", "top_p", "top_k", "n", "stream"}
+)
 _TOO_LONG = re.compile(r"context|too (?:large|long|many)|exceed", re.IGNORECASE)
 
 
@@ -37,7 +39,7 @@ class Dialect:
     def arguments(self, model: str, request: Request, n: int) -> dict[str, Any]:
         """A request for `n` completions, for the client's `create`."""
         sampling = request.sampling
-        said: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p}
+        said: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p, "stream": False}
         if self.longest is not None:
             said[self.longest] = sampling.max_tokens
         if n > 1 and self.many:
@@ -50,7 +52,7 @@ class Dialect:
         said = {name: value for name, value in said.items() if name not in self.without}
         if sampling.top_k > 0 and "top_k" not in self.without:  # not OpenAI's own, so its client knows no such field
             said["extra_body"] = {"top_k": sampling.top_k}
-        return {"model": model, "messages": list(request.messages), "stream": False, **said}
+        return {"model": model, "messages": list(request.messages), **said}
 
     def after(self, refusal: Refusal, sent: dict[str, Any]) -> tuple[Dialect, str] | None:
         """How to ask instead, and a line that says what was found out; none if no field is to blame."""
@@ -59,6 +61,8 @@ class Dialect:
             return None
         fields = {**sent, **sent.get("extra_body", {})}
         named = next((name for name in refusal.named if name in fields and name in _FIELDS), None)
+        if named == "temperature" and "top_p" in refusal.named and "top_p" in fields:  # it takes one of them
+            named = "top_p"
         if named is None and "n" in fields and _ONE.search(said):
             named = "n"
         return self._instead_of(named) if named else None

@@ -18,7 +18,7 @@ from functools import partial
 from typing import TypeVar
 
 import httpx2
-from openai import APIStatusError, AsyncOpenAI, OpenAIError, PermissionDeniedError
+from openai import APIStatusError, AsyncOpenAI, PermissionDeniedError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from factory.engines import Health, LanguageModel, Message, Request, RequestError, Sampling, ServerError
@@ -158,7 +158,7 @@ class Server:
                 answer = read(response.http_response, self._model.api_key_env)
             except (Trouble, ServerError) as met:
                 verdict = met
-            except (OpenAIError, TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+            except Exception as error:  # the layers below HTTP leak their own: an AttributeError of a reset connection
                 verdict = judge(error, self._model.api_key_env)
             else:
                 if notes:
@@ -181,7 +181,7 @@ class Server:
             response = await self._client.with_options(timeout=_LIST_S).models.with_raw_response.list()
         except PermissionDeniedError:
             return None
-        except (OpenAIError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+        except Exception as error:  # as of a request
             verdict = judge(error, self._model.api_key_env)
             refused = isinstance(error, APIStatusError)
         else:
@@ -220,7 +220,8 @@ class Server:
             raise ServerError(self._ended)
         if not self._answers and (trouble.absent or (trouble.strange and failures.count >= _NO_API)):
             self._absent = trouble.absent
-            raise self._over(f"{trouble}; does base_url lead to an API, and end in /v1?")
+            hint = "is it the model's name there?" if "model" in str(trouble) else "does base_url end in /v1?"
+            raise self._over(f"{trouble}; {hint}")
         patience = self._patience_s if self._health.patient else _LEAVE_AFTER_S
         if trouble.pause_s >= patience:
             raise self._over(f"{trouble}; it wants to be left alone for {trouble.pause_s:.0f} s")
