@@ -73,7 +73,8 @@ class Server:
         self._answers = 0
         self._answered_at = 0.0
         self._absent = False
-        self._greeting = False
+        self._greeting = asyncio.Lock()
+        self._greeted_at = 0.0
         self._trouble_since: float | None = None
         self._ended: str | None = None
         self._end = asyncio.Event()
@@ -225,7 +226,8 @@ class Server:
         patience = self._patience_s if self._health.patient else _LEAVE_AFTER_S
         if trouble.pause_s >= patience:
             raise self._over(f"{trouble}; it wants to be left alone for {trouble.pause_s:.0f} s")
-        if self._answers == failures.answers and (failures.count > _ALONE or self._away() >= patience):
+        untold = self._answers == failures.answers and self._health.patient and trouble.weight
+        if untold and (failures.count > _ALONE or self._away() >= patience):
             await self._greet()
         if (away := self._away()) >= patience:
             raise self._over(f"{trouble}; no answer for {away:.0f} s (run.server_patience_s)")
@@ -242,16 +244,15 @@ class Server:
         return 0.0 if self._trouble_since is None else time.monotonic() - self._trouble_since
 
     async def _greet(self) -> None:
-        """Ask what any server answers that is well: with no other requests under way, nothing else would tell."""
-        if self._greeting:
-            return
-        self._greeting = True
-        try:
-            with suppress(Trouble, RequestError, ServerError, TimeoutError):
-                async with asyncio.timeout(_GREETING_S):
-                    await self._once(_HELLO, 1)
-        finally:
-            self._greeting = False
+        """Ask what any server answers that is well: with no other requests under way, nothing else would tell. Whoever
+        comes while another asks takes what that one learns."""
+        came_at = time.monotonic()
+        async with self._greeting:
+            if self._greeted_at < came_at:
+                with suppress(Trouble, RequestError, ServerError, TimeoutError):
+                    async with asyncio.timeout(_GREETING_S):
+                        await self._once(_HELLO, 1)
+                self._greeted_at = time.monotonic()
 
     def _over(self, why: str) -> ServerError:
         """The server is asked no more, by anyone."""
