@@ -25,11 +25,11 @@ ROWS = 24
 
 @pytest.fixture
 def job_file(tmp_path: Path) -> Path:
-    """Four shards of dialogues that take about two seconds each, two at a time."""
+    """Three shards of dialogues that take about a second each, two at a time."""
     write_personas(tmp_path, ROWS)
     return write_job(
         tmp_path,
-        "scripted?latency_ms=500",
+        "scripted?latency_ms=200",
         run={"rows_per_shard": 8, "dialogues_in_flight": 2, "shards_per_worker": 1},
     )
 
