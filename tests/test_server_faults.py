@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,14 +181,14 @@ def test_a_stop_does_not_wait_for_a_server_that_is_away(server: ModelServer, tmp
 def test_a_request_that_is_refused_each_time_is_no_success_until_it_is_answered(
     server: ModelServer, tmp_path: Path
 ) -> None:
-    write_personas(tmp_path, 12)
+    write_personas(tmp_path, 24)
     job = write_job(tmp_path, **fields(server, 3, max_num_seqs=2), run={"rows_per_shard": 4})
-    server.reply = lambda _: error(400, "This model does not speak.")
+    server.reply = lambda _: replace(error(400, "This model does not speak."), after_s=0.3)
     stopped = command(job)
     assert stopped.returncode == 3, stopped.stderr
     assert "This model does not speak." in stopped.stderr
     assert "converse/request" in stopped.stderr
-    assert len(server.asked) < 12, "the last rows would fail alike"
+    assert len(server.asked) < 24, "the last rows would fail alike"
     assert command(job, "--allow-failures").returncode == 0
     again = command(job)
     assert (again.returncode, "does not speak" in again.stderr) == (3, True), "nothing to do is no success"
