@@ -10,7 +10,7 @@ _INSTALL = {
     "huggingface_hub": "huggingface-hub",
     "sentence_transformers": "sentence-transformers",
     "sklearn": "scikit-learn",
-    "smart_open": "'smart-open[gcs,http,s3,zst]'",
+    "smart_open": "'smart-open[http]'",
     "vllm": "'.[cpu]' or '.[gpu]'",
     "yaml": "pyyaml",
 }

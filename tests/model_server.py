@@ -64,6 +64,21 @@ CUT = Answer(200, (completions("Half of").body or b"")[:80], {"Content-Type": "a
 MODELS = as_json({"object": "list", "data": [{"id": "m", "object": "model", "created": 0, "owned_by": "o"}]})
 
 
+def allowing(limit: int, seconds: float) -> Callable[[], bool]:
+    """A rate limit: whether one more request is allowed, so many of them in each window of time."""
+    sent: list[float] = []
+
+    def allowed() -> bool:
+        now = time.monotonic()
+        sent[:] = [at for at in sent if now - at < seconds]
+        if len(sent) < limit:
+            sent.append(now)
+            return True
+        return False
+
+    return allowed
+
+
 class ModelServer:
     """Asks `reply` for the answer to each request, given its body; remembers bodies and keys, and how many requests
     were under way at once at most. `good` counts the answers with completions that were sent whole."""

@@ -19,7 +19,6 @@ import pytest
 
 from factory.corpus import Corpus
 from factory.run import run
-from tests.engines.test_openai import threading_window
 from tests.jobs import scripted_job, write_job, write_personas
 from tests.model_server import (
     CUT,
@@ -28,6 +27,7 @@ from tests.model_server import (
     RESET,
     Answer,
     ModelServer,
+    allowing,
     as_json,
     completions,
     error,
@@ -78,7 +78,7 @@ def command(job: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 def test_five_hundred_rows_on_a_bad_day(server: ModelServer, tmp_path: Path) -> None:
     """5 % of answers bad in each of ten ways; and a restart, a rate limit and requests that hang."""
-    chance, free = random.Random(1), threading_window(40, 1.0)
+    chance, free = random.Random(1), allowing(40, 1.0)
 
     def reply(_: dict[str, Any]) -> Answer:
         asked = len(server.asked)

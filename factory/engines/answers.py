@@ -73,8 +73,8 @@ class Trouble(Exception):  # noqa: N818 -- what is asked again is no error yet
 
 
 class Refusal(Exception):  # noqa: N818 -- a field may be to blame
-    """The server refuses this one request. `named` are the words among which it may name a field, the
-    likeliest first, `code` is its own."""
+    """The server refuses this one request. `named` are the words among which it may name a field, the likeliest first,
+    `code` is its own."""
 
     def __init__(self, words: str, named: tuple[str, ...] = (), code: str = "") -> None:
         super().__init__(words)

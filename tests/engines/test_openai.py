@@ -8,6 +8,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.model_server import (
     RESET,
     Answer,
     ModelServer,
+    allowing,
     as_json,
     completions,
     error,
@@ -272,7 +274,7 @@ def test_a_request_is_not_to_blame_for_an_outage_that_it_failed_in(server: Model
 
 
 def test_a_rate_limit_is_waited_out_with_fewer_requests_at_once(server: ModelServer) -> None:
-    free = threading_window(3, 0.4)
+    free = allowing(3, 0.4)
     server.reply = lambda _: completions("Hello.") if free() else error(429, "slow down", retry_after_ms="400")
 
     async def many(engine: OpenAIEngine) -> None:
@@ -283,21 +285,22 @@ def test_a_rate_limit_is_waited_out_with_fewer_requests_at_once(server: ModelSer
     assert len(server.asked) < 24 * 5
 
 
-def threading_window(limit: int, seconds: float) -> Callable[[], bool]:
-    """So many requests in each window of time."""
-    import time
+def test_what_one_request_is_told_to_wait_all_wait(server: ModelServer) -> None:
+    at: list[float] = []
 
-    sent: list[float] = []
+    def reply(_: dict[str, Any]) -> Answer:
+        at.append(time.monotonic())
+        return error(429, "slow down", retry_after="2") if len(at) == 1 else completions("Hello.")
 
-    def free() -> bool:
-        now = time.monotonic()
-        sent[:] = [at for at in sent if now - at < seconds]
-        if len(sent) >= limit:
-            return False
-        sent.append(now)
-        return True
+    async def one_and_another(engine: OpenAIEngine) -> None:
+        first = asyncio.create_task(engine.generate(ASKED))
+        await asyncio.sleep(0.5)
+        await asyncio.gather(first, engine.generate(ASKED))
 
-    return free
+    server.reply = reply
+    use(server, one_and_another)
+    assert len(at) == 3
+    assert at[1] - at[0] >= 1.9, "the server is left alone"
 
 
 def test_the_key_is_sent(server: ModelServer) -> None:
