@@ -1,7 +1,7 @@
 """Kills a run at every step of its protocol and counts what is lost, what is doubled and what is asked again.
 
 Driver, pools, workers and table are the real ones, in one process; the engine is a counter with scripted answers
-(`tests/local_ray.py`, `tests/rehearsal.py`). Gives up: real processes, of which `tests/test_kill.py` kills some.
+(`tests/local_ray.py`, `tests/rehearsal.py`). Limitations: real processes, of which `tests/test_kill.py` kills some.
 
     python -m benchmarks.deaths
 """

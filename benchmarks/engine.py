@@ -9,7 +9,7 @@ no text, no personas, no Ray. Each is a process of its own. Two times are taken:
 half of all tokens came, and the whole from the first request sent to the last one answered, tails included. On a CPU,
 `--cores` gives the engine fewer cores than there are, and so the orchestrator some of its own: with all of them, what
 the event loop takes the engine lacks. Also shown: where the worker's time went, how much of what the prefix cache could
-give it gave, and what turn-synchronous `LLM.generate` makes of the same requests. Gives up: the replay's answers are
+give it gave, and what turn-synchronous `LLM.generate` makes of the same requests. Limitations: the replay's answers are
 other tokens than the recorded ones, so it cannot reuse an answer's blocks; the prompt tokens that each side computed
 are shown.
 """

@@ -4,7 +4,7 @@
 
 Rows are alike: 8 turns of 6 candidates, 13 facts and 80 scored pairs, in shards of 256, two samples of each pair of
 seeds, in different shards. Each export is a process of its own; memory is its largest resident set, and that of one
-that only imports the code is shown first. Gives up: the corpus's Delta log is made by one commit.
+that only imports the code is shown first. Limitations: the corpus's Delta log is made by one commit.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from factory.corpus import Corpus
-from factory.records import (
+from factory.store.corpus import Corpus
+from factory.store.records import (
     ROW_SCHEMA,
     Candidate,
     Consistency,

@@ -4,7 +4,7 @@
 
 A corpus of made-up rows, of eight turns and twelve scored pairs each, is read shard by shard with pyarrow, into Arrow
 tables and, as a training needs them, on into Python values; and by `to_torch`, which shuffles. In turns, each once in
-each round. Gives up: what tokenizing and a DataLoader's workers take, and disks: files are in the page cache.
+each round. Limitations: what tokenizing and a DataLoader's workers take, and disks: files are in the page cache.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 import pyarrow.parquet as pq
 
 from benchmarks.machine import print_machine
-from factory.corpus import Corpus
-from factory.fingerprint import blake
-from factory.records import Fact, PairScore, Row, SeedRef, Speaker, Turn, rows_to_table
+from factory.base.fingerprint import blake
+from factory.store.corpus import Corpus
+from factory.store.records import Fact, PairScore, Row, SeedRef, Speaker, Turn, rows_to_table
 
 COLUMNS = {"dialogue": ["speakers", "turns"], "all": None}
 

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import print_machine
 from benchmarks.nli_small import held_out, minimal_edits
-from factory.embed import EmbeddingModel, Embeddings
+from factory.methods.scores.verify import Verify, VerifyParams, pairs_of
 from factory.models import resolve
-from factory.nli import Nli, NliModel, Probabilities
-from factory.records import Fact, Row, Seed, SeedRef, Speaker, Turn
-from factory.seed_files import find_files
-from factory.seeds import SeedFields, read_file
-from factory.stages.verify import Verify, VerifyParams, pairs_of
+from factory.scorers.embeddings import EmbeddingModel, Embeddings
+from factory.scorers.nli import Nli, NliModel, Probabilities
+from factory.seeds.files import find_files
+from factory.seeds.source import SeedFields, read_file
+from factory.store.records import Fact, Row, Seed, SeedRef, Speaker, Turn
 
 LABELS = ("entailment", "neutral", "contradiction")
 Pairs = list[tuple[str, str]]

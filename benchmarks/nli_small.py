@@ -15,8 +15,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from factory.labelled import Pair, PairFile, read_pairs
-from factory.nli import Nli, NliModel, Probabilities
+from factory.scorers.nli import Nli, NliModel, Probabilities
+from factory.training.labelled import Pair, PairFile, read_pairs
 from factory.training.neutrals import dialogues_of
 from factory.training.pairs import draw_pair
 

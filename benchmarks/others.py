@@ -7,7 +7,7 @@ Each round is a `factory run` of a job that only talks, then the ways of `benchm
 Two times are told: the whole command, and from the first request sent to the last one answered, in which nothing is
 started. With `--min-turns` below `--turns` dialogues end when a speaker says goodbye, so that they are uneven. On a
 machine with a GPU one is used, and `--model` is what runs there; its weights must be trained ones, since the factory
-asks again for turns that are noise. Gives up: equal work. The factory checks turns and commits a table.
+asks again for turns that are noise. Limitations: equal work. The factory checks turns and commits a table.
 """
 
 from __future__ import annotations

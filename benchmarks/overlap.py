@@ -6,8 +6,8 @@ A round is three runs of the factory on a local Ray: dialogues without scores; s
 once, into a corpus of its own. Each leg has one worker; of the cores, the first half is the first leg's and the second
 half the second's, in all three runs. Timed, by what rows and versions say, from the moment the first stage begins, when
 its models are open, to the last commit. So the start of Ray and of the models of the first leg is left out everywhere,
-and that of the scorers where they run alone; where both run, it is in the time, and is shown. Gives up: the driver and
-Ray's own processes have no core to themselves.
+and that of the scorers where they run alone; where both run, it is in the time, and is shown. Limitations: the driver
+and Ray's own processes have no core to themselves.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from typing import Any
 import yaml
 
 from benchmarks.machine import print_machine
-from factory import workers
-from factory.corpus import Corpus
-from factory.history import log
-from factory.jobfile import load_job
-from factory.run import run
+from factory.running import workers
+from factory.running.run import run
+from factory.spec.jobfile import load_job
+from factory.store.corpus import Corpus
+from factory.store.versions import log
 from factory.training.grammar import draw_persona
 
 FACTS, MAX_TOKENS = 5, 24

@@ -24,12 +24,12 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from factory.corpus import Corpus
 from factory.engines import Message
+from factory.methods.prompts import bundled, render
+from factory.methods.scores.verify import persona
 from factory.models import resolve
-from factory.nli import Nli, NliModel
-from factory.prompts import bundled, render
-from factory.stages.verify import persona
+from factory.scorers.nli import Nli, NliModel
+from factory.store.corpus import Corpus
 from factory.training.chats import Tokens
 from factory.training.dialogues import END
 from factory.training.examples import NOTHING, RELATIONS, converse, draw_extract, read_corpus

@@ -15,7 +15,7 @@ import time
 
 from factory.engines import LanguageModel, Message, Request, Sampling
 from factory.engines.vllm import VllmEngine
-from factory.prompts import bundled, render
+from factory.methods.prompts import bundled, render
 from factory.training.dialogues import END
 from factory.training.grammar import draw_persona
 

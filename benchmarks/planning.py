@@ -6,8 +6,8 @@ nothing left to do, and times plans over them, each in a process of its own: the
 `plan` alone; interpreter and imports are told apart. Memory is the highest of a process: all that was resident, mapped
 files included, and what is the process's own (anonymous, sampled every 5 ms).
 
-Gives up: columns that planning never reads are null, so shards are smaller than real ones; the files were just written,
-so none of them is read off a cold disk; facts are made by rule.
+Limitations: columns that planning never reads are null, so shards are smaller than real ones; the files were just
+written, so none of them is read off a cold disk; facts are made by rule.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ BEGAN = time.perf_counter(), time.process_time()
 import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
 
-from factory.fingerprint import fingerprint  # noqa: E402
-from factory.jobfile import load_job  # noqa: E402
-from factory.ledger import LEDGER, ranges  # noqa: E402
-from factory.plan import Plan  # noqa: E402
-from factory.records import ROW_SCHEMA, row_id  # noqa: E402
-from factory.seed_store import SEEDS  # noqa: E402
-from factory.table import Shard  # noqa: E402
-from factory.wanted import Slots  # noqa: E402
+from factory.base.fingerprint import fingerprint  # noqa: E402
+from factory.planning.ledger import LEDGER, ranges  # noqa: E402
+from factory.planning.plan import Plan  # noqa: E402
+from factory.planning.wanted import Slots  # noqa: E402
+from factory.seeds.store import SEEDS  # noqa: E402
+from factory.spec.jobfile import load_job  # noqa: E402
+from factory.store.records import ROW_SCHEMA, row_id  # noqa: E402
+from factory.store.table import Shard  # noqa: E402
 
 JOB = """\
 corpus: {folder}/corpus

@@ -1,7 +1,7 @@
 """What a worker asked its vLLM engine: token for token, with times, for benchmarks to replay.
 
 `in_worker` is for Ray to call in each worker; it writes each request to a file in the folder that the
-environment names. Gives up: some ten microseconds per request, at the factory's cost.
+environment names. Limitations: some ten microseconds per request, at the factory's cost.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 The corpus is made up: personas of the grammar that trains persona-lm, eight turns that say own facts or small talk,
 probabilities drawn so that people with allergies are contradicted more often, decisions by `select` as it is. The
-report is made in a process of its own, and opened from disk in a headless Chromium. Gives up: texts as varied as a
+report is made in a process of its own, and opened from disk in a headless Chromium. Limitations: texts as varied as a
 large model's.
 """
 
@@ -24,8 +24,9 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from benchmarks.machine import print_machine
-from factory.corpus import Corpus
-from factory.records import (
+from factory.methods.scores.select import Select, SelectParams
+from factory.store.corpus import Corpus
+from factory.store.records import (
     Consistency,
     Fact,
     PairScore,
@@ -37,7 +38,6 @@ from factory.records import (
     row_id,
     rows_to_table,
 )
-from factory.stages.select import Select, SelectParams
 from factory.training.grammar import draw_persona, sentence, small_talk
 
 PER_SHARD, FACTS, SCORED, TURNS = 2500, 5, 3, 8
@@ -46,7 +46,7 @@ BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 REPORT = """
 import resource, sys, time
 began = time.monotonic()
-from pathlib import Path; from factory import Corpus; from factory.report import report
+from pathlib import Path; from factory import Corpus; from factory.views.report import report
 report(Corpus(sys.argv[1]), Path(sys.argv[2]))
 print(f"{time.monotonic() - began:.1f} s, {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
 """

@@ -1,7 +1,7 @@
 """The dialogues of `benchmarks.others` as one would script them with vLLM alone, and the bound of any such script;
 and what the ways of `benchmarks.rivals_ray` share with them.
 
-Prompts are the factory's, rendered from its template. Gives up: what the factory does beside talking. No turn is
+Prompts are the factory's, rendered from its template. Limitations: what the factory does beside talking. No turn is
 checked or asked for again, nothing is written down, and a death loses everything.
 """
 
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from factory.engines import Message
+from factory.methods.prompts import bundled, render
 from factory.models import resolve
-from factory.prompts import bundled, render
 
 TEMPLATE, END = bundled("converse"), "[END]"
 

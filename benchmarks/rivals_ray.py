@@ -1,7 +1,7 @@
 """The dialogues of `benchmarks.others` with Ray Data LLM, in the two forms that several turns allow.
 
 A processor maps each row through its engine once, so a turn is either an execution of its own, or a processor in a
-chain around an engine that Ray Serve holds. Gives up: a chain of processors with an engine each, six on one machine.
+chain around an engine that Ray Serve holds. Limitations: a chain of processors with an engine each, six on one machine.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ seven eighths of the rows generated, without those that died with their worker; 
 answers to the last commit, which has the start of all others in it. The last run is that with the most workers again,
 with one worker, drawn at random, killed (SIGKILL) each few seconds.
 
-Gives up: engines that keep their cores busy, whose workers scale with the cores.
+Limitations: engines that keep their cores busy, whose workers scale with the cores.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from pathlib import Path
 import psutil
 
 from benchmarks.machine import print_machine
-from factory.jobfile import load_job
-from factory.run import Progress, Result, run
+from factory.running.run import Progress, Result, run
+from factory.spec.jobfile import load_job
 
 JOB = """\
 corpus: {folder}/corpus

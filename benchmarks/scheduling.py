@@ -6,7 +6,7 @@ engine that says one turn. Shards a second and CPU are those between the first c
 ledger's reading of the new shards at the end, is told apart, and left out of runs with more shards than the first.
 Each run is a process of its own; medians where there are several.
 
-Gives up: shards of real size, whose skeletons take longer to write; workers on machines of their own.
+Limitations: shards of real size, whose skeletons take longer to write; workers on machines of their own.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from unittest.mock import patch
 import psutil
 
 from benchmarks.machine import print_machine
-from factory.corpus import Corpus
-from factory.jobfile import load_job
-from factory.ledger import Ledger
-from factory.plan import Plan
-from factory.records import rows_to_table
-from factory.run import Progress, run
-from factory.shard import Merged, ShardSpec
-from factory.table import Shard
-from factory.workers import Piece, Receipt, Worker
+from factory.planning.ledger import Ledger
+from factory.planning.plan import Plan
+from factory.planning.shard import Merged, ShardSpec
+from factory.running.run import Progress, run
+from factory.running.workers import Piece, Receipt, Worker
+from factory.spec.jobfile import load_job
+from factory.store.corpus import Corpus
+from factory.store.records import rows_to_table
+from factory.store.table import Shard
 
 JOB = """\
 corpus: {folder}/corpus
@@ -145,7 +145,7 @@ def measure(shards: int, worker: type[Worker], read: bool) -> Run:
         work = next(Plan(job).work())
         Corpus(job.corpus).storage.write_parquet(_READY_MADE, rows_to_table(work.skeletons))
         told.planned = own_mib()
-        with patch("factory.pool.Worker", worker), patch.object(Ledger, "sync", timed):
+        with patch("factory.running.pool.Worker", worker), patch.object(Ledger, "sync", timed):
             result = run(job, report=told.note)
         assert result.committed == shards
         told.most = max(told.most, own_mib())

@@ -7,7 +7,7 @@ factory starts from nothing: a corpus that is not there yet, seeds that nobody h
 Its job talks, a token a turn, so each dialogue ends with its first answer, as a dead letter with the time. Bare vLLM
 imports vLLM, builds the engine with the same arguments and answers one prompt, once with the engine in the process, as
 the factory has it, and once with the engine in a process of its own, which is vLLM's default. Sides take turns; a round
-before the first fills the page cache and compiles modules. Gives up: the cold start of a machine.
+before the first fills the page cache and compiles modules. Limitations: the cold start of a machine.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from pathlib import Path
 import yaml
 
 from benchmarks.machine import print_machine
-from factory.corpus import Corpus
 from factory.models import resolve
+from factory.store.corpus import Corpus
 from factory.training.grammar import draw_persona
 
 DIALOGUES, FACTS = 8, 5

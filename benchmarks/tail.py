@@ -7,7 +7,7 @@ of the whole time that vLLM's engine is at work: in its steps, and in taking req
 of the steps alone is shown too. Seats are the requests that it could run at once: their share in
 use is shown too, beside that of an ideal queue, which starts the same dialogues, of the same tokens, in the same order,
 each the moment a seat is free; what both lack are the longest of the last dialogues, which nobody can know before.
-Gives up: one engine; with more of them the shards that are left are spread by the pool.
+Limitations: one engine; with more of them the shards that are left are spread by the pool.
 """
 
 from __future__ import annotations

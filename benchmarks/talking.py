@@ -1,6 +1,6 @@
 """A run of the factory that only talks, on a local Ray, with what its worker asks of vLLM recorded.
 
-Gives up: all other stages, and workers on other machines.
+Limitations: all other stages, and workers on other machines.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from benchmarks import recording
 from benchmarks.recording import Asked, read
 from benchmarks.shapes import DUMMY, SHAPES, write_shape
 from factory.engines import LanguageModel
-from factory.jobfile import load_job
-from factory.run import run
+from factory.running.run import run
+from factory.spec.jobfile import load_job
 from factory.training.grammar import draw_persona
 
 TURNS, FACTS, MAX_TOKENS = 6, 5, 24

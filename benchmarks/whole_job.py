@@ -5,8 +5,8 @@
 The job is `jobs/quickstart.yaml`, all six stages, with personas of the grammar in place of its two dozen. Core-seconds
 are what the kernel counts for the driver, Ray's processes and each worker, from their starts to their ends, split by
 thread: a worker's event loop, those of the two scorers, and the engine's process. The event loop's are split by stage:
-each step of each coroutine is timed on the thread's own clock. Gives up: the last half second of a worker; and threads
-of native libraries, which are not told apart.
+each step of each coroutine is timed on the thread's own clock. Limitations: the last half second of a worker; and
+threads of native libraries, which are not told apart.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from typing import Any
 import psutil
 
 from benchmarks.machine import print_machine
-from factory import pipeline, workers
-from factory.jobfile import load_job
-from factory.run import Progress, run
+from factory.running import pipeline, workers
+from factory.running.run import Progress, run
+from factory.spec.jobfile import load_job
 from factory.training.grammar import draw_persona
 
 FOLDER, PERIOD_S, FACTS = "BENCHMARK_PROFILE", 0.5, 5

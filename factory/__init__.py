@@ -9,14 +9,14 @@
 >>> accepted = [row for row in Corpus(job.corpus).rows() if row.decision == "accept"]
 """
 
-from factory.starting import prepare
+from factory.base.starting import prepare
 
 prepare()
 
-from factory.corpus import Corpus  # noqa: E402
-from factory.job import Job  # noqa: E402
-from factory.jobfile import load_job  # noqa: E402
-from factory.plan import plan  # noqa: E402
-from factory.run import run  # noqa: E402
+from factory.planning.plan import plan  # noqa: E402
+from factory.running.run import run  # noqa: E402
+from factory.spec.job import Job  # noqa: E402
+from factory.spec.jobfile import load_job  # noqa: E402
+from factory.store.corpus import Corpus  # noqa: E402
 
 __all__ = ["Corpus", "Job", "load_job", "plan", "run"]

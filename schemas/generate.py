@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from factory.job import Job
-from factory.records import DeadLetter, Row
+from factory.spec.job import Job
+from factory.store.records import DeadLetter, Row
 from factory.training.lm import LmConfig
 from factory.training.nli import NliConfig
 

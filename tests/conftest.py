@@ -17,9 +17,9 @@ import boto3
 import psutil
 import pytest
 
-from factory.embed import EmbeddingModel, Embeddings
 from factory.models import resolve
-from factory.nli import Nli, NliModel
+from factory.scorers.embeddings import EmbeddingModel, Embeddings
+from factory.scorers.nli import Nli, NliModel
 from tests.faulty_s3 import environment, process
 
 KEY = "sk-very-secret-key"

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from factory.job import Job
-from factory.jobfile import load_job
+from factory.spec.job import Job
+from factory.spec.jobfile import load_job
 
 
 def write_personas(folder: Path, count: int, marked: dict[int, str] | None = None) -> None:

@@ -19,13 +19,13 @@ from typing import Any
 
 import ray
 
-from factory import workers
 from factory.cli import main
 from factory.engines import Request, Sampling, vllm
-from factory.nli import Nli
-from factory.run import _Driver
-from factory.storage import Storage
-from factory.table import Table
+from factory.running import workers
+from factory.running.run import _Driver
+from factory.scorers.nli import Nli
+from factory.store.storage import Storage
+from factory.store.table import Table
 
 FOLDER, POISON = "TEST_DEATHS", "TEST_POISON"
 RUNTIME = {"worker_process_setup_hook": "tests.killing.in_worker"}

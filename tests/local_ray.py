@@ -1,7 +1,7 @@
 """Ray's actors in this process, one call after another, and deaths at any step of the protocol.
 
 What the driver and its pools see is Ray's: calls that are copied on their way, answers that come when they come,
-actors that die with what they held. Gives up: nothing runs at the same time.
+actors that die with what they held. Limitations: nothing runs at the same time.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from unittest.mock import patch
 
 from ray.exceptions import GetTimeoutError, RayActorError
 
-from factory.storage import Storage
-from factory.table import Table
+from factory.store.storage import Storage
+from factory.store.table import Table
 
 
 class Killed(BaseException):

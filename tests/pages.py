@@ -3,7 +3,7 @@
 What a block is says its language: `sh` and `python` are run, `yaml` is held against the schemas of job and training
 files, `diff` is applied, wherever its lines stand; others are shown only. A comment on the line above says more:
 `<!-- file: PATH -->`, the block is that file, and `<!-- not run: REASON -->`. Words in capitals that stand for
-something (JOB, CORPUS) and addresses are put in beforehand. Gives up: blocks that are indented, and what they print.
+something (JOB, CORPUS) and addresses are put in beforehand. Limitations: blocks that are indented, and what they print.
 """
 
 from __future__ import annotations

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from factory.records import Seed
-from factory.seed_files import find_files
-from factory.seed_store import Seeds
-from factory.seeds import BadSeed, SeedFields, SeedSource
-from factory.storage import Storage
+from factory.seeds.files import find_files
+from factory.seeds.source import BadSeed, SeedFields, SeedSource
+from factory.seeds.store import Seeds
+from factory.store.records import Seed
+from factory.store.storage import Storage
 
 
 def read_seeds(sources: Sequence[SeedSource], base: Path) -> list[Seed | BadSeed]:

@@ -15,16 +15,16 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.corpus import Corpus
+from factory.base.fingerprint import blake
 from factory.engines import LanguageModel, Message, Reply, Request
 from factory.engines.scripted import ScriptedEngine
-from factory.fingerprint import blake
-from factory.job import Job
-from factory.jobfile import load_job
-from factory.nli import Probabilities
-from factory.plan import Plan
-from factory.records import DeadLetter, Row
-from factory.run import Progress, run
+from factory.planning.plan import Plan
+from factory.running.run import Progress, run
+from factory.scorers.nli import Probabilities
+from factory.spec.job import Job
+from factory.spec.jobfile import load_job
+from factory.store.corpus import Corpus
+from factory.store.records import DeadLetter, Row
 from tests.local_ray import Death, LocalRay, Steps
 
 JOB = """\
@@ -145,15 +145,15 @@ class Rehearsal:
 
         self.talker.listen(asked)
         replaced = {
-            "factory.run.ray": local,
-            "factory.cluster.ray": local,
-            "factory.pool.ray": local,
-            "factory.run._COMMIT_EVERY_S": self.commit_every_s,
-            "factory.run._GATHER_S": 0.0,
-            "factory.run.Plan": planning,
-            "factory.workers.open_engine": lambda *_: self.talker,
-            "factory.workers.Nli": lambda _: self.nli,
-            "factory.workers.Embeddings": lambda _: HashEmbedder(),
+            "factory.running.run.ray": local,
+            "factory.running.cluster.ray": local,
+            "factory.running.pool.ray": local,
+            "factory.running.run._COMMIT_EVERY_S": self.commit_every_s,
+            "factory.running.run._GATHER_S": 0.0,
+            "factory.running.run.Plan": planning,
+            "factory.running.workers.open_engine": lambda *_: self.talker,
+            "factory.running.workers.Nli": lambda _: self.nli,
+            "factory.running.workers.Embeddings": lambda _: HashEmbedder(),
         }
         with ExitStack() as stack:
             for name, stand_in in replaced.items():

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from factory.job import Job, row_fingerprints
-from factory.plan import plan
-from factory.stages.select import Select
+from factory.methods.scores.select import Select
+from factory.planning.plan import plan
+from factory.spec.job import Job, row_fingerprints
 from tests.local_ray import Death, Killed
 from tests.rehearsal import (
     Rehearsal,

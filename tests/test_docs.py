@@ -21,15 +21,15 @@ from pydantic import BaseModel
 from ray.autoscaler._private.commands import _bootstrap_config
 from ray.autoscaler._private.providers import _get_node_provider
 
-from factory.corpus import Corpus
-from factory.embed import EmbeddingModel
 from factory.engines import LanguageModel, Sampling
-from factory.job import Pairing, Run, Stages, Workers
-from factory.jobfile import load_job
-from factory.labelled import LABELS
-from factory.nli import NliModel
-from factory.records import DEAD_LETTER_SCHEMA, ROW_SCHEMA
-from factory.seeds import SeedSource
+from factory.scorers.embeddings import EmbeddingModel
+from factory.scorers.nli import NliModel
+from factory.seeds.source import SeedSource
+from factory.spec.job import Pairing, Run, Stages, Workers
+from factory.spec.jobfile import load_job
+from factory.store.corpus import Corpus
+from factory.store.records import DEAD_LETTER_SCHEMA, ROW_SCHEMA
+from factory.training.labelled import LABELS
 from tests import faulty_s3
 from tests.pages import PAGES, ROOT, PageError, blocks_of, environment, run_page
 from tests.training.corpora import write_tiny_lm

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from factory.card import write_card
-from factory.corpus import Corpus
 from factory.engines import Reply, Request
-from factory.history import restore
-from factory.job import Job
-from factory.jobfile import load_job
-from factory.plan import plan
-from factory.pool import RunError
-from factory.seed_files import SourceError
-from factory.storage import StorageError
-from factory.table import ConflictError, CorpusError
+from factory.planning.plan import plan
+from factory.running.pool import RunError
+from factory.seeds.files import SourceError
+from factory.spec.job import Job
+from factory.spec.jobfile import load_job
+from factory.store.corpus import Corpus
+from factory.store.storage import StorageError
+from factory.store.table import ConflictError, CorpusError
+from factory.store.versions import restore
+from factory.views.card import write_card
+from tests.cli.test_commands import call
 from tests.jobs import write_job, write_personas
 from tests.rehearsal import Rehearsal, Talker, job_in, letters_of, rows_of, settled, some_personas, write_seeds
-from tests.test_cli import call
-from tests.test_run import assert_settled
+from tests.running.test_run import assert_settled
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from factory.corpus import Corpus
-from factory.jobfile import load_job
+from factory.spec.jobfile import load_job
+from factory.store.corpus import Corpus
 from tests.jobs import write_job, write_personas
-from tests.test_run import assert_settled, rows_of
+from tests.running.test_run import assert_settled, rows_of
 
 ROWS = 24
 

@@ -20,13 +20,13 @@ from ray.cluster_utils import Cluster
 from typer.testing import CliRunner
 
 from factory.cli import app
-from factory.jobfile import load_job
-from factory.plan import plan
-from factory.run import Progress, run
+from factory.planning.plan import plan
+from factory.running.run import Progress, run
+from factory.spec.jobfile import load_job
 from tests.conftest import KEY, vllm_serving
 from tests.jobs import write_job, write_personas
 from tests.killing import FOLDER, POISON, RUNTIME, order
-from tests.test_run import assert_settled, letters_of, poisoned, rows_of
+from tests.running.test_run import assert_settled, letters_of, poisoned, rows_of
 
 ROOT = Path(__file__).parents[1]
 ROWS, SHARD, IN_FLIGHT = 24, 4, 2

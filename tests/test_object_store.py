@@ -19,19 +19,19 @@ import pyarrow as pa
 import pytest
 import ray
 
-from factory import storage as storage_module
-from factory import table as table_module
-from factory.corpus import Corpus
-from factory.job import Job
-from factory.plan import Plan
-from factory.pool import RunError
-from factory.run import run
-from factory.storage import Storage, StorageError
-from factory.table import ConflictError, CorpusError
+from factory.planning.plan import Plan
+from factory.running.pool import RunError
+from factory.running.run import run
+from factory.spec.job import Job
+from factory.store import storage as storage_module
+from factory.store import table as table_module
+from factory.store.corpus import Corpus
+from factory.store.storage import Storage, StorageError
+from factory.store.table import ConflictError, CorpusError
 from tests.faulty_s3 import Faults, Kind, Order, environment, process
 from tests.jobs import scripted_job, write_personas
 from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, settled, some_personas, write_seeds
-from tests.test_corpus import lines_of, shard_of
+from tests.store.test_corpus import lines_of, shard_of
 
 MUTE = "*p1*"
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from factory.corpus import Corpus
-from factory.job import Job
-from factory.plan import plan
+from factory.planning.plan import plan
+from factory.spec.job import Job
+from factory.store.corpus import Corpus
 from tests.local_ray import Death, Killed
 from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, some_personas, wanted_of, write_seeds
 

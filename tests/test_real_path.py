@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from factory.corpus import Corpus
-from factory.job import Job
-from factory.jobfile import load_job
-from factory.records import Row
-from factory.run import run
+from factory.running.run import run
+from factory.spec.job import Job
+from factory.spec.jobfile import load_job
+from factory.store.corpus import Corpus
+from factory.store.records import Row
 from tests.conftest import KEY
 from tests.jobs import write_job, write_personas
-from tests.test_run import assert_settled
+from tests.running.test_run import assert_settled
 
 ROWS = 4
 STAGES: dict[str, Any] = {

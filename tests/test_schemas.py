@@ -12,10 +12,10 @@ import jsonschema
 import pytest
 import yaml
 
-from factory.records import ROWS, Row, SeedRef, Speaker, Turn
+from factory.spec.yamlfile import load_yaml
+from factory.store.records import ROWS, Row, SeedRef, Speaker, Turn
 from factory.training.lm import LmConfig
 from factory.training.nli import NliConfig
-from factory.yamlfile import load_yaml
 
 ROOT = Path(__file__).parents[1]
 

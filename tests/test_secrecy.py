@@ -18,10 +18,10 @@ import pytest
 from typer.testing import CliRunner
 
 from factory.cli import app
-from factory.corpus import Corpus
 from factory.engines import Health, LanguageModel, Message, Request, Sampling
 from factory.engines.openai import OpenAIEngine
-from factory.yamlfile import YamlError
+from factory.spec.yamlfile import YamlError
+from factory.store.corpus import Corpus
 from tests import model_server
 from tests.jobs import scripted_job, write_job, write_personas
 from tests.model_server import Answer, ModelServer, as_json, completions, error, page, serving

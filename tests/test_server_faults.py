@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from factory.corpus import Corpus
-from factory.run import run
+from factory.running.run import run
+from factory.store.corpus import Corpus
 from tests.jobs import scripted_job, write_job, write_personas
 from tests.model_server import (
     CUT,

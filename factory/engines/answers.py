@@ -23,8 +23,8 @@ import httpx2
 from openai import APIStatusError, APITimeoutError
 from pydantic import BaseModel, Field, ValidationError
 
+from factory.base.redact import redact
 from factory.engines import ServerError
-from factory.redact import redact
 
 _WORDS, _LOOKED_AT = 300, 4000
 """Characters of a server's own words that are kept, and of its answer that are looked at for them."""

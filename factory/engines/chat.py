@@ -1,9 +1,9 @@
 """Chat messages to token ids, each message's text once, and an answer's ids to its text, once too.
 
 A tokenizer cuts text at its special tokens before anything else, so what lies between two of them is tokenised alike
-wherever it stands. In a dialogue all of a prompt but its newest turn has been seen: only that is tokenised. Gives up:
-a tokenizer whose special tokens take in the blanks around them, or that marks the start of a text, is asked for whole
-prompts. vLLM would decode each token as it comes, which is a twentieth of a small model's time.
+wherever it stands. In a dialogue all of a prompt but its newest turn has been seen: only that is tokenised.
+Limitations: a tokenizer whose special tokens take in the blanks around them, or that marks the start of a text, is
+asked for whole prompts. vLLM would decode each token as it comes, which is a twentieth of a small model's time.
 """
 
 from __future__ import annotations

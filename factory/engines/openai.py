@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 
+from factory.base.redact import KeyFormatError, read_key, without_keys
 from factory.engines import Completion, Health, LanguageModel, Reply, Request, RequestError, ServerError
 from factory.engines.answers import KNOWN, LENGTH, Answer
 from factory.engines.server import Server
-from factory.redact import KeyFormatError, read_key, without_keys
 
 
 class OpenAIEngine:

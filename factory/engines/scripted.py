@@ -2,7 +2,7 @@
 
 Its text is made of words of the messages, drawn by their hash: the same request always gets the same answer. It writes
 a list where the messages ask for lines after "- ", and fills a JSON schema where there is one. Faults are part of the
-model's name, as in `scripted?latency_ms=5&fail=poison`. Gives up: sense.
+model's name, as in `scripted?latency_ms=5&fail=poison`. Limitations: sense.
 """
 
 from __future__ import annotations

@@ -21,11 +21,11 @@ import httpx2
 from openai import APIStatusError, AsyncOpenAI, PermissionDeniedError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
+from factory.base.redact import redact
 from factory.engines import Health, LanguageModel, Message, Request, RequestError, Sampling, ServerError
 from factory.engines.answers import Answer, Refusal, Trouble, judge, read, read_names
 from factory.engines.dialect import Dialect
 from factory.engines.flow import Flow
-from factory.redact import redact
 
 _Got = TypeVar("_Got")
 

@@ -3,7 +3,7 @@
 Prompts go there as token ids and answers come back so, in one message for all that are there at the time: templates,
 tokenizers, scorers and the coroutines of the dialogues have an interpreter to themselves. In one process with them the
 engine waits at each of their steps (a tenth of its speed). vLLM's own engine process (AsyncLLM) hands over every token,
-which halves the speed where cores are few. Gives up: an engine that fails takes its worker's requests with it; the
+which halves the speed where cores are few. Limitations: an engine that fails takes its worker's requests with it; the
 process imports what the worker has imported.
 """
 
@@ -27,7 +27,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from factory.batching import settle
+from factory.base.packages import needing
 from factory.engines import (
     Completion,
     EngineDeadError,
@@ -41,7 +41,7 @@ from factory.engines import (
 from factory.engines.chat import ChatTokenizer
 from factory.engines.vllm_process import Answer, Ask, explain
 from factory.models import OPENING
-from factory.packages import needing
+from factory.scorers.batching import settle
 
 _HEADROOM = 1.1
 """Requests in flight per sequence the engine runs: a freed slot never waits for the event loop (as in Ray Data)."""

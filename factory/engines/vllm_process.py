@@ -1,7 +1,7 @@
 """The process in which vLLM runs: started by `factory.engines.vllm`, which asks it through a pipe.
 
 vLLM's synchronous engine is stepped in one loop; whatever was asked meanwhile is taken between two steps, and what one
-step finished is answered in one message, as token ids. Gives up: requests carry no seed, since batching changes the
+step finished is answered in one message, as token ids. Limitations: requests carry no seed, since batching changes the
 arithmetic anyway.
 """
 
@@ -23,9 +23,9 @@ from functools import lru_cache
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
+from factory.base.packages import explain_missing
 from factory.engines import EngineDeadError, EngineStartError, LanguageModel, RequestError
 from factory.models import without_signs
-from factory.packages import explain_missing
 
 _PR_SET_PDEATHSIG = 1
 

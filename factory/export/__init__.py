@@ -6,7 +6,7 @@
 
 A format reads no more of a corpus at once than a shard, and what it needs to look back at: 512 dialogues (`ranking`),
 one slot (`preference` of slots). The same version exported again gives the same bytes, but for the last digits of APC
-that is computed anew. Gives up: rows stand in the corpus's order, so shuffle when you train.
+that is computed anew. Limitations: rows stand in the corpus's order, so shuffle when you train.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from factory.corpus import Corpus
+from factory.base.places import in_shell
 from factory.export.errors import ExportError
 from factory.export.formats import CHAT, EXTRACTION, NLI, PLAIN, chat, extraction, nli, plain
 from factory.export.preference import By, Of, of_slots, of_turns
@@ -27,8 +27,8 @@ from factory.export.ranking import RANKING, ranked
 from factory.export.source import Source
 from factory.export.splits import Splits
 from factory.export.writing import Example, Files, Form
-from factory.places import in_shell
-from factory.records import Decision, Origin, Row
+from factory.store.corpus import Corpus
+from factory.store.records import Decision, Origin, Row
 
 __all__ = ["By", "Export", "ExportError", "Form", "Format", "Of", "export", "schema_of"]
 

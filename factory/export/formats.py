@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from factory.export.source import Source
 from factory.export.writing import Example
-from factory.records import Row
-from factory.stages.extract import fact_of
-from factory.stages.verify import verdict
+from factory.methods.makers.extract import fact_of
+from factory.methods.scores.verify import verdict
+from factory.store.records import Row
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 NOT_ALTERNATING = "rows whose speakers do not alternate"

@@ -16,9 +16,9 @@ roles, topic and opening, which differ by their sample. What a reply is worth:
 `divpo`
     Scored as by `nli`; chosen is the most diverse of the good, rejected the least diverse of the bad.
 
-Gives up: of one prompt, one pair. Of two dialogues the pair begins where they part, from the side of who speaks there,
-and holds the facts that both samples have; what follows is several messages, and a trainer that has no mask within a
-completion (TRL's DPO) counts the partner's, too.
+Limitations: of one prompt, one pair. Of two dialogues the pair begins where they part, from the side of who speaks
+there, and holds the facts that both samples have; what follows is several messages, and a trainer that has no mask
+within a completion (TRL's DPO) counts the partner's, too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from factory.export.scoring import by_apc, by_nli
 from factory.export.slots import slots
 from factory.export.source import Source
 from factory.export.writing import Example
-from factory.records import Row
+from factory.store.records import Row
 
 By = Literal["apc", "nli", "divpo"]
 Of = Literal["turn", "slot"]

@@ -3,7 +3,7 @@
 The others are drawn from what was said around it in the corpus: a window of at most 512 dialogues of the same split,
 of which none shares a seed with its own, so that none is an answer of the same persona. Every reply is as likely to
 stand among the others as to be the true one, and no fact that was read off it or a later turn stands in the prompt, so
-no text gives itself away. Gives up: which others are drawn changes as
+no text gives itself away. Limitations: which others are drawn changes as
 a corpus grows; that a drawn one would do as well ("I see.") is not looked into.
 """
 
@@ -18,8 +18,8 @@ import pyarrow as pa
 from factory.export.formats import MESSAGES, NOT_ALTERNATING
 from factory.export.source import Source
 from factory.export.writing import Example
-from factory.records import Row
-from factory.stages.converse import alternates
+from factory.methods.makers.converse import alternates
+from factory.store.records import Row
 
 OTHERS = 19
 RANKING = pa.schema(

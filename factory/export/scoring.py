@@ -8,16 +8,16 @@ from itertools import islice
 
 import numpy as np
 
-from factory.embed import EmbeddingModel, Embeddings
 from factory.export.errors import ExportError
 from factory.export.formats import NOT_ALTERNATING
 from factory.export.source import Source
-from factory.nli import Nli, NliModel
-from factory.recipes import kept
-from factory.records import Row
-from factory.stages import Embedder, NliScorer
-from factory.stages.converse import alternates
-from factory.stages.verify import VerifyParams, apc, persona
+from factory.methods import Embedder, NliScorer
+from factory.methods.makers.converse import alternates
+from factory.methods.scores.verify import VerifyParams, apc, persona
+from factory.scorers.embeddings import EmbeddingModel, Embeddings
+from factory.scorers.nli import Nli, NliModel
+from factory.store.recipes import kept
+from factory.store.records import Row
 
 Scores = list[float | None]
 """Of each candidate of a turn; none for one that coherence set aside."""

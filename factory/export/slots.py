@@ -10,12 +10,12 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
+from factory.base.fingerprint import fingerprint
 from factory.export.errors import ExportError
 from factory.export.formats import NOT_ALTERNATING
 from factory.export.source import Source
-from factory.fingerprint import fingerprint
-from factory.records import ROWS, Row
-from factory.stages.converse import alternates
+from factory.methods.makers.converse import alternates
+from factory.store.records import ROWS, Row
 
 _OPTIONS = "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE;"
 

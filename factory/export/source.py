@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from factory.corpus import Corpus
 from factory.engines import Message
 from factory.export.splits import Splits
-from factory.recipes import Templates
-from factory.records import Decision, Origin, Row
-from factory.stages.converse import side_of, sides_of
+from factory.methods.makers.converse import side_of, sides_of
+from factory.store.corpus import Corpus
+from factory.store.recipes import Templates
+from factory.store.records import Decision, Origin, Row
 
 _COLUMNS = (
     "row_id",

@@ -1,6 +1,6 @@
 """Splits that keep a persona on one side: by the hash of its seed's id, so that a grown corpus moves no row.
 
-Gives up: the shares are of the seeds. With a share of 0.1 and two personas a row, about 1 % of the rows have both in
+Limitations: the shares are of the seeds. With a share of 0.1 and two personas a row, about 1 % of the rows have both in
 it, 81 % neither, and 18 % one on either side, which no split can take. Personas that say the same under two ids count
 as two.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from factory.base.fingerprint import fraction
 from factory.export.errors import ExportError
-from factory.fingerprint import fraction
-from factory.records import Row
+from factory.store.records import Row
 
 TRAIN = "train"
 NAMES = (TRAIN, "validation", "test")

@@ -10,10 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 from rich.markup import escape
 from rich.table import Table
 
-from factory.display import out
+from factory.base.places import absolute
 from factory.export import Export, ExportError, Form
-from factory.places import absolute
-from factory.records import Decision, Origin
+from factory.store.records import Decision, Origin
+from factory.views.display import out
 
 
 def parse_splits(texts: Sequence[str]) -> dict[str, float]:

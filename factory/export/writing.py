@@ -2,8 +2,8 @@
 
 They grow in a scratch folder and go, one by one, to a folder of the target that readers pass over; when the last is
 there, all get their names, which say how many they are: train-00000-of-00004.parquet. What a dead export leaves behind
-is therefore no file of a split, or, if it died while names were given, a series with gaps. Gives up: a file is sent to
-an object store in one piece, and copied there once, so it must stay below 5 GB.
+is therefore no file of a split, or, if it died while names were given, a series with gaps. Limitations: a file is sent
+to an object store in one piece, and copied there once, so it must stay below 5 GB.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from factory.export.errors import ExportError
 from factory.export.splits import TRAIN
-from factory.storage import Storage, StorageError, on_scratch
+from factory.store.storage import Storage, StorageError, on_scratch
 
 Form = Literal["parquet", "jsonl"]
 Example = dict[str, Any]

@@ -17,8 +17,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 
-from factory.packages import MissingPackageError
-from factory.places import Alias, absolute
+from factory.base.packages import MissingPackageError
+from factory.base.places import Alias, absolute
 
 BUNDLED = frozenset({"persona-lm", "nli-small", "minilm"})
 """Names that need no hub."""

@@ -1,6 +1,6 @@
 """A corpus as chats to train on: each dialogue from either side, in the very prompts that generation sends.
 
-Shards are read one after another, in a drawn order, so memory holds one shard however large the corpus. Gives up:
+Shards are read one after another, in a drawn order, so memory holds one shard however large the corpus. Limitations:
 shuffling is by shard and within it, not over the whole corpus.
 """
 
@@ -14,12 +14,12 @@ import jinja2
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from factory.corpus import Corpus
+from factory.base.fingerprint import fraction
 from factory.engines import Message
-from factory.fingerprint import fraction
-from factory.recipes import Templates
-from factory.records import Decision, Origin, Row
-from factory.stages.converse import sides_of
+from factory.methods.makers.converse import sides_of
+from factory.store.corpus import Corpus
+from factory.store.recipes import Templates
+from factory.store.records import Decision, Origin, Row
 from factory.training import TrainingError
 
 IGNORED = -100

@@ -21,7 +21,7 @@ from pathlib import Path
 import yaml
 
 from factory.engines import Message
-from factory.prompts import Task, bundled, render
+from factory.methods.prompts import Task, bundled, render
 from factory.training.dialogues import END, draw_dialogue, stated
 from factory.training.grammar import (
     Attribute,

@@ -2,7 +2,7 @@
 
 The model learns each speaker's turns from that speaker's prompt, as generation sends it, so what comes out can be the
 dialogue model of the next job. The held-out perplexity, with the speaker's own facts and with a stranger's, says
-whether it uses the persona. Gives up: adapters (LoRA) and sharded models; the weights must fit the device.
+whether it uses the persona. Limitations: adapters (LoRA) and sharded models; the weights must fit the device.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from pydantic.json_schema import SkipJsonSchema
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from factory.corpus import Corpus
+from factory.base.places import absolute
 from factory.models import placed, resolve
-from factory.places import absolute
-from factory.recipes import Templates
+from factory.store.corpus import Corpus
+from factory.store.recipes import Templates
 from factory.training import TrainingError
 from factory.training.chats import (
     IGNORED,

@@ -1,7 +1,7 @@
 """Neutral NLI pairs of real talk: a fact and a turn of Synthetic-Persona-Chat that share no content word.
 
 Generic NLI finds contradiction in unrelated sentences; these teach it that most of what people say has nothing to do
-with a given fact. Gives up: a pair without a common word may still be a contradiction; the label is by rule.
+with a given fact. Limitations: a pair without a common word may still be a contradiction; the label is by rule.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from factory.labelled import Pair
+from factory.training.labelled import Pair
 from factory.training.words import content
 
 _TURN = re.compile(r"^User ([12]): (.*)$", re.MULTILINE)

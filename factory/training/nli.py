@@ -2,7 +2,7 @@
 
 Premise = persona fact or earlier turn, hypothesis = utterance. A corpus gives the pairs that its NLI model was sure of,
 so that a small model can learn from a large one. The bundled nli-small is made by the same command, with persona pairs
-of the grammar (`factory.training.pairs`). Gives up: all pairs are held in memory.
+of the grammar (`factory.training.pairs`). Limitations: all pairs are held in memory.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from pydantic.json_schema import SkipJsonSchema
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, set_seed
 
-from factory.corpus import Corpus
-from factory.fingerprint import blake
-from factory.labelled import LABELS, Pair, PairFile, read_pairs
+from factory.base.fingerprint import blake
+from factory.base.places import absolute
 from factory.models import placed, resolve
-from factory.places import absolute
+from factory.store.corpus import Corpus
 from factory.training import TrainingError
+from factory.training.labelled import LABELS, Pair, PairFile, read_pairs
 from factory.training.loop import replace_folder
 from factory.training.neutrals import TalkPairs, talk_pairs
 from factory.training.pairs import draw_pair

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import random
 
-from factory.labelled import LABELS, Pair
 from factory.training.dialogues import lowered
 from factory.training.grammar import (
     REPEATABLE,
@@ -23,6 +22,7 @@ from factory.training.grammar import (
     sentence,
     small_talk,
 )
+from factory.training.labelled import LABELS, Pair
 
 # Attributes whose values or denials bear on one another, so that a pair of them is no safe neutral.
 RELATED = (

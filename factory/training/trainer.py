@@ -2,7 +2,7 @@
 
 The Trainer does the work (optimizer, bf16, several devices, checkpoints). Around it: a run goes on from the last whole
 checkpoint, to the step, and only with the configuration that began it; progress is a bar on a terminal and plain lines
-elsewhere; the losses end as a picture. Gives up: a kill costs the steps since the last checkpoint.
+elsewhere; the losses end as a picture. Limitations: a kill costs the steps since the last checkpoint.
 """
 
 # ruff: noqa: ARG002 -- callbacks take what the Trainer passes
@@ -29,7 +29,7 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-from factory.corpus import Corpus
+from factory.store.corpus import Corpus
 from factory.training import TrainingError
 from factory.training.loop import draw_losses
 from factory.training.stream import Stream

@@ -19,8 +19,8 @@ from factory.engines import (
     Sampling,
     open_engine,
 )
-from factory.stages.broken import read
-from factory.stages.script import read_script, script_schema
+from factory.methods.makers.broken import read
+from factory.methods.makers.script import read_script, script_schema
 
 SYSTEM = Message(role="system", content="You are a person.\nAbout you:\n- I breed whippets.\n- I live in Lisbon.")
 

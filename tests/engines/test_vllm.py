@@ -247,7 +247,7 @@ BOTH = """
 import asyncio, sys, threading, time
 from factory.engines import LanguageModel
 from factory.engines.vllm import VllmEngine
-from factory.nli import Nli, NliModel
+from factory.scorers.nli import Nli, NliModel
 
 class Slow:
     def find_spec(self, name, path=None, target=None):

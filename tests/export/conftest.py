@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from factory.job import Job
+from factory.spec.job import Job
 from tests.rehearsal import Rehearsal, job_in, some_personas, write_seeds
 
 TEMPLATE = """\

@@ -10,8 +10,8 @@ import pytest
 
 from factory.cli import main
 from factory.export import ExportError, export
+from tests.cli.test_commands import call
 from tests.rehearsal import Rehearsal, job_in, some_personas, write_seeds
-from tests.test_cli import call
 from tests.training.corpora import dialogue, write_corpus
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow.dataset as pads
 import pytest
 
-from factory.corpus import Corpus
 from factory.export import Export, ExportError, Form, export
 from factory.export.writing import Files
-from factory.records import rows_to_table
-from factory.storage import Storage, StorageError
+from factory.store.corpus import Corpus
+from factory.store.records import rows_to_table
+from factory.store.storage import Storage, StorageError
 from tests.training.corpora import dialogue, write_corpus
 
 SERIES = re.compile(r"(train|test)-(\d{5})-of-(\d{5})\.(parquet|jsonl\.gz)")

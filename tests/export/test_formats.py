@@ -9,13 +9,13 @@ from typing import Any, get_args
 import datasets
 import pytest
 
-from factory.corpus import Corpus
-from factory.explain import sent_prompts
 from factory.export import Form, Format, export, schema_of
-from factory.job import Job, Recipe
-from factory.records import Extraction, Fact, Row, StageRecord
+from factory.spec.job import Job, Recipe
+from factory.store.corpus import Corpus
+from factory.store.records import Extraction, Fact, Row, StageRecord
+from factory.views.explain import sent_prompts
+from tests.methods.parts import a_row
 from tests.rehearsal import rows_of
-from tests.stages.parts import a_row
 from tests.training.corpora import dialogue, write_corpus
 
 SPLITS = {"test": 0.4}

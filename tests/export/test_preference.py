@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.corpus import Corpus
-from factory.embed import Embeddings
 from factory.export import By, ExportError, export
 from factory.export.choosing import Scored, best_and_worst, diversity, most_and_least_diverse
 from factory.export.scoring import apc_of
-from factory.job import Job
-from factory.nli import Nli
-from factory.records import Candidate, Consistency, Row, Turn
+from factory.scorers.embeddings import Embeddings
+from factory.scorers.nli import Nli
+from factory.spec.job import Job
+from factory.store.corpus import Corpus
+from factory.store.records import Candidate, Consistency, Row, Turn
 from tests.export.test_formats import accepted, examples
+from tests.methods.parts import a_row
 from tests.rehearsal import HashEmbedder, HashNli
-from tests.stages.parts import a_row
 from tests.training.corpora import write_corpus
 
 

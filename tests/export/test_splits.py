@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from factory.export import ExportError, export
 from factory.export.splits import Splits
-from factory.records import Fact, Row
+from factory.store.records import Fact, Row
 from factory.training.chats import is_held
-from tests.stages.parts import a_row
+from tests.methods.parts import a_row
 from tests.training.corpora import dialogue, write_corpus
 
 IDS = st.lists(st.text(min_size=1, max_size=3), min_size=2, max_size=12, unique=True)

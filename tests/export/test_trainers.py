@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from factory.export import Of, export
-from factory.job import Job
 from factory.models import resolve
+from factory.spec.job import Job
 from tests.training.corpora import write_tiny_lm
 
 TEMPLATE = (

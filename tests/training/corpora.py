@@ -6,10 +6,10 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from factory.corpus import Corpus
 from factory.models import resolve
-from factory.records import PairScore, Row, rows_to_table
-from tests.stages.parts import a_row
+from factory.store.corpus import Corpus
+from factory.store.records import PairScore, Row, rows_to_table
+from tests.methods.parts import a_row
 
 
 def dialogue(number: int) -> Row:

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from factory.corpus import Corpus
-from factory.explain import sent_prompts
-from factory.fingerprint import fraction
+from factory.base.fingerprint import fraction
 from factory.models import resolve
-from factory.recipes import Templates, kept
-from factory.records import Fact, Row
+from factory.store.corpus import Corpus
+from factory.store.recipes import Templates, kept
+from factory.store.records import Fact, Row
 from factory.training import TrainingError
 from factory.training.chats import IGNORED, Chat, ChatSource, Tokens, chats_of, epoch, facts_of, is_held, pad, rows_of
+from factory.views.explain import sent_prompts
 from tests import rehearsal
 from tests.rehearsal import Rehearsal, job_in, some_personas, write_seeds
 from tests.training.corpora import dialogue, write_corpus

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from factory.prompts import Task, bundled, render
+from factory.methods.prompts import Task, bundled, render
 from factory.training import examples
 from factory.training.examples import (
     NOTHING,

@@ -18,12 +18,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from factory.cli import app
-from factory.seed_files import SourceError
+from factory.seeds.files import SourceError
+from factory.spec.yamlfile import YamlError, load_yaml
 from factory.training import TrainingError, lm
 from factory.training.chats import Chat, ChatSource, Tokens
 from factory.training.lm import LmConfig, persona_perplexity, train_lm
 from factory.training.nli import NliConfig, gather
-from factory.yamlfile import YamlError, load_yaml
 from tests.training.corpora import dialogue, write_corpus, write_tiny_lm
 
 

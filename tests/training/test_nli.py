@@ -11,13 +11,13 @@ import pytest
 import torch
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from factory.labelled import LABELS
 from factory.models import resolve
-from factory.nli import Nli, NliModel
+from factory.scorers.nli import Nli, NliModel
+from factory.spec.yamlfile import YamlError, load_yaml
 from factory.training import TrainingError, nli
+from factory.training.labelled import LABELS
 from factory.training.neutrals import dialogues_of
 from factory.training.nli import NliConfig, gather, train_nli
-from factory.yamlfile import YamlError, load_yaml
 from tests.training.corpora import dialogue, write_corpus
 
 TALK = "User 1: How was your day?\nUser 2: I spent it fixing my roof.\nUser 1: My dogs are called [dog's name]."

@@ -1,0 +1,1 @@
+"""Makers: methods that write a row."""

@@ -1,0 +1,81 @@
+"""Augment: distractor facts from other speakers, marked as such (PPDS, arXiv 2412.09034, NAACL 2025).
+
+Extracted facts are all relevant to the reply they come from, so a model trained on them never sees an irrelevant one:
+PPDS's "invalid persona bias". Its remedy is distractors; how it chooses them, how many and how often is not
+published, so those are parameters here, with defaults of ours. Donors are drawn when rows are planned; this stage
+picks those that fit.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from factory.methods import Kit, Role, draw
+from factory.methods.makers.compatible import compatible
+from factory.store.records import Fact, Row
+
+
+class AugmentParams(BaseModel):
+    """Parameters of `augment`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    probability: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of dialogues that get distractors. PPDS states none; its 211M augmented for 189M plain "
+        "samples would be 0.116.",
+    )
+    count: int = Field(2, ge=1, description="Most distractors per speaker; one to so many are drawn (ours).")
+    max_similarity: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="A fact whose cosine with a held fact is above this is no distractor (threshold of "
+        "Synthetic-Persona-Chat, arXiv 2312.10007).",
+    )
+    contradiction: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A fact is no distractor if P(contradiction) with a held fact, either way round, is above (ours).",
+    )
+
+
+class Augment:
+    """Adds facts of origin `augment`."""
+
+    name = "augment"
+    version = 1
+
+    def __init__(self, params: AugmentParams) -> None:
+        self.params = params
+
+    @property
+    def needs(self) -> frozenset[Role]:
+        """Both judge whether a distractor fits."""
+        return frozenset({"nli", "embedding"})
+
+    @staticmethod
+    def clear(row: Row) -> None:
+        """Take the distractors off the row."""
+        for speaker in row.speakers:
+            speaker.facts = [fact for fact in speaker.facts if fact.origin != "augment"]
+
+    async def run(self, row: Row, kit: Kit) -> None:
+        """Give the row distractors, if it is drawn; fewer than drawn where too few donors fit."""
+        self.clear(row)
+        if draw(row, "augment") >= self.params.probability:
+            return
+        for number, (speaker, donors) in enumerate(zip(row.speakers, row.donors, strict=True)):
+            wanted = 1 + int(draw(row, f"distractors of {number}") * self.params.count)
+            fitting = await compatible(
+                [donor.text for donor in donors],
+                [fact.text for fact in speaker.facts],
+                kit,
+                self.params.max_similarity,
+                self.params.contradiction,
+            )
+            chosen = [donors[index] for index in fitting[:wanted]]
+            speaker.facts += [Fact(donor.text, "augment", donor.source_id) for donor in chosen]

@@ -1,0 +1,241 @@
+"""Converse: two speakers, each knowing its own persona only, talk turn by turn; or one call writes the whole dialogue.
+
+Turn by turn, the model plays both sides in alternation: a prompt holds one speaker's facts, its own turns as the
+assistant's and its partner's as the user's, so no fact crosses over but through what is said. A turn grows the
+speaker's last prompt only at its end, which is what a prefix cache reuses. The one-call variant (`mode: script`) is
+one request instead of one a turn, and gives that separation up: its model sees both personas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from factory.engines import Message, Reply, Request, Sampling
+from factory.methods import Kit, Role, completing, draw
+from factory.methods.makers.broken import END, excerpt, read
+from factory.methods.makers.script import read_script, script_schema
+from factory.methods.makers.simoap import choose
+from factory.methods.prompts import bundled, render
+from factory.store.records import Row, RowError, Turn
+
+_SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_tokens=64)
+
+
+class ConverseParams(BaseModel):
+    """Parameters of `converse`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Literal["turns", "script"] = Field(
+        "turns",
+        description="turns: one call a turn, each speaker blind to the other's persona; script: one call in all.",
+    )
+    turns: int = Field(8, ge=1, description="Turns of both speakers together, at most.")
+    min_turns: int = Field(4, ge=1, description="A speaker can end the dialogue from this turn on.")
+    roles: tuple[str, str] | None = Field(None, description="Role of each speaker, the one who opens first.")
+    topics: tuple[str, ...] = Field((), description="Topics, of which each row draws one.")
+    openings: tuple[str, ...] = Field(
+        (), description="First turns, of which each row draws one; without, it is generated."
+    )
+    attempts: int = Field(3, ge=1, description="Calls per turn (script: per dialogue) before its row fails as broken.")
+    candidates: int = Field(
+        1, ge=1, description="Samples per turn, of which one is chosen (SimOAP, ACL 2023, has 2000 of a small model)."
+    )
+    keep: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of the candidates, the most coherent, that NLI chooses from. SimOAP keeps 100 of 2000; "
+        "with tens of candidates more have to stay.",
+    )
+    max_copy: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="A candidate that takes more of its words from the turn it answers is set aside (ours).",
+    )
+    relevance: float = Field(
+        0.3,
+        ge=-1,
+        le=1,
+        description="Least embedding cosine of a candidate and a fact that NLI scores; less counts as neutral. Above "
+        "that of stages.verify, since of several candidates each is scored, and `verify` follows (ours).",
+    )
+    contradiction: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A candidate with P(contradiction) above this against an own fact is the last choice (ours).",
+    )
+    prompt: str | None = Field(None, description="Template file, relative to the job file; the bundled one without it.")
+    sampling: Annotated[Sampling, BeforeValidator(completing(_SAMPLING))] = Field(
+        _SAMPLING,
+        description="How turns are sampled; left-out fields keep this stage's defaults. max_tokens is per turn, and a "
+        "script gets as many for each of its turns.",
+    )
+
+    @model_validator(mode="after")
+    def _candidates_need_turns(self) -> Self:
+        if self.mode == "script" and self.candidates > 1:
+            raise ValueError("candidates are chosen turn by turn; with `mode: script`, leave candidates at 1")
+        return self
+
+
+def side_of(template: str, row: Row, number: int, facts: Sequence[str]) -> tuple[Message, ...]:
+    """The prompt of turn `number` (from 0) for a speaker with these facts: its side of the dialogue before it. The
+    opener is always asked to start; for its partner the opening is the first message."""
+    speaker, partner = row.speakers[number % 2], row.speakers[(number + 1) % 2]
+    system, start = _start_of(template, tuple(facts), speaker.role, partner.role, row.topic)
+    history = (
+        Message(role="assistant" if turn.speaker == number % 2 else "user", content=turn.text)
+        for turn in row.turns[:number]
+    )
+    return (system, start, *history) if number % 2 == 0 else (system, *history)
+
+
+def sides_of(template: str, row: Row, facts: Sequence[Sequence[str]], *, ended: bool) -> list[tuple[Message, ...]]:
+    """The dialogue from either side, each ending with a turn of that speaker, whose facts are `facts` at its number;
+    with [END] behind the last turn if the dialogue was `ended` so. None of an imported dialogue whose speakers do not
+    alternate: it has no two sides to take."""
+    if not alternates(row):
+        return []
+    texts = [turn.text for turn in row.turns]
+    if ended:
+        texts[-1] += f" {END}"
+    return [
+        (*side_of(template, row, number, facts[turn.speaker]), Message(role="assistant", content=texts[number]))
+        for number, turn in list(enumerate(row.turns))[-2:]
+    ]
+
+
+def alternates(row: Row) -> bool:
+    """Whether speaker 0 opens and the two take turns, which every prompt of a turn takes for granted."""
+    return all(turn.speaker == number % 2 for number, turn in enumerate(row.turns))
+
+
+@lru_cache(4096)  # a speaker is told the same at each of its turns
+def _start_of(
+    template: str, facts: tuple[str, ...], role: str | None, partner_role: str | None, topic: str | None
+) -> tuple[Message, Message]:
+    return render(template, facts=facts, role=role, partner_role=partner_role, topic=topic)
+
+
+class Converse:
+    """Fills the turns, and with them roles, topic and opening."""
+
+    name = "converse"
+    version = 2
+
+    def __init__(self, params: ConverseParams) -> None:
+        self.params = params
+        self.template = params.prompt or bundled("converse" if params.mode == "turns" else "script")
+
+    @property
+    def needs(self) -> frozenset[Role]:
+        """The dialogue model, and the two scorers where there are candidates to choose from."""
+        return frozenset({"dialogue", "nli", "embedding"}) if self.params.candidates > 1 else frozenset({"dialogue"})
+
+    @staticmethod
+    def clear(row: Row) -> None:
+        """Take turns, topic, opening and roles off the row."""
+        row.turns, row.topic, row.opening = [], None, None
+        for speaker in row.speakers:
+            speaker.role = None
+
+    async def run(self, row: Row, kit: Kit) -> None:
+        """Hold the dialogue. Raises RowError when every attempt at a turn is broken (`turn_*`) or every attempt at a
+        script is no alternating dialogue of the right length (`script_format`); RequestError, for a prompt that no
+        longer fits; EngineDeadError."""
+        self.clear(row)
+        row.topic = _drawn(row, "topic", self.params.topics)
+        row.opening = _drawn(row, "opening", self.params.openings)
+        for speaker, role in zip(row.speakers, self.params.roles or (), strict=False):
+            speaker.role = role
+        if self.params.mode == "script":
+            await self._script(row, kit)
+            return
+        if row.opening is not None:
+            row.turns.append(Turn(0, row.opening))
+        ended = False
+        while not ended and len(row.turns) < self.params.turns:
+            ended = await self._turn(row, kit)
+
+    def messages(self, row: Row, number: int) -> tuple[Message, ...]:
+        """The prompt of turn `number` (from 0)."""
+        return side_of(self.template, row, number, row.speakers[number % 2].facts_of("seed", "expand"))
+
+    async def _turn(self, row: Row, kit: Kit) -> bool:
+        """Add the next turn; true if the speaker ends the dialogue, by [END] behind its turn or instead of one."""
+        number, earlier = len(row.turns), [turn.text for turn in row.turns]
+        request = Request(self.messages(row, number), self.params.sampling, n=self.params.candidates)
+        turn = Turn(number % 2, "")
+        for _ in range(self.params.attempts):
+            reply = await kit.engine.generate(request)
+            _count(turn, reply)
+            said = [read(completion.text, completion.finish_reason, earlier) for completion in reply.completions]
+            sound = [index for index, one in enumerate(said) if one.fault is None]
+            if sound:
+                chosen = sound[await self._choose(turn, [said[index].text for index in sound], row, kit)]
+                turn.text, turn.finish_reason = said[chosen].text, reply.completions[chosen].finish_reason
+                row.turns.append(turn)
+                return said[chosen].ended and len(row.turns) >= self.params.min_turns
+            if number >= self.params.min_turns and any(one.ended and not one.text for one in said):
+                return True
+        raise RowError(str(said[-1].fault), f"turn {number}: {excerpt(said[-1].text)}", turn.attempts)
+
+    async def _choose(self, turn: Turn, texts: Sequence[str], row: Row, kit: Kit) -> int:
+        """Index of the text to say; the others are kept as candidates of the turn."""
+        if self.params.candidates == 1:
+            return 0
+        turn.candidates = await choose(
+            texts,
+            [earlier.text for earlier in row.turns],
+            row.speakers[turn.speaker].facts_of("seed", "expand"),
+            kit,
+            keep=self.params.keep,
+            max_copy=self.params.max_copy,
+            relevance=self.params.relevance,
+            contradiction=self.params.contradiction,
+        )
+        return [candidate.chosen for candidate in turn.candidates].index(True)
+
+    def script_messages(self, row: Row) -> tuple[Message, ...]:
+        """The prompt of a whole dialogue."""
+        speakers = [{"role": one.role, "facts": one.facts_of("seed", "expand")} for one in row.speakers]
+        return render(self.template, speakers=speakers, topic=row.topic, opening=row.opening, turns=self.params.turns)
+
+    async def _script(self, row: Row, kit: Kit) -> None:
+        sampling, shortest = self.params.sampling, min(self.params.min_turns, self.params.turns)
+        request = Request(
+            self.script_messages(row),
+            sampling.model_copy(update={"max_tokens": sampling.max_tokens * self.params.turns}),
+            json_schema=script_schema(shortest, self.params.turns),
+        )
+        first = Turn(0, "")
+        for _ in range(self.params.attempts):
+            reply = await kit.engine.generate(request)
+            _count(first, reply)
+            try:
+                texts = read_script(reply.completions[0].text, row.opening, shortest, self.params.turns)
+            except RowError as error:
+                broken = error
+                continue
+            first.text, first.finish_reason = texts[0], reply.completions[0].finish_reason
+            row.turns = [first, *(Turn(number % 2, text) for number, text in enumerate(texts[1:], 1))]
+            return
+        raise RowError(broken.reason, broken.detail, first.attempts)
+
+
+def _count(turn: Turn, reply: Reply) -> None:
+    turn.attempts += 1
+    turn.prompt_tokens += reply.prompt_tokens
+    turn.cached_tokens += reply.cached_tokens
+    turn.completion_tokens += sum(completion.tokens for completion in reply.completions)
+
+
+def _drawn(row: Row, purpose: str, options: Sequence[str]) -> str | None:
+    return options[int(draw(row, purpose) * len(options))] if options else None

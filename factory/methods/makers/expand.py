@@ -1,0 +1,99 @@
+"""Expand: new facts, written by the dialogue model, that fit the seed persona.
+
+Synthetic-Persona-Chat's rule (arXiv 2312.10007) decides which stay. A speaker may end up with fewer facts than asked
+for, never with a contradictory one the NLI model can see; that is no failure. Limitations: facts are checked against
+the speaker's own, not for plausibility.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from factory.engines import Completion, Message, Request, Sampling
+from factory.methods import Kit, Role, completing, together
+from factory.methods.makers.compatible import compatible
+from factory.methods.prompts import bundled, render
+from factory.store.records import Fact, Row, Speaker
+
+_SAMPLING = Sampling(temperature=0.9, top_p=0.95, max_tokens=128)
+_LINE = re.compile(r"^\s*-\s+(\S.*?)\s*$", re.MULTILINE)
+
+
+class ExpandParams(BaseModel):
+    """Parameters of `expand`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    count: int = Field(3, ge=1, description="New facts per speaker.")
+    max_similarity: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="A fact whose embedding cosine with a held fact is above this is a near duplicate, and dropped "
+        "(Synthetic-Persona-Chat, arXiv 2312.10007).",
+    )
+    contradiction: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A fact is dropped if P(contradiction) with a held fact is above this in either direction; the "
+        "two-way check is Synthetic-Persona-Chat's, the value ours.",
+    )
+    attempts: int = Field(2, ge=1, description="Calls per speaker, as long as facts are missing.")
+    prompt: str | None = Field(None, description="Template file, relative to the job file; the bundled one without it.")
+    sampling: Annotated[Sampling, BeforeValidator(completing(_SAMPLING))] = Field(
+        _SAMPLING, description="How facts are sampled; left-out fields keep this stage's defaults."
+    )
+
+
+class Expand:
+    """Adds facts of origin `expand`."""
+
+    name = "expand"
+    version = 1
+
+    def __init__(self, params: ExpandParams) -> None:
+        self.params = params
+        self.template = params.prompt or bundled("expand")
+
+    @property
+    def needs(self) -> frozenset[Role]:
+        """The dialogue model writes, the other two judge."""
+        return frozenset({"dialogue", "nli", "embedding"})
+
+    @staticmethod
+    def clear(row: Row) -> None:
+        """Take the expanded facts off the row."""
+        for speaker in row.speakers:
+            speaker.facts = [fact for fact in speaker.facts if fact.origin != "expand"]
+
+    async def run(self, row: Row, kit: Kit) -> None:
+        """Add up to `count` facts to each speaker, both speakers at once. Raises RequestError and EngineDeadError."""
+        self.clear(row)
+        await together(self._expand(speaker, kit) for speaker in row.speakers)
+
+    def messages(self, facts: list[str], count: int) -> tuple[Message, ...]:
+        """The prompt for `count` facts beside those given."""
+        return render(self.template, facts=facts, count=count)
+
+    async def _expand(self, speaker: Speaker, kit: Kit) -> None:
+        seed = speaker.facts_of("seed")
+        new: list[str] = []
+        for _ in range(self.params.attempts):
+            missing = self.params.count - len(new)
+            if not missing:
+                break
+            reply = await kit.engine.generate(Request(self.messages(seed + new, missing), self.params.sampling))
+            proposed = proposals(reply.completions[0])
+            fitting = await compatible(proposed, seed + new, kit, self.params.max_similarity, self.params.contradiction)
+            new += [proposed[index] for index in fitting[:missing]]
+        speaker.facts += [Fact(text, "expand", speaker.seed_id) for text in new]
+
+
+def proposals(completion: Completion) -> list[str]:
+    """The lines behind "- "; without the last one when the token limit cut it off."""
+    lines: list[str] = _LINE.findall(completion.text)
+    return lines[:-1] if completion.finish_reason == "length" else lines

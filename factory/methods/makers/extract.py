@@ -1,0 +1,148 @@
+"""Extract: the facts that each turn reveals about its speaker, or none (PPDS, arXiv 2412.09034, NAACL 2025).
+
+As in PPDS, extraction is cast as writing: utterance in, facts or `[None]` out, in a strict format, through four cheap
+gates; what passes is merged per speaker. PPDS fine-tunes a T5 for it; here the dialogue model is asked. Every line it
+wrote stays on the row with the gate that stopped it, since precision at scale is the method's point. Limitations: facts
+that need more than the one turn to be understood.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from factory.engines import Completion, Message, Request, Sampling
+from factory.methods import Kit, Role, completing, together
+from factory.methods.makers.triples import RELATIONS, as_sentence, relation_name
+from factory.methods.prompts import bundled, render
+from factory.store.records import Extraction, Fact, Row
+
+_SAMPLING = Sampling(temperature=0, max_tokens=96)
+_BULLET = re.compile(r"^(?:[-*•]|\d+[.)])\s+")
+_NONE = re.compile(r"\W*none\W*", re.IGNORECASE)
+# First person, more than the pronoun, no question, no second sentence ("St." and "Dr." end none).
+_SENTENCE = re.compile(r"(?!.*\w{3}[.!]\s+\w)(?:I|My|We|Our)\b(?:['’]\w+)?\s+\w[^?]*", re.IGNORECASE)
+
+
+class ExtractParams(BaseModel):
+    """Parameters of `extract`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    form: Literal["sentence", "triple"] = Field(
+        "sentence", description="sentence: first-person sentences; triple: subject | relation | object, as in PPDS."
+    )
+    relations: tuple[str, ...] = Field(
+        RELATIONS, min_length=1, description="Relations that triples may have (PPDS has such a set; this one is ours)."
+    )
+    max_subject_tokens: int = Field(
+        5, ge=1, description="Longest subject of a triple, in words (PPDS, arXiv 2412.09034)."
+    )
+    min_similarity: float = Field(
+        0.1, ge=-1, le=1, description="Least embedding cosine of a fact and its utterance (PPDS, arXiv 2412.09034)."
+    )
+    merge_similarity: float = Field(
+        0.9, ge=0, le=1, description="Facts of one speaker with a higher cosine are one fact; the first stays (ours)."
+    )
+    prompt: str | None = Field(None, description="Template file, relative to the job file; the bundled one without it.")
+    sampling: Annotated[Sampling, BeforeValidator(completing(_SAMPLING))] = Field(
+        _SAMPLING, description="How facts are sampled; left-out fields keep this stage's defaults."
+    )
+
+
+class Extract:
+    """Fills `extracted`, and adds facts of origin `extract`."""
+
+    name = "extract"
+    version = 2
+
+    def __init__(self, params: ExtractParams) -> None:
+        self.params = params
+        self.template = params.prompt or bundled("extract")
+
+    @property
+    def needs(self) -> frozenset[Role]:
+        """The dialogue model reads, the embedder checks."""
+        return frozenset({"dialogue", "embedding"})
+
+    @staticmethod
+    def clear(row: Row) -> None:
+        """Take the written lines and the extracted facts off the row."""
+        row.extracted = []
+        for speaker in row.speakers:
+            speaker.facts = [fact for fact in speaker.facts if fact.origin != "extract"]
+
+    async def run(self, row: Row, kit: Kit) -> None:
+        """Ask about every turn at once, then gate and merge. Raises RequestError and EngineDeadError."""
+        self.clear(row)
+        requests = [Request(self.messages(turn.text), self.params.sampling) for turn in row.turns]
+        replies = await together(kit.engine.generate(request) for request in requests)
+        row.extracted = [
+            self._gated(line, row.turns[number].speaker, number, whole)
+            for number, reply in enumerate(replies)
+            for line, whole in written(reply.completions[0])
+        ]
+        passed = [line for line in row.extracted if line.gate == "accepted"]
+        if passed:
+            texts = [fact_of(line) for line in passed]
+            vectors = await kit.embedder.encode([turn.text for turn in row.turns] + texts)
+            self._compare(passed, vectors[: len(row.turns)], vectors[len(row.turns) :])
+            self._merge(row, passed, texts, vectors[len(row.turns) :])
+
+    def messages(self, utterance: str) -> tuple[Message, ...]:
+        """The prompt for one turn."""
+        return render(self.template, utterance=utterance, form=self.params.form, relations=self.params.relations)
+
+    def _gated(self, line: str, speaker: int, turn: int, whole: bool) -> Extraction:
+        """A line before the first of PPDS's gates that stops it; the last gate, similarity, is still to come."""
+        found = Extraction(speaker, turn, line, "accepted")
+        if not whole:
+            found.gate = "format"
+            return found
+        if self.params.form == "sentence":
+            found.gate = "accepted" if _SENTENCE.fullmatch(line) else "format"
+            return found
+        parts = [part.strip() for part in line.split("|")]
+        if len(parts) != 3 or not all(parts):
+            found.gate = "format"
+            return found
+        found.subject, found.relation, found.object = parts[0], relation_name(parts[1]), parts[2]
+        if found.relation not in self.params.relations:
+            found.gate = "relation"
+        elif len(found.subject.split()) > self.params.max_subject_tokens:
+            found.gate = "subject_length"
+        return found
+
+    def _compare(self, lines: list[Extraction], turns: NDArray[np.float32], facts: NDArray[np.float32]) -> None:
+        for line, vector in zip(lines, facts, strict=True):
+            line.similarity = float(turns[line.turn] @ vector)
+            if line.similarity < self.params.min_similarity:
+                line.gate = "similarity"
+
+    def _merge(self, row: Row, lines: list[Extraction], texts: list[str], facts: NDArray[np.float32]) -> None:
+        kept: list[int] = []
+        for index, line in enumerate(lines):
+            own = [facts[other] for other in kept if lines[other].speaker == line.speaker]
+            if line.gate == "accepted" and all(fact @ facts[index] <= self.params.merge_similarity for fact in own):
+                kept.append(index)
+                speaker = row.speakers[line.speaker]
+                speaker.facts.append(Fact(texts[index], "extract", speaker.seed_id, line.turn))
+
+
+def fact_of(line: Extraction) -> str:
+    """The sentence of a line that passed the format gate."""
+    if line.subject is None or line.relation is None or line.object is None:
+        return line.text
+    return as_sentence(line.subject, line.relation, line.object)
+
+
+def written(completion: Completion) -> list[tuple[str, bool]]:
+    """The lines of a completion without bullets, empty lines and `[None]`, each with whether it is whole: the token
+    limit may have cut off the last one."""
+    stripped = [_BULLET.sub("", line.strip()) for line in completion.text.splitlines()]
+    cut = len(stripped) - 1 if completion.finish_reason == "length" else len(stripped)
+    return [(line, place < cut) for place, line in enumerate(stripped) if line and not _NONE.fullmatch(line)]

@@ -1,0 +1,59 @@
+"""A whole dialogue as one JSON answer: the schema that guides the model, and the reading of what it wrote.
+
+The schema fixes the form and the number of turns; that the speakers alternate, and that no turn is broken, is checked
+when the answer is read.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ValidationError
+
+from factory.methods.makers.broken import excerpt, read
+from factory.store.records import RowError
+
+
+class _Line(BaseModel):
+    speaker: Literal[1, 2]
+    text: str
+
+
+class _Script(BaseModel):
+    turns: list[_Line]
+
+
+def script_schema(min_turns: int, max_turns: int) -> dict[str, object]:
+    """JSON Schema of a script, for guided decoding."""
+    line = {
+        "type": "object",
+        "properties": {"speaker": {"enum": [1, 2]}, "text": {"type": "string"}},
+        "required": ["speaker", "text"],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {"turns": {"type": "array", "items": line, "minItems": min_turns, "maxItems": max_turns}},
+        "required": ["turns"],
+        "additionalProperties": False,
+    }
+
+
+def read_script(answer: str, opening: str | None, min_turns: int, max_turns: int) -> list[str]:
+    """The texts of a script's turns; a fixed opening takes the place of the first. Raises RowError: `script_format` for
+    an answer that is no script of alternating speakers, `turn_*` for a broken turn in it."""
+    try:
+        lines = _Script.model_validate_json(answer).turns
+    except ValidationError as error:
+        raise RowError("script_format", f"{error.errors()[0]['msg']}: {excerpt(answer)}") from error
+    if not min_turns <= len(lines) <= max_turns:
+        raise RowError("script_format", f"{len(lines)} turns, not {min_turns} to {max_turns}")
+    texts: list[str] = []
+    for number, line in enumerate(lines):
+        if line.speaker != number % 2 + 1:
+            raise RowError("script_format", f"turn {number}: speaker {line.speaker} speaks out of turn")
+        said = read(line.text if number or opening is None else opening, "stop", texts)
+        if said.fault is not None:
+            raise RowError(said.fault, f"turn {number}: {excerpt(said.text)}")
+        texts.append(said.text)
+    return texts

@@ -1,0 +1,1 @@
+"""Scores: methods that measure a row."""

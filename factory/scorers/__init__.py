@@ -1,0 +1,1 @@
+"""Small models that score texts, asked in batches."""

@@ -1,0 +1,146 @@
+"""Formats of seeds and dialogues: the bytes of a file as a stream of rows.
+
+Every format comes out as the mapping a JSON Lines row would hold, so that `factory.seeds.source` alone judges rows.
+A bad row is handed on as a value and never stops the stream; damage to a file ends that file with one bad row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from factory.seeds.compressed import open_file
+from factory.seeds.delimited import csv_records
+from factory.seeds.files import BadRow, SeedFile
+from factory.seeds.jsonl import json_rows
+from factory.seeds.lines import Row, check_line, each_line, first_line, pieces, whole_lines
+
+_MAX_GROUP = 2_000
+"""Lines of one ConvAI2 dialogue that are looked at: its facts and turns cannot be that many."""
+_OTHERS_SHOWN = 20
+"""Names of Parquet columns that rows show without their values, so that they can be told."""
+_SPC_HEADER = ["user 1 personas", "user 2 personas", "Best Generated Conversation"]
+_SPC_TURN = re.compile(r"\W*User ([12])\s*:(.*)")
+_SPC_DIRECTION = re.compile(r"\[[^\]]*\]?|\([^)]*\)?|\*.*\*")
+_JSON_FIRST = re.compile(r'\s*(?:\{\s*(?:"|$)|\[\s*(?:\{|$))')
+_CONVAI2_FIRST = re.compile(r"1 (?:your|partner's) persona:")
+_CONVAI2_LINE = re.compile(r"(\d{1,9}) (?:(your|partner's) persona:)?(.*)", re.DOTALL)
+
+
+def read_rows(file: SeedFile, columns: Iterable[str]) -> Iterator[tuple[int, Row | BadRow]]:
+    """Line number, from 1 (of Parquet and of a JSON array: the row's), and the row; `columns` are the ones to read
+    from Parquet, and to know the delimiter of a CSV header by.
+
+    Raises SourceError when the file cannot be opened or its transport fails on the way."""
+    try:
+        with open_file(file) as stream:
+            if file.format == "parquet":
+                yield from _parquet(stream, set(columns))
+            else:
+                yield from _text_format(file, pieces(stream), set(columns))
+    except BadRow as bad:
+        bad.ends = True
+        yield bad.line, bad
+
+
+def _text_format(
+    file: SeedFile, lines: Iterator[tuple[int, str]], columns: set[str]
+) -> Iterator[tuple[int, Row | BadRow]]:
+    if file.format == "jsonl":
+        return json_rows(lines)
+    if file.format in ("csv", "tsv", "spc"):
+        return _csv_rows(whole_lines(lines), file, columns)
+    if file.format == "text" and file.sniff:
+        first, lines = first_line(lines)
+        if _CONVAI2_FIRST.match(first):
+            return _convai2(whole_lines(lines))
+        if _JSON_FIRST.match(first):
+            return json_rows(lines)
+    lines = whole_lines(lines)
+    return _convai2(lines) if file.format == "convai2" else each_line(lines, lambda line: {"persona": line})
+
+
+def _csv_rows(
+    lines: Iterator[tuple[int, str]], file: SeedFile, columns: set[str]
+) -> Iterator[tuple[int, Row | BadRow]]:
+    records = csv_records(lines, "\t" if file.format == "tsv" else ",", columns)
+    line, header = next(records, (1, []))
+    if isinstance(header, BadRow):
+        raise BadRow(header.reason, f"in the header: {header.detail}", line)
+    header = [name.strip() for name in header]
+    spc = header == _SPC_HEADER and (file.sniff or file.format == "spc")
+    if file.format == "spc" and not spc:
+        raise BadRow("missing_field", f"the header of this format is {','.join(_SPC_HEADER)}", line)
+    for line, record in records:
+        if isinstance(record, BadRow):
+            yield line, record
+        elif len(record) != len(header):
+            found = f"{len(record)} fields where the header has {len(header)}"
+            yield line, BadRow("csv", f"{found}: put fields that hold the delimiter in double quotes")
+        else:
+            yield line, _spc(*record) if spc else dict(zip(header, record, strict=True))
+
+
+def _spc(first: str, second: str, conversation: str) -> Row:
+    """A Synthetic-Persona-Chat row. A line without a speaker goes on with the turn before it; stage directions (in
+    brackets or asterisks) and what stands before the first turn are nobody's words and are left out."""
+    turns: list[Row] = []
+    for line in conversation.splitlines():
+        if match := _SPC_TURN.match(line):
+            turns.append({"speaker": int(match[1]), "text": match[2]})
+        elif turns and not _SPC_DIRECTION.fullmatch(line.strip()):
+            turns[-1]["text"] += f" {line}"
+    return {"personas": [first.splitlines(), second.splitlines()], "turns": turns}
+
+
+def _convai2(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, Row | BadRow]]:
+    group: list[tuple[int, str]] = []
+    for number, line in chain(lines, [(0, "1 ")]):
+        if line.startswith("1 ") and group:
+            try:
+                yield group[0][0], _convai2_dialogue(group)
+            except BadRow as bad:
+                yield group[0][0], bad
+            group = []
+        if line.strip() and len(group) < _MAX_GROUP:
+            group.append((number, line))
+
+
+def _convai2_dialogue(group: list[tuple[int, str]]) -> Row:
+    """The persona called "your" is that of the one who replies, behind the tab."""
+    personas: list[list[str]] = [[], []]
+    turns: list[Row] = []
+    for index, (number, line) in enumerate(group, 1):
+        match = _CONVAI2_LINE.fullmatch(check_line(line).rstrip("\r\n"))
+        if match is None or int(match[1]) != index:
+            raise BadRow("convai2", f"line {number} should begin with the number {index}")
+        if match[2]:
+            personas[match[2] == "your"].append(match[3])
+            continue
+        texts = match[3].split("\t")[:2]
+        if len(texts) < 2:
+            raise BadRow("convai2", f"line {number} has no reply behind a tab")
+        turns += [{"speaker": speaker, "text": text} for speaker, text in enumerate(texts)]
+    return {"personas": personas, "turns": turns}
+
+
+def _parquet(stream: IO[bytes], columns: set[str]) -> Iterator[tuple[int, Row | BadRow]]:
+    number = 0
+    try:
+        parquet = pq.ParquetFile(stream)
+        wanted = [name for name in parquet.schema_arrow.names if name in columns]
+        others = dict.fromkeys([name for name in parquet.schema_arrow.names if name not in columns][:_OTHERS_SHOWN])
+        for batch in parquet.iter_batches(batch_size=1024, columns=wanted):
+            for index in range(batch.num_rows):
+                number += 1
+                try:
+                    yield number, others | batch.slice(index, 1).to_pylist()[0]
+                except UnicodeDecodeError as error:
+                    yield number, BadRow("encoding", f"a string is no UTF-8: {error.reason}")
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise BadRow("parquet", f"the file is damaged or no Parquet: {error}", number + 1) from error

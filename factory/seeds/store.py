@@ -1,0 +1,384 @@
+"""The seeds of a job as arrays, in files that are mapped into memory.
+
+A file of seeds is parsed once and kept beside the corpus, in `_seeds/`, under a name that changes with the file; so a
+plan over millions of seeds reads only the files that changed. What planning compares of all of them is kept there too,
+sorted once, under a name that changes with any of the files. Limitations: a new file sorts all seeds again, in memory;
+one row more in a large file parses all of it again (add seeds as a file of their own); files behind https:// are
+parsed, and sorted with all others, each time; and so is all where the corpus may only be read.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from factory.base.fingerprint import Keys, blake, key, mix
+from factory.planning.pairing import Indices, ring_points
+from factory.seeds.files import SeedFile, find_files, stamp
+from factory.seeds.source import BadSeed, SeedSource, read_file
+from factory.store.records import Seed
+from factory.store.storage import Storage, on_scratch
+
+SEEDS = "_seeds"
+_VERSION = 3
+"""Raised when a file would be read differently."""
+_SORTED_VERSION = 2
+"""Raised when seeds would be sorted or keyed differently."""
+
+_BATCH = 4096
+_SORTED_AT_ONCE = 1 << 16
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, pa.ArrowException)
+"""What reading a file raises that is not there or damaged."""
+
+_PARTS = (".content.arrow", ".bad.json", ".keys.arrow")
+"""The files of a seed file, the keys last: where they are, all is."""
+
+_KEYS = pa.schema(
+    [
+        ("key", pa.uint64()),
+        ("digest", pa.uint64()),
+        ("facts", pa.list_(pa.uint64())),
+        ("characters", pa.int32()),
+        ("turns", pa.int32()),
+    ]
+)
+_CONTENT = pa.schema(
+    [
+        ("id", pa.string()),
+        ("digest", pa.string()),
+        ("line", pa.int64()),
+        ("personas", pa.list_(pa.list_(pa.string()))),
+        ("turns", pa.list_(pa.struct([("speaker", pa.int32()), ("text", pa.string())]))),
+    ]
+)
+_SORTED = pa.schema(
+    [
+        ("point", pa.uint64()),
+        ("key", pa.uint64()),
+        ("digest", pa.uint64()),
+        ("seed", pa.int32()),
+        ("characters", pa.int32()),
+        ("turns", pa.int32()),
+        ("facts", pa.large_list(pa.uint64())),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Seeds in the order of their points on the ring, as arrays mapped into memory: points, keys of ids, digests of
+    contents, their indices in the order of the sources, characters of all facts, turns (0 for a persona), where their
+    facts begin (and, after the last, end) in `facts`, and there the keys of facts as facts of that seed."""
+
+    point: Keys
+    key: Keys
+    digest: Keys
+    seed: NDArray[np.int32]
+    characters: NDArray[np.int32]
+    turns: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    facts: Keys
+
+    def __len__(self) -> int:
+        return len(self.point)
+
+
+def said_keys(seed: Keys, fact: Keys) -> Keys:
+    """Keys of facts as facts of seeds."""
+    return mix(seed, fact)
+
+
+def mapped(column: pa.Array) -> Any:
+    """An Arrow array without nulls as one of numpy's; nothing is copied. Arrow's own `to_numpy` would import pandas,
+    which takes a second."""
+    return np.from_dlpack(column)
+
+
+def arrow(array: NDArray[Any]) -> pa.Array:
+    """The way back, for the same reason."""
+    return pa.Array.from_buffers(pa.from_numpy_dtype(array.dtype), len(array), [None, pa.py_buffer(array)])
+
+
+def seed_key(seed_id: str) -> int:
+    """The key of a seed's id."""
+    return key("seed", seed_id)
+
+
+def fact_key(text: str) -> int:
+    """The key of a fact."""
+    return key("fact", text)
+
+
+class TooManyBadSeeds(Exception):  # noqa: N818 - a condition of the input
+    """More unreadable seeds than allowed; `bad` are those that were met."""
+
+    def __init__(self, bad: Sequence[BadSeed]) -> None:
+        super().__init__(bad[0].detail)
+        self.bad = bad
+
+
+class Seeds:
+    """The readable seeds of a job in the order of its sources, and `sorted`, as planning compares them. What is asked
+    of them in their own order is copied together each time. `bad` are the unreadable, `repeated` counts the rows that
+    are seeds again: with the id and content of one before them, or without an id and with its content."""
+
+    def __init__(
+        self,
+        sources: Sequence[SeedSource],
+        base: Path,
+        storage: Storage,
+        max_bad: int,
+        report: Callable[[str, int], None] = lambda *_: None,
+    ) -> None:
+        """Read the seeds. Raises SourceError or TooManyBadSeeds."""
+        self._folder = tempfile.TemporaryDirectory(prefix="seeds-", ignore_cleanup_errors=True)
+        self._storage = storage
+        self._max_bad = max_bad
+        self._report = report
+        self._read = 0
+        self.bad: list[BadSeed] = []
+        self.repeated = 0
+        self.kept: set[str] = set()
+        """Files in `_seeds/` that these seeds are read from."""
+        files = [(source, file) for source in sources for file in find_files(source.path, source.format, base)]
+        self._names = [file.name for _, file in files]
+        parts = [self._open(source, file) for source, file in files]
+        self._content = [content.to_batches() for _, content, _ in parts]
+        self._keys = pa.concat_tables([keys for keys, _, _ in parts])
+        self._starts = np.cumsum([0, *(content.num_rows for _, content, _ in parts)])
+        self._again: Indices = np.empty(0, np.int64)
+        self.sorted = self._in_order([name for _, _, name in parts])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1]) - len(self._again)
+
+    @property
+    def keys(self) -> Keys:
+        """Keys of their ids."""
+        return np.asarray(self._column("key"))
+
+    @property
+    def digests(self) -> Keys:
+        """Keys of what they say."""
+        return np.asarray(self._column("digest"))
+
+    @property
+    def characters(self) -> NDArray[np.int32]:
+        """Characters of all facts."""
+        return np.asarray(self._column("characters"))
+
+    @property
+    def turns(self) -> NDArray[np.int32]:
+        """How many turns; 0 for a persona."""
+        return np.asarray(self._column("turns"))
+
+    @property
+    def facts(self) -> NDArray[np.int32]:
+        """How many facts."""
+        return np.delete(np.diff(mapped(self._facts().offsets)).astype(np.int32), self._again)
+
+    def take(self, indices: Indices) -> list[Seed]:
+        """The seeds at these indices."""
+        found: list[Seed] = [None] * len(indices)  # type: ignore[list-item]
+        places = indices + np.searchsorted(self._again - np.arange(len(self._again)), indices, side="right")
+        numbers = np.searchsorted(self._starts, places, side="right") - 1
+        for number in np.unique(numbers):
+            chosen = np.flatnonzero(numbers == number)
+            for place, row in zip(chosen, self._rows(number, places[chosen] - self._starts[number]), strict=True):
+                found[place] = Seed(
+                    row["id"],
+                    row["digest"],
+                    self._names[number],
+                    row["line"],
+                    tuple(map(tuple, row["personas"])),
+                    tuple((turn["speaker"], turn["text"]) for turn in row["turns"]),
+                )
+        return found
+
+    def _rows(self, number: int, places: Indices) -> list[dict[str, Any]]:
+        """Rows of a file's content. Taken batch by batch: of a table Arrow would copy all of it together first."""
+        rows: list[dict[str, Any]] = [{}] * len(places)
+        for batch in np.unique(places // _BATCH).tolist():
+            chosen = np.flatnonzero(places // _BATCH == batch)
+            taken = self._content[number][batch].take(pa.array(places[chosen] % _BATCH))
+            for place, row in zip(chosen, taken.to_pylist(), strict=True):
+                rows[place] = row
+        return rows
+
+    def fact_keys(self) -> tuple[Indices, Keys]:
+        """Where each seed's facts begin in the second array, which holds the keys of all facts."""
+        facts = self._facts()
+        return np.delete(mapped(facts.offsets)[:-1], self._again), mapped(facts.values)
+
+    def _facts(self) -> pa.LargeListArray:
+        return self._keys["facts"].cast(_SORTED.field("facts").type).combine_chunks()
+
+    def _column(self, name: str) -> Any:
+        column = mapped(self._keys[name].combine_chunks())
+        return np.delete(column, self._again) if len(self._again) else column
+
+    def _in_order(self, names: Sequence[str | None]) -> Sorted:
+        """The seeds of files kept under these names, sorted; that is kept too, unless one of them is not (`None`)."""
+        path = f"{SEEDS}/{blake('sorted seeds', str(_SORTED_VERSION), *map(str, names))}.sorted.arrow"
+        if None not in names:
+            self.kept.add(path)
+        try:
+            batch, again = self._batch(self._storage.local(path, Path(self._folder.name)))
+        except _DAMAGED:
+            here = self._here("sorted.arrow")
+            self._sort(here)
+            if path in self.kept:
+                self._storage.keep(here, path)
+            batch, again = self._batch(here)
+        self._leave_out(*again)
+        arrays = {name: mapped(batch[name]) for name in _SORTED.names[:-1]}
+        facts = batch["facts"]
+        return Sorted(**arrays, starts=mapped(facts.offsets), facts=mapped(facts.values))
+
+    @staticmethod
+    def _batch(file: Path) -> tuple[pa.RecordBatch, tuple[list[int], list[int], list[int]]]:
+        """The sorted seeds, and what `_leave_out` takes."""
+        with pa.ipc.open_file(pa.memory_map(str(file))) as reader:
+            batch = reader.get_batch(0).select(_SORTED.names)
+            repeats, others, firsts = json.loads(batch.schema.metadata[b"again"])
+            return batch, (repeats, others, firsts)
+
+    def _sort(self, here: Path) -> None:
+        """Sort the seeds into a file."""
+        keys, digests = self.keys, self.digests
+        points = ring_points(keys)
+        order = np.argsort(points, kind="stable")
+        points = points[order]
+        twice = np.flatnonzero(points[1:] == points[:-1]) + 1
+        again, firsts = order[twice], order[np.searchsorted(points, points[twice])]
+        other = digests[again] != digests[firsts]
+        if other.sum() > self._max_bad:
+            self._leave_out([], again[other].tolist(), firsts[other].tolist())
+        if len(twice):
+            order, points = np.delete(order, twice), np.delete(points, twice)
+        keys = keys[order]
+        columns = {
+            "point": arrow(points),
+            "key": arrow(keys),
+            "digest": arrow(digests[order]),
+            "seed": arrow((order - np.searchsorted(np.sort(again), order)).astype(np.int32)),
+            "characters": arrow(self.characters[order]),
+            "turns": arrow(self.turns[order]),
+            "facts": self._said(keys, order),
+        }
+        left_out = json.dumps([again[~other].tolist(), again[other].tolist(), firsts[other].tolist()])
+        schema = _SORTED.with_metadata({"again": left_out})
+        batch = pa.RecordBatch.from_arrays([columns[name] for name in _SORTED.names], schema=schema)
+        with on_scratch(self._folder.name), pa.OSFile(str(here), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+            writer.write_batch(batch)
+
+    def _said(self, keys: Keys, order: Indices) -> pa.LargeListArray:
+        """Keys of the facts of seeds, in this order."""
+        facts = self._facts()
+        said, starts = np.empty(len(facts.values), np.uint64), np.zeros(len(order) + 1, np.int64)
+        for start in range(0, len(order), _SORTED_AT_ONCE):
+            some = slice(start, start + _SORTED_AT_ONCE)
+            taken = facts.take(arrow(order[some]))
+            ends = starts[start] + mapped(taken.offsets)
+            starts[start : start + len(ends)] = ends
+            said[ends[0] : ends[-1]] = said_keys(np.repeat(keys[some], np.diff(ends)), mapped(taken.values))
+        return pa.LargeListArray.from_arrays(arrow(starts), arrow(said[: starts[-1]]))
+
+    def _leave_out(self, repeats: list[int], others: list[int], firsts: list[int]) -> None:
+        """Leave out the seeds that repeat another, and as bad ones those with the id of another but other content."""
+        pairs = np.array(sorted(zip(others, firsts, strict=True)), np.int64).reshape(-1, 2)
+        for seed, first in zip(self.take(pairs[:, 0]), self.take(pairs[:, 1]), strict=True):
+            detail = f"another seed has the id {seed.id!r}: {first.source}, line {first.line}; ids must differ"
+            self._add_bad(BadSeed(seed.source, seed.line, "duplicate_id", detail))
+        self.repeated = len(repeats)
+        self._again = np.sort(np.array([*repeats, *others], np.int64))
+
+    def _add_bad(self, bad: BadSeed) -> None:
+        self.bad.append(bad)
+        if len(self.bad) > self._max_bad:
+            raise TooManyBadSeeds(self.bad)
+
+    def _open(self, source: SeedSource, file: SeedFile) -> tuple[pa.Table, pa.Table, str | None]:
+        """Keys and contents of a file's seeds, mapped into memory, and the name they are kept under; parsed if that has
+        not been done."""
+        changed, kept = stamp(file), None
+        if changed is None:
+            name = uuid.uuid4().hex
+            self._parse(source, file, name)
+            content, bad, keys = (self._here(f"{name}{part}") for part in _PARTS)
+        else:
+            options = source.model_dump_json(include={"format", "fields"})
+            name = kept = blake("seed file", str(_VERSION), file.uri, file.name, file.format, options, changed)
+            paths = [f"{SEEDS}/{name}{part}" for part in _PARTS]
+            self.kept.update(paths)
+            try:
+                return *self._mapped(*(self._storage.local(path, Path(self._folder.name)) for path in paths)), kept
+            except _DAMAGED:
+                self._parse(source, file, name)
+            for path in paths:
+                self._storage.keep(self._here(path.rpartition("/")[2]), path)
+            content, bad, keys = (self._here(f"{name}{part}") for part in _PARTS)
+        return *self._mapped(content, bad, keys), kept
+
+    def _mapped(self, content: Path, bad: Path, keys: Path) -> tuple[pa.Table, pa.Table]:
+        """Keys and contents, from the files that hold them; the bad seeds are noted."""
+        tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in (keys, content)]
+        for seed in json.loads(bad.read_text(encoding="utf-8")):
+            self._add_bad(BadSeed(**seed))
+        return tables[0], tables[1]
+
+    def _here(self, name: str) -> Path:
+        return Path(self._folder.name) / name
+
+    def _parse(self, source: SeedSource, file: SeedFile, name: str) -> None:
+        bad: list[BadSeed] = []
+        with (
+            on_scratch(self._folder.name),
+            pa.OSFile(str(self._here(f"{name}.keys.arrow")), "wb") as keys_file,
+            pa.ipc.new_file(keys_file, _KEYS) as keys,
+            pa.OSFile(str(self._here(f"{name}.content.arrow")), "wb") as content_file,
+            pa.ipc.new_file(content_file, _CONTENT) as content,
+        ):
+            readable = self._readable(source, file, bad)
+            while seeds := list(islice(readable, _BATCH)):
+                keys.write_batch(pa.RecordBatch.from_pylist([_keys(seed) for seed in seeds], _KEYS))
+                content.write_batch(pa.RecordBatch.from_pylist([_content(seed) for seed in seeds], _CONTENT))
+        self._here(f"{name}.bad.json").write_text(json.dumps([asdict(seed) for seed in bad]), encoding="utf-8")
+
+    def _readable(self, source: SeedSource, file: SeedFile, bad: list[BadSeed]) -> Iterator[Seed]:
+        for seed in read_file(file, source.fields):
+            self._read += 1
+            if self._read % _BATCH == 0:
+                self._report("seeds read", self._read)
+            if isinstance(seed, Seed):
+                yield seed
+            else:
+                bad.append(seed)
+                if len(self.bad) + len(bad) > self._max_bad:
+                    raise TooManyBadSeeds(self.bad + bad)
+
+
+def _keys(seed: Seed) -> dict[str, object]:
+    facts = [fact for persona in seed.personas for fact in persona]
+    return {
+        "key": seed_key(seed.id),
+        "digest": int(seed.digest[:16], 16),
+        "facts": [fact_key(fact) for fact in facts],
+        "characters": sum(map(len, facts)),
+        "turns": len(seed.turns),
+    }
+
+
+def _content(seed: Seed) -> dict[str, object]:
+    turns = [{"speaker": speaker, "text": text} for speaker, text in seed.turns]
+    return {"id": seed.id, "digest": seed.digest, "line": seed.line, "personas": seed.personas, "turns": turns}

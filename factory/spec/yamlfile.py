@@ -1,0 +1,188 @@
+"""Reading a YAML file into a pydantic model: line numbers, overrides from the command line, and errors for people.
+
+PyYAML composes a node tree with marks beside the plain data, so that a pydantic error's location leads to its line.
+Limitations: anchors are followed, but an error inside one is reported at the line that uses it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+Model = TypeVar("Model", bound=BaseModel)
+Location = tuple[int | str, ...]
+Lines = dict[Location, str]
+
+
+class YamlError(Exception):
+    """A file that cannot be used: one line per mistake, each with file, line, field and what would be right."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML with dates as text, as in YAML 1.2: no field is a date, but a topic or a path may look like one."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 -- an attribute of PyYAML, which declares it of the instance
+        first: [rule for rule in rules if rule[0] != "tag:yaml.org,2002:timestamp"]
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def load_yaml(
+    path: str | Path, model: type[Model], overrides: Sequence[str] = (), **derived: object
+) -> tuple[Model, Lines]:
+    """Read and check a file; also the line (or `--set field`) of each field given. `overrides` are
+    `dotted.field=value`, the value in YAML; `derived` are fields that no file may give. Raises YamlError."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise YamlError(f"{path}: {error.strerror or error}; name an existing YAML file") from error
+    except UnicodeDecodeError as error:
+        raise YamlError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from error
+    data, lines = _parse(path, text, model)
+    for override in overrides:
+        _set(data, lines, override)
+    for field in derived.keys() & data.keys():
+        raise YamlError(f"{path}, {lines[field,]}: unknown field {field}. Allowed here: {', '.join(_fields(model))}")
+    try:
+        return model.model_validate({**data, **derived}), lines
+    except ValidationError as error:
+        details = error.errors()
+        # A list whose items are wrong also counts as too short: that is no second mistake.
+        wrong = {detail["loc"][:-2] for detail in details}
+        told = [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in wrong]
+        raise YamlError("\n".join(_explain(path, model, lines, detail) for detail in told)) from error
+
+
+def dotted(location: Location) -> str:
+    """A field's name as people write it: stages.converse.turns."""
+    return ".".join(str(part) for part in location)
+
+
+def _parse(path: Path, text: str, model: type[BaseModel]) -> tuple[dict[str, Any], Lines]:
+    lines: Lines = {}
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is not None:  # before its merge keys are put in the place of what they stand for
+            _mark(path, node, (), lines, set())
+        data = None if node is None else loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}" if mark else ""
+        raise YamlError(f"{path}{where}: not valid YAML: {error.problem or error.context}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise YamlError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(data, dict) or node is None:
+        raise YamlError(f"{path}: the file is a mapping with the fields {', '.join(_fields(model))}")
+    return data, lines
+
+
+def _mark(path: Path, node: yaml.Node, location: Location, lines: Lines, seen: set[int]) -> None:
+    lines.setdefault(location, f"line {node.start_mark.line + 1}")
+    if id(node) in seen:  # an alias: walked once, or a few nested ones would be walked billions of times
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):  # no field has such a name, and a dict no such key
+                continue
+            here = (*location, key.value)
+            if here in lines:
+                raise YamlError(
+                    f"{path}, line {key.start_mark.line + 1}: {dotted(here)} is given twice ({lines[here]})"
+                )
+            lines[here] = f"line {key.start_mark.line + 1}"
+            _mark(path, value, here, lines, seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _mark(path, value, (*location, index), lines, seen)
+
+
+def _set(data: dict[str, Any], lines: Lines, override: str) -> None:
+    field, equals, text = override.partition("=")
+    if not equals or not field:
+        raise YamlError(f"--set {override}: write field=value, such as stages.converse.turns=12")
+    try:
+        value = _Loader(text).get_single_data()
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise YamlError(f"--set {override}: the value is not valid YAML") from error
+    parts: list[Any] = [int(part) if part.isdecimal() else part for part in field.split(".")]
+    target: Any = data
+    for depth, part in enumerate(parts[:-1], 1):
+        if isinstance(target, dict) and target.get(part) is None:
+            target[part] = {}
+            lines[tuple(parts[:depth])] = f"--set {field}"
+        target = _item(target, part, override)
+    if isinstance(target, list):
+        _item(target, parts[-1], override)
+    elif not isinstance(target, dict):
+        raise YamlError(f"--set {override}: there is no field {field}")
+    target[parts[-1]] = value
+    for replaced in [known for known in lines if known[: len(parts)] == tuple(parts)]:
+        del lines[replaced]
+    lines[tuple(parts)] = f"--set {field}"
+
+
+def _item(target: Any, part: Any, override: str) -> Any:
+    if isinstance(target, dict) or (isinstance(target, list) and part in range(len(target))):
+        return target[part]
+    raise YamlError(f"--set {override}: there is no {part} here")
+
+
+def _explain(path: Path, model: type[BaseModel], lines: Lines, detail: ErrorDetails) -> str:
+    location = detail["loc"]
+    known = location
+    while known and known not in lines:
+        known = known[:-1]
+    where = f"{path}, {lines[known]}" if known in lines else str(path)
+    name = dotted(location)
+    if detail["type"] == "extra_forbidden":
+        allowed = _fields(_model_at(model, location[:-1]))
+        near = difflib.get_close_matches(str(location[-1]), allowed, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        return f"{where}: unknown field {name}{hint} Allowed here: {', '.join(allowed)}"
+    if detail["type"] == "missing":
+        return f"{where}: {name} is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    given = detail["input"]
+    if isinstance(given, str) and detail["type"] == "literal_error":
+        allowed = [
+            part.strip("' ") for part in detail.get("ctx", {}).get("expected", "").replace(" or ", ",").split(",")
+        ]
+        near = difflib.get_close_matches(given, allowed, n=1, cutoff=0.5)
+        message += f"; did you mean {near[0]}?" if near else ""
+    if detail["type"] == "secret":
+        return f"{where}: {name}: {message}"
+    shown = repr(given) if isinstance(given, str | int | float | bool | None) else type(given).__name__
+    return f"{where}: {name or 'the file'}: {message} (given: {shown[:80]})"
+
+
+def _fields(model: type[BaseModel] | None) -> list[str]:
+    return [name for name, field in model.model_fields.items() if not field.exclude] if model else []
+
+
+def _model_at(model: type[BaseModel] | None, location: Location) -> type[BaseModel] | None:
+    for part in location:
+        if isinstance(part, int):
+            continue
+        if model is None or part not in model.model_fields:
+            return None
+        model = _model_in(model.model_fields[part].annotation)
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is not None:
+        return next((found for arg in typing.get_args(annotation) if (found := _model_in(arg))), None)
+    return None

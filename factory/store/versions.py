@@ -1,0 +1,77 @@
+"""The versions of a corpus: what each was, and going back to one.
+
+Each commit notes in the Delta log how many rows it left and which version of the dead letters belongs to it.
+Limitations: a version lasts only as long as its files (see `factory.store.garbage`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from factory.store.corpus import Corpus
+from factory.store.table import CorpusError, Shard, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of the corpus. `rows`, and the `run` that made it, are none where the log does not tell."""
+
+    version: int
+    time: datetime
+    rows: int | None
+    message: str
+    run: str | None
+
+
+def log(corpus: Corpus) -> list[Version]:
+    """The versions, newest first. Raises CorpusError if there is no corpus."""
+    history = corpus.table.history()
+    if not history:
+        raise CorpusError(f"{corpus.root}: there is no corpus here yet; make one with: factory run JOB")
+    return [
+        Version(
+            entry["version"],
+            datetime.fromtimestamp(entry["timestamp"] / 1000, UTC),
+            int(entry["rows"]) if "rows" in entry else None,
+            entry.get("message", entry["operation"].lower()),
+            entry.get("run"),
+        )
+        for entry in history
+    ]
+
+
+def letters_at(corpus: Corpus, version: int) -> list[Shard]:
+    """The shards of the dead letters that belong to a version of the corpus."""
+    noted = (entry for entry in corpus.table.history() if entry["version"] <= version and "letters" in entry)
+    letters = next(noted, {"letters": "None"})["letters"]
+    return [] if letters == "None" else corpus.dead.shards_at(int(letters))
+
+
+def restore(corpus: Corpus, version: int) -> Version:
+    """Commit a version anew, with its dead letters, as the newest, which is returned. That may be in the place of what
+    another program has written to the table.
+
+    What the job wants does not go back with it: a run makes the difference again. Raises CorpusError if there is no
+    such version or its files are gone (also if a `gc` at the same time deletes them: restore another version then),
+    ConflictError if a run is writing meanwhile.
+    """
+    rows, letters = corpus.table.shards_at(version), letters_at(corpus, version)
+    message = f"version {version} restored"
+    _commit(corpus.dead, letters, message)
+    _commit(corpus.table, rows, message, letters=corpus.dead.version())
+    corpus.table.shards_at(corpus.table.version() or 0)
+    return replace(log(corpus)[0], rows=sum(shard.rows for shard in rows))
+
+
+def _commit(table: Table, wanted: Sequence[Shard], message: str, **notes: object) -> None:
+    now = table.standing()
+    if now or wanted:
+        table.commit(without(wanted, now), without(now, wanted), message, **notes)
+
+
+def without(shards: Sequence[Shard], others: Sequence[Shard]) -> list[Shard]:
+    """The shards that are not among the others."""
+    paths = {shard.path for shard in others}
+    return [shard for shard in shards if shard.path not in paths]

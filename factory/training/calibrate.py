@@ -1,0 +1,155 @@
+"""Calibrate: what an NLI model's contradiction thresholds cost and catch, on labelled pairs.
+
+A threshold is an operating point only with its error rates: of the contradictions, how many does it find (recall); of
+what it flags, how much is one (precision); of the consistent pairs, how many does it flag all the same (false
+rejection). The last one decides what a filter throws away, since most pairs are consistent, so the thresholds proposed
+are the lowest that keep it within a bound. Limitations: the rates hold for pairs like those given, and no others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from factory.scorers.nli import Nli, NliModel, Probabilities
+from factory.training.labelled import Pair
+
+Floats = NDArray[np.float64]
+
+THRESHOLDS: tuple[float, ...] = tuple(percent / 100 for percent in range(1, 100))
+_CHUNK = 2048
+
+
+class CalibrationError(Exception):
+    """Pairs that tell nothing about a threshold: why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One threshold. Shares of 1; precision is none where nothing is flagged. `false_rejection_most` is the upper end
+    of the rate's 95 % interval (Wilson, 1927)."""
+
+    threshold: float
+    precision: float | None
+    recall: float
+    false_rejection: float
+    false_rejection_most: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How a model does on the pairs: at each threshold, and at the two proposed ones (none if no threshold keeps the
+    bound). `accuracy` is of the likeliest label."""
+
+    model: str
+    pairs: int
+    contradictions: int
+    accuracy: float
+    points: tuple[Point, ...]
+    reject: Point | None
+    flag: Point | None
+
+
+def calibrate(
+    pairs: Sequence[Pair],
+    model: NliModel,
+    *,
+    max_rejected: float,
+    max_flagged: float,
+    report: Callable[[int], None] = lambda _: None,
+) -> Calibration:
+    """Score the pairs and find the lowest thresholds that reject at most `max_rejected`, and flag at most
+    `max_flagged`, of the pairs that are no contradiction. `report` is told how many are scored.
+
+    Raises CalibrationError without pairs of both kinds, ScorerStartError."""
+    wrong = np.array([pair.label == "contradiction" for pair in pairs])
+    if not 0 < wrong.sum() < len(pairs):
+        raise CalibrationError(
+            f"{wrong.sum()} of {len(pairs)} pairs are contradictions; give pairs of both kinds, some hundred of each"
+        )
+    scores = asyncio.run(_score(pairs, model, report))
+    contradiction = np.array([score.contradiction for score in scores])
+    points = tuple(_point(threshold, contradiction, wrong) for threshold in THRESHOLDS)
+    right = sum(_likeliest(score) == pair.label for score, pair in zip(scores, pairs, strict=True))
+    return Calibration(
+        model.name, len(pairs), int(wrong.sum()), right / len(pairs), points,
+        _lowest(points, max_rejected), _lowest(points, max_flagged),
+    )  # fmt: skip
+
+
+async def _score(pairs: Sequence[Pair], model: NliModel, report: Callable[[int], None]) -> list[Probabilities]:
+    nli, scores = Nli(model), list[Probabilities]()
+    try:
+        for first in range(0, len(pairs), _CHUNK):
+            chunk = pairs[first : first + _CHUNK]
+            scores += await nli.score([(pair.premise, pair.hypothesis) for pair in chunk])
+            report(len(scores))
+    finally:
+        nli.close()
+    return scores
+
+
+def _likeliest(score: Probabilities) -> str:
+    return max(("entailment", "neutral", "contradiction"), key=lambda label: float(getattr(score, label)))
+
+
+def _point(threshold: float, contradiction: Floats, wrong: NDArray[np.bool_]) -> Point:
+    flagged = contradiction >= threshold
+    found, false = int((flagged & wrong).sum()), int((flagged & ~wrong).sum())
+    consistent = int((~wrong).sum())
+    return Point(
+        threshold,
+        found / (found + false) if found + false else None,
+        found / int(wrong.sum()),
+        false / consistent,
+        wilson_most(false, consistent),
+    )
+
+
+def wilson_most(count: int, total: int, z: float = 1.96) -> float:
+    """The upper end of the interval of a share (Wilson, 1927), of 95 % unless another quantile `z` is given."""
+    share = count / total
+    centre, spread = share + z * z / (2 * total), math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    return min(1.0, (centre + z * spread) / (1 + z * z / total))
+
+
+def _lowest(points: Sequence[Point], bound: float) -> Point | None:
+    return next((point for point in points if point.false_rejection <= bound), None)
+
+
+def draw(calibration: Calibration, path: Path) -> None:
+    """The three rates over the threshold as a picture, with the proposed thresholds. Raises CalibrationError if it
+    cannot be written."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4.2))
+    points = calibration.points
+    at = [point.threshold for point in points]
+    false = [point.false_rejection for point in points]
+    axes.plot(at, [math.nan if point.precision is None else point.precision for point in points], label="precision")
+    axes.plot(at, [point.recall for point in points], label="recall")
+    axes.plot(at, false, label="false rejection")
+    axes.fill_between(at, false, [point.false_rejection_most for point in points], alpha=0.2, color="C2")
+    for name, chosen, style in (("flag", calibration.flag, ":"), ("reject", calibration.reject, "--")):
+        if chosen is not None:
+            axes.axvline(chosen.threshold, color="gray", linestyle=style, label=f"{name} {chosen.threshold:.2f}")
+    axes.set(xlabel="P(contradiction) threshold", ylim=(0, 1.02), xlim=(0, 1))
+    counts = f"{calibration.contradictions} contradictions of {calibration.pairs} pairs"
+    axes.set_title(f"{calibration.model}: {counts}", fontsize=10)
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=120, bbox_inches="tight")
+    except (OSError, ValueError) as error:
+        raise CalibrationError(f"{path}: the picture cannot be drawn: {error}") from error
+    finally:
+        plt.close(figure)

@@ -1,0 +1,87 @@
+"""Labelled NLI pairs: premise, hypothesis and what a person, or a rule, says of them.
+
+Files are read as seeds are: any URI, JSON Lines, CSV, TSV or Parquet, compressed or not. A row that is no labelled pair
+is counted with its reason and left out. Limitations: all pairs are held in memory, some hundred bytes each.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from factory.seeds.files import BadRow, find_files
+from factory.seeds.formats import read_rows
+
+Label = Literal["entailment", "neutral", "contradiction"]
+LABELS: tuple[Label, ...] = get_args(Label)
+"""In the order in which SNLI and MultiNLI number them: 0, 1, 2."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A labelled pair, and the file or rule that it comes of."""
+
+    premise: str
+    hypothesis: str
+    label: Label
+    source: str
+
+
+class PairFile(BaseModel):
+    """Files of labelled pairs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(min_length=1, description="Path, glob or URI; relative paths start at this file.")
+    format: Literal["auto", "jsonl", "csv", "tsv", "parquet"] = Field("auto", description="By the extension if auto.")
+    premise: str = Field("premise", description="Column of the premise: a persona fact, or an earlier turn.")
+    hypothesis: str = Field("hypothesis", description="Column of the hypothesis: the utterance.")
+    label: str = Field(
+        "label", description="Column of the label: entailment, neutral or contradiction, or 0, 1 or 2 in that order."
+    )
+    skip: int = Field(0, ge=0, description="Pairs at the start to leave out, such as held-out ones.")
+    limit: int | None = Field(None, ge=1, description="Pairs to take behind those; all without it.")
+
+
+@dataclass(slots=True)
+class Labelled:
+    """Pairs read, and how many rows were left out, by reason."""
+
+    pairs: list[Pair] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def read_pairs(files: Sequence[PairFile], base: Path = Path()) -> Labelled:
+    """The labelled pairs of all files, in order; relative paths start at `base`. Raises SourceError."""
+    found = Labelled()
+    for source in files:
+        pairs: list[Pair] = []
+        for file in find_files(source.path, source.format, base.absolute()):
+            for _, row in read_rows(file, (source.premise, source.hypothesis, source.label)):
+                try:
+                    if isinstance(row, BadRow):
+                        raise row
+                    pairs.append(_pair(row, source, Path(file.name).stem))
+                except BadRow as bad:
+                    found.left_out[bad.reason] += 1
+        found.pairs += pairs[source.skip :][: source.limit]
+    return found
+
+
+def _pair(row: dict[str, Any], source: PairFile, name: str) -> Pair:
+    for column in (source.premise, source.hypothesis, source.label):
+        if row.get(column) is None:
+            raise BadRow(f"no column {column}", f"the columns are {', '.join(row)}")
+    premise, hypothesis = str(row[source.premise]).strip(), str(row[source.hypothesis]).strip()
+    if not (premise and hypothesis):
+        raise BadRow("empty text", "a premise and a hypothesis are needed")
+    given = str(row[source.label]).strip().lower()
+    label = next((label for number, label in enumerate(LABELS) if given in (label, str(number))), None)
+    if label is None:
+        raise BadRow("no gold label", f"the label is {given!r}")
+    return Pair(premise, hypothesis, label, name)

@@ -1,0 +1,150 @@
+"""The dataset card of a corpus in the Hugging Face form: a YAML header for machines, the text for people.
+
+Everything in it is read off the corpus: rows, recipes, dead letters. The header lists the files of the newest version
+one by one, since old versions' files lie beside them until `factory gc`; after a run, write the card anew. Limitations:
+whatever only people know (why the corpus was made, what its seeds may be used for).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from jinja2 import StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from factory.base.fingerprint import blake
+from factory.store.corpus import Corpus
+from factory.store.records import ROW_SCHEMA
+from factory.store.storage import Storage
+from factory.store.table import CorpusError, Shard
+from factory.views.card_facts import facts_of
+from factory.views.status import status
+
+UNSTATED = "unknown"
+"""The Hugging Face name of a licence that nobody has chosen."""
+
+COLUMNS = {
+    "row_id": "the slot: a hash of the two seeds and the sample's number; the same in every version",
+    "kind": "generated from personas, or an imported dialogue",
+    "sample": "which dialogue of its pair, from 0",
+    "seeds": "where it comes from: id, content digest, file and line",
+    "speakers": "both sides: role, and facts with origin (seed, expand, extract, augment)",
+    "topic": "the topic drawn, if the job has topics",
+    "opening": "the first turn drawn, if the job has openings",
+    "donors": "facts of other speakers that distractors were chosen from",
+    "turns": "speaker (0 or 1), text, tokens, attempts, and the candidates it was chosen from",
+    "extracted": "lines written for each turn, with the gate that stopped them, or accepted",
+    "scores": "scored pairs: premise, hypothesis, cosine and the three NLI probabilities",
+    "consistency": "of the dialogue: C score, APC, shares of pairs, coverage of facts",
+    "decision": "accept, flag or reject",
+    "reasons": "codes of what flagged or rejected it, with the number of pairs",
+    "stages": "how each stage made its part: recipe, models, calls, tokens, time",
+}
+"""What each column of a row holds, in a line."""
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
+          (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"))  # fmt: skip
+_SIGNED = re.compile(r"\n<!-- written by factory card; digest ([0-9a-f]{32}) -->\n$")
+_SPACE = re.compile(r"\s+")
+_MARKUP = re.compile(r"([\\`*\[\]<>|&~$#])")
+
+
+def write_card(corpus: Corpus, text: str, to: str | None = None) -> str:
+    """Write a card, into the corpus's folder as README.md unless it is to go elsewhere; its address. Raises CorpusError
+    rather than overwrite a file that people wrote or edited."""
+    address = to or f"{corpus.root.rstrip('/')}/README.md"
+    folder, name = os.path.split(address)
+    place = Storage(folder or ".")
+    if place.exists(name):
+        held = place.read_bytes(name).decode("utf-8", "replace")
+        signed = _SIGNED.search(held)
+        if signed is None or signed[1] != blake(held[: signed.start()]):
+            raise CorpusError(f"{address}: not written by factory card, or edited since; move it, or give --to FILE")
+    place.write_bytes(name, f"{text}\n<!-- written by factory card; digest {blake(text)} -->\n".encode())
+    return address
+
+
+def card(
+    corpus: Corpus,
+    *,
+    licence: str = UNSTATED,
+    language: str = "en",
+    report: Callable[[str, int], None] = lambda *_: None,
+) -> str:
+    """The card of the newest version, as Markdown. `licence` is a Hugging Face licence id, `language` a code. Raises
+    CorpusError if there is no corpus, or another run commits meanwhile."""
+    shards = corpus.table.shards()
+    version = corpus.table.version()
+    counts = status(corpus)
+    if counts["version"] != version:
+        raise CorpusError(f"{corpus.root}: a run has committed meanwhile; write the card again")
+    columns = [(name, _type(ROW_SCHEMA.field(name).type), told) for name, told in COLUMNS.items()]
+    facts = facts_of(corpus, counts) | {"licence": licence, "shards": len(shards), "columns": columns}
+    header = _header(facts, shards, _arrow_bytes(corpus, shards, report), language)
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, finalize=_plain, trim_blocks=True)
+    template = environment.from_string(Path(__file__).with_name("card.md.j2").read_text(encoding="utf-8"))
+    return f"---\n{header}\n---\n\n{template.render(facts)}"
+
+
+def _plain(value: object) -> object:
+    """Text of a corpus as Markdown that says just that."""
+    return _MARKUP.sub(r"\\\1", _SPACE.sub(" ", value)) if isinstance(value, str) else value
+
+
+def _arrow_bytes(corpus: Corpus, shards: list[Shard], report: Callable[[str, int], None]) -> int:
+    total = 0
+    for number, shard in enumerate(shards):
+        report("shards read", number)
+        total += corpus.table.read(shard).nbytes
+    return total
+
+
+def _header(facts: dict[str, Any], shards: list[Shard], size: int, language: str) -> str:
+    from huggingface_hub import DatasetCardData
+
+    generated = "generated" in facts["kinds"]
+    found = "imported" in facts["kinds"]
+    data = DatasetCardData(
+        pretty_name=facts["name"],
+        license=facts["licence"],
+        language=[language],
+        task_categories=["text-generation"],
+        task_ids=["dialogue-generation"],
+        size_categories=[next((name for most, name in _SIZES if facts["rows"] < most), "n>1B")],
+        annotations_creators=["machine-generated"],
+        language_creators=["machine-generated"] * generated + ["found"] * found,
+        tags=["persona", "dialogue", "consistency", *["synthetic"] * generated],
+    )
+    data["dataset_info"] = {
+        "features": [{"name": field.name} | _feature(field.type) for field in ROW_SCHEMA],
+        "splits": [{"name": "train", "num_bytes": size, "num_examples": facts["rows"]}],
+        "download_size": sum(shard.size for shard in shards),
+        "dataset_size": size,
+    }
+    if shards:
+        files = [{"split": "train", "path": [shard.path for shard in shards]}]
+        data["configs"] = [{"config_name": "default", "data_files": files}]
+    return data.to_yaml()
+
+
+def _feature(kind: pa.DataType) -> dict[str, Any]:
+    """A column's type as `datasets` puts it. The package itself is slow to import, and looks for torch when it is."""
+    if pa.types.is_list(kind):
+        inner = _feature(kind.value_type)
+        return {"list": inner.get("struct") or inner.get("dtype") or inner}
+    if pa.types.is_struct(kind):
+        return {"struct": [{"name": field.name} | _feature(field.type) for field in kind]}
+    return {"dtype": {"float": "float32", "double": "float64"}.get(str(kind), str(kind))}
+
+
+def _type(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind):
+        return f"list of {_type(kind.value_type)}"
+    if pa.types.is_struct(kind):
+        return f"{{{', '.join(f'{field.name}: {_type(field.type)}' for field in kind)}}}"
+    return str(kind)

@@ -1,0 +1,94 @@
+"""What a dataset card says of a corpus: where its rows come from, by which recipes, with which models and licences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
+
+import polars as pl
+
+from factory.base.places import absolute
+from factory.methods.prompts import VARIABLES, bundled
+from factory.models import BUNDLED, licence_of, short
+from factory.spec.job import STAGE_CLASSES, Recipe, Stages
+from factory.store import versions as history
+from factory.store.corpus import Corpus
+from factory.store.recipes import kept
+
+_MOST_SOURCES = 20
+
+
+def facts_of(corpus: Corpus, counts: dict[str, Any]) -> dict[str, Any]:
+    """The counts of `status`, and what else the text is made of: rows by kind, facts by origin, seeds by file, recipes,
+    packages, models, an accepted row, and what of them limits the corpus. Raises CorpusError for a lost recipe."""
+    rows = corpus.scan()
+    stages = rows.select("stages").explode("stages").drop_nulls().unnest("stages")
+    recipes = [(rows, kept(corpus, name)) for name, rows in _counted(stages, "recipe")]
+    recipes.sort(key=lambda made: (list(STAGE_CLASSES).index(made[1][0].stage), -made[0]))
+    sources = rows.select("seeds").explode("seeds").drop_nulls().unnest("seeds")
+    speakers = rows.select("speakers").explode("speakers").drop_nulls().unnest("speakers")
+    facts = speakers.explode("facts").drop_nulls("facts").select(pl.col("facts").struct.field("origin"))
+    by_source = sources.group_by("source").agg(pl.col("id").n_unique().alias("seeds")).sort("source").collect()
+    models = _models([recipe for _, (recipe, _) in recipes])
+    return counts | {
+        "name": PurePath(absolute(corpus.root)).name,
+        "date": history.log(corpus)[0].time.date() if counts["version"] is not None else None,
+        "kinds": dict(_counted(rows, "kind")),
+        "origins": dict(_counted(facts, "origin")),
+        "sources": list(by_source.head(_MOST_SOURCES).iter_rows()),
+        "more_sources": max(0, len(by_source) - _MOST_SOURCES),
+        "seeds": int(by_source["seeds"].sum()),
+        "stages": {recipe.stage for _, (recipe, _) in recipes},
+        "made": [_made(recipe, rows) for rows, (recipe, _) in recipes],
+        "mixed": len({recipe.stage for _, (recipe, _) in recipes}) < len({recipe.id for _, (recipe, _) in recipes}),
+        "packages": {name: held for _, (_, packages) in recipes for name, held in packages.items()},
+        "models": models,
+        "scripted": any(model["name"] == "scripted" for model in models),
+        "small": sorted({model["name"] for model in models} & (BUNDLED - {"minilm"})),
+        "shared_nli": any({"verify"} < set(model["stages"]) for model in models if model["role"] == "nli"),
+        "script": any(recipe.params.get("mode") == "script" for _, (recipe, _) in recipes),
+        "example": next((row for row in corpus.rows() if row.decision == "accept"), None),
+    }
+
+
+def _counted(frame: pl.LazyFrame, column: str) -> Iterator[tuple[str, int]]:
+    counted = frame.group_by(column).len().drop_nulls().sort("len", column, descending=[True, False])
+    yield from counted.collect(engine="streaming").iter_rows()
+
+
+def _made(recipe: Recipe, rows: int) -> dict[str, Any]:
+    """A stage's recipe, with its models' names and the parameters that are not the stage's defaults."""
+    defaults = getattr(Stages.model_validate({recipe.stage: {}}), recipe.stage).model_dump(mode="json")
+    moved = [f"{name}: {value}" for name, value in _moved(recipe.params, defaults)]
+    if recipe.prompt is not None and recipe.prompt not in {bundled(task) for task in VARIABLES}:
+        moved.append("a prompt of its own")
+    models = [short(str(model["name"])) for model in recipe.models.values()]
+    return {"recipe": recipe, "rows": rows, "moved": moved, "models": models}
+
+
+def _moved(params: dict[str, Any], defaults: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in params.items():
+        default = defaults.get(name)
+        if isinstance(value, dict) and isinstance(default, dict):
+            yield from ((f"{name}.{inner}", held) for inner, held in _moved(value, default))
+        elif value != default:
+            yield name, value
+
+
+def _models(recipes: list[Recipe]) -> list[dict[str, Any]]:
+    """The models, each once a role, with the stages that asked it."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for recipe in recipes:
+        for role, model in recipe.models.items():
+            found.setdefault((role, str(model["name"]), str(model.get("revision", ""))), []).append(recipe.stage)
+    return [
+        {
+            "role": role,
+            "name": short(name),
+            "revision": revision,
+            "stages": list(dict.fromkeys(stages)),
+            "licence": None if name == "scripted" else licence_of(name, revision),
+        }
+        for (role, name, revision), stages in found.items()
+    ]

@@ -1,0 +1,100 @@
+"""What a plan will cost and a corpus did, as tables and lines to print."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from factory.planning.estimate import Estimate
+
+
+def estimated(estimate: Estimate) -> Iterator[str]:
+    """Calls, tokens and time of a plan, and what they are estimated from."""
+    calls = ", ".join(f"{stage} {count:,}" for stage, count in estimate.calls.items())
+    yield f"{estimate.calls.total():,} model calls" + (f" ({calls})" if calls else "")
+    if estimate.completion_tokens:
+        cached = f" ({estimate.cached_tokens:,} of them from the cache)" if estimate.cached_tokens else ""
+        yield f"about {estimate.prompt_tokens:,} prompt{cached} and {estimate.completion_tokens:,} completion tokens"
+    if estimate.seconds:
+        yield f"about {_time(estimate.seconds)} at the pace of this corpus, once the models are open"
+    stages: dict[str, list[str]] = defaultdict(list)
+    for stage, basis in estimate.basis.items():
+        stages[basis].append(stage)
+    yield from (f"estimated from {basis} ({', '.join(named)})" for basis, named in stages.items())
+
+
+def spent(cost: dict[str, Any]) -> Iterator[Table | str]:
+    """The costs of a corpus: by stage and of dead letters, for each accepted dialogue, and what went into what was
+    refused."""
+    table = _table("stage", "rows", "calls", "prompt tokens", "cached", "completion tokens", "under way")
+    for stage, took in cost["stages"].items():
+        table.add_row(stage, f"{took['rows']:,}", *_counts(took), _time(took["under_way_s"]))
+    if (failed := cost["dead_letters"])["rows"]:
+        table.add_row("dead letters", f"{failed['rows']:,}", *_counts(failed))
+    table.add_row("all", "", *_counts(cost["total"]), _time(cost["total"]["under_way_s"]))
+    yield table
+    if (each := cost["per_accepted"]) is not None:
+        yield (
+            f"for each accepted dialogue {each['prompt_tokens']:,.0f} prompt tokens computed and "
+            f"{each['completion_tokens']:,.0f} completion tokens"
+        )
+    if cost["reasons"]:
+        yield ""
+        yield _refused(cost)
+    if cost["gates"]:
+        yield ""
+        table, without = _table("extraction gate", "lines", "tokens"), cost["turns_without_a_line"]
+        for gate, lines in cost["gates"].items():
+            table.add_row(gate, f"{lines['lines']:,}", f"{lines['tokens']:,}")
+        table.add_row(f"{without['turns']:,} turns without a line", "", f"{without['tokens']:,}")
+        yield table
+    if (again := cost["attempts_again"])["attempts"]:
+        yield f"attempts at turns thrown away: {again['attempts']:,}, of about {again['tokens']:,} tokens"
+
+
+def failed(failures: Iterable[dict[str, Any]]) -> Table:
+    """Dead letters by stage and reason, and what went into them (`factory.store.failures`)."""
+    table = _table("stage", "reason", "letters", "calls", "prompt tokens", "completion tokens")
+    for one in failures:
+        counts = ("calls", "prompt_tokens", "completion_tokens") if one["kind"] == "row" else ()
+        table.add_row(escape(one["stage"]), escape(one["reason"]), *(f"{one[name]:,}" for name in ("count", *counts)))
+    return table
+
+
+def _refused(cost: dict[str, Any]) -> Table:
+    """Rows by decision and reason; those with several are under each, and once under `all`."""
+    table = _table("decision", "reason", "rows", "tokens", "for it alone", "tokens")
+    for decision in ("reject", "flag"):
+        reasons = [reason for reason in cost["reasons"] if reason["decision"] == decision]
+        for one in reasons:
+            counts = (f"{one[name]:,}" for name in ("rows", "tokens", "rows_alone", "tokens_alone"))
+            table.add_row(decision, escape(one["reason"]), *counts)
+        if len(reasons) > 1:
+            every = cost["decisions"][decision]
+            table.add_row(decision, "all, each row once", f"{every['rows']:,}", f"{every['tokens']:,}")
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        words = column in {"stage", "decision", "reason", "extraction gate"}
+        table.add_column(column, justify="left" if words else "right", no_wrap=words)
+    return table
+
+
+def _counts(took: dict[str, Any]) -> tuple[str, ...]:
+    prompt = took["prompt_tokens"]
+    cached = f"{took['cached_tokens'] / prompt:.0%}" if prompt else ""
+    return f"{took['calls']:,}", f"{prompt:,}", cached, f"{took['completion_tokens']:,}"
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"

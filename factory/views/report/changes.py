@@ -1,0 +1,61 @@
+"""How the corpus differs from an earlier version: which rows, why, and what that did to its key figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from factory.planning.diff import diff
+from factory.store.corpus import Corpus
+from factory.store.versions import Version, log
+
+_MEANS = ("coverage", "entailed_share", "contradicted_share", "c_score", "apc")
+
+
+def changes(corpus: Corpus, newest: int, since: int | None) -> dict[str, Any]:
+    """`since` and `until` (versions), `changes` (what, why, rows), `moved` (decisions before and after, rows), and the
+    key figures `before` and `after`. Without `since`: the version that the last run found. `left_out` says why there
+    is none. Raises CorpusError if there is no such version or its files are gone."""
+    versions = [one for one in log(corpus) if one.version <= newest]
+    base = since if since is not None else found_by_last_run(versions)
+    if base is None:
+        return {"left_out": "All versions are of one run; there is no earlier one to compare with."}
+    found = diff(corpus, base, newest)
+    counted = found.group_by("what", "why").len("rows").sort("rows", "what", "why", descending=[True, False, False])
+    moved = found.drop_nulls(["before", "after"]).filter(pl.col("before") != pl.col("after"))
+    return {
+        "since": base,
+        "until": newest,
+        "time": next(one.time.isoformat() for one in versions if one.version == base),
+        "rows": len(found),
+        "changes": counted.to_dicts(),
+        "moved": moved.group_by("before", "after").len("rows").sort("rows", "before", descending=True).to_dicts(),
+        "before": _key_figures(corpus, base),
+        "after": _key_figures(corpus, newest),
+    }
+
+
+def found_by_last_run(versions: list[Version]) -> int | None:
+    """Of versions, newest first, the newest that the run which made the first of them did not make. A version whose
+    log does not name its run is taken as a run of its own."""
+    run = versions[0].run
+    return next((one.version for one in versions[1:] if run is None or one.run != run), None)
+
+
+def _key_figures(corpus: Corpus, version: int) -> dict[str, Any]:
+    shards = corpus.table.shards_at(version)
+    if not shards:
+        return {"rows": 0}
+    decided = pl.col("decision")
+    return (
+        corpus.table.frame(shards)
+        .select(
+            pl.len().alias("rows"),
+            pl.col("turns").list.len().cast(pl.Int64).sum(),
+            *((decided == name).mean().alias(name) for name in ("accept", "flag", "reject")),
+            *(pl.col("consistency").struct.field(name).mean() for name in _MEANS),
+        )
+        .collect(engine="streaming")
+        .to_dicts()[0]
+    )

@@ -1,0 +1,150 @@
+"""Whether dialogues differ: distinct n-grams, repetition, what is said most, near duplicates.
+
+Texts are read of a sample that is the same each time; openings of all rows. Limitations: of near duplicates, the sample
+shows fewer than the corpus has where it is a part of it, since both of a pair must be in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+
+from factory.views.report.frames import TEXTS, of_facts, sampled, sides
+
+DIALOGUES = 20_000
+"""Dialogues whose turns and facts are read."""
+WORDS = 50_000
+"""Words that distinct-n is taken of: it falls with the length of the text (Li et al., NAACL 2016, divide by it)."""
+REPEATED = 4
+"""Words of an n-gram that counts as repeated (Salkar et al., AACL 2022)."""
+COMPARED = 100_000
+"""Dialogues among which near duplicates are sought."""
+THRESHOLD, PERMUTATIONS, BANDS = 0.9, 128, 16
+"""Near duplicates: MinHash over sets of words, as Persona Hub (arXiv 2406.20094) does; the bands are ours, and find a
+pair at the threshold with probability 0.9999."""
+MOST = 10
+
+_SEED = 1
+
+_WORD = re.compile(r"\w+(?:['’]\w+)*")
+
+
+def diversity(rows: pl.LazyFrame, total: int) -> dict[str, Any]:
+    """`distinct` over a fixed number of words, `self_repetition` within dialogues, the most frequent `openings` and
+    `facts`, `near_duplicates`; each says how much it was taken of. `openings` and `facts` of origin are lists."""
+    sample = sampled(rows, total, DIALOGUES)
+    spoken = sample.filter(pl.col("turns").list.len() > 0).sort("row_id").select(texts=TEXTS).collect()["texts"]
+    return {
+        "distinct": distinct(text for texts in spoken for text in texts),
+        "self_repetition": self_repetition(spoken),
+        "openings": _openings(rows),
+        "facts": _facts(sample),
+        "near_duplicates": near_duplicates(rows, total),
+    }
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, in small letters."""
+    return _WORD.findall(text.casefold())
+
+
+def distinct(texts: Iterable[str], limit: int = WORDS) -> dict[str, Any]:
+    """Distinct-1 and distinct-2 (Li et al., NAACL 2016) of the first `limit` words: different n-grams, none across
+    turns, over all of them. None without any."""
+    one: set[str] = set()
+    two: set[tuple[str, str]] = set()
+    count = pairs = 0
+    for text in texts:
+        said = words(text)[: limit - count]
+        one.update(said)
+        two.update(pairwise(said))
+        count, pairs = count + len(said), pairs + max(len(said) - 1, 0)
+        if count >= limit:
+            break
+    return {
+        "words": count,
+        "distinct_1": len(one) / count if count else None,
+        "distinct_2": len(two) / pairs if pairs else None,
+    }
+
+
+def self_repetition(dialogues: Iterable[Iterable[str]]) -> dict[str, Any]:
+    """The share of a dialogue's n-grams that an earlier turn of it had, as the mean over dialogues that have any, and
+    the share of dialogues with one."""
+    shares = []
+    for texts in dialogues:
+        seen: set[tuple[str, ...]] = set()
+        again = count = 0
+        for text in texts:
+            said = words(text)
+            grams = list(zip(*(said[first:] for first in range(REPEATED)), strict=False))
+            again, count = again + sum(gram in seen for gram in grams), count + len(grams)
+            seen.update(grams)
+        if count:
+            shares.append(again / count)
+    return {
+        "dialogues": len(shares),
+        "words": REPEATED,
+        "mean": sum(shares) / len(shares) if shares else None,
+        "with_any": sum(share > 0 for share in shares) / len(shares) if shares else None,
+    }
+
+
+def _openings(rows: pl.LazyFrame) -> dict[str, Any]:
+    """The first words of dialogues, of all rows."""
+    first = TEXTS.list.first().str.to_lowercase().str.extract_all(r"[\w'’]+").list.head(REPEATED).list.join(" ")
+    counted = rows.select(opening=first).drop_nulls().group_by("opening").len().collect(engine="streaming")
+    total = int(counted["len"].sum())
+    most = counted.sort("len", "opening", descending=[True, False]).head(MOST)
+    return {
+        "dialogues": total,
+        "different": len(counted),
+        "words": REPEATED,
+        "most": [{"text": text, "dialogues": count, "share": count / total} for text, count in most.iter_rows()],
+    }
+
+
+def _facts(sample: pl.LazyFrame) -> dict[str, list[dict[str, Any]]]:
+    """By origin, the facts that most personas have."""
+    found = {}
+    for origin in ("seed", "expand", "extract"):
+        facts = sides(sample, "kind").select("persona", fact=of_facts("text", origin)).explode("fact").drop_nulls()
+        alike = pl.col("fact").str.to_lowercase().str.strip_chars(" .!")
+        counted = facts.group_by(alike=alike).agg(
+            pl.col("persona").n_unique().alias("personas"), pl.col("fact").min().alias("text")
+        )
+        of = facts.select(pl.col("persona").n_unique()).collect().item()
+        most = counted.sort("personas", "alike", descending=[True, False]).head(MOST).collect(engine="streaming")
+        if of:
+            found[origin] = [
+                {"text": text, "personas": count, "share": count / of} for _, count, text in most.iter_rows()
+            ]
+    return found
+
+
+def near_duplicates(rows: pl.LazyFrame, total: int) -> dict[str, Any]:
+    """How many dialogues a deduplication would drop, each for one before it; those that most are dropped for."""
+    from rensa import RMinHash, RMinHashDeduplicator
+
+    seen = RMinHashDeduplicator(THRESHOLD, PERMUTATIONS, True, BANDS, _SEED)
+    read = sampled(rows, total, COMPARED).filter(pl.col("turns").list.len() > 0).sort("row_id")
+    texts = read.select("row_id", text=TEXTS.list.join(" ")).collect(engine="streaming")
+    kept: Counter[str] = Counter()
+    for row_id, text in texts.iter_rows():
+        hashed = RMinHash(PERMUTATIONS, _SEED)
+        hashed.update(set(words(text)))
+        if not seen.add(row_id, hashed):
+            kept[min(seen.get_duplicates(hashed))] += 1
+    return {
+        "dialogues": len(texts),
+        "duplicates": kept.total(),
+        "share": kept.total() / len(texts) if len(texts) else None,
+        "threshold": THRESHOLD,
+        "permutations": PERMUTATIONS,
+        "most": [{"row_id": row_id, "duplicates": count} for row_id, count in kept.most_common(5)],
+    }

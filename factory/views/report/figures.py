@@ -1,0 +1,151 @@
+"""All figures of a corpus that a person would ask for, as one dict of JSON values.
+
+Counted by polars, streaming, over one version of the corpus; where texts are compared, over a sample that is the same
+each time. Limitations: dead letters are those of now, which a run under way may have moved on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+from pydantic_core import to_jsonable_python
+
+from factory.methods.scores.select import SelectParams
+from factory.store.corpus import Corpus
+from factory.store.versions import log
+from factory.views.report.changes import changes
+from factory.views.report.distributions import distributions
+from factory.views.report.diversity import diversity
+from factory.views.report.frames import DECISION, TEXTS, sides
+from factory.views.report.groups import groups
+from factory.views.status import counts
+
+PARTS = 5
+"""How often `report` is called."""
+
+
+def figures(
+    corpus: Corpus, *, since: int | None = None, report: Callable[[int], None] = lambda _: None
+) -> dict[str, Any]:
+    """The figures of the newest version, which is compared with `since` (the version that the last run found, without
+    it). `report` is told how many of the PARTS are done. Raises CorpusError, ScorerStartError.
+
+    - `about`: `corpus`, `version`, `time`, `rows`, `imported`, `personas`, `seeds`, `turns`, `words`, `tokens`
+      (`prompt`, `cached`, `completion`), `stages`, `models` (name with revision: how many stage records name it),
+      `made_with` (packages), `thresholds` (those of `select`, or its defaults), `versions` (newest first, 50 at
+      most: `version`, `time`, `rows`, `message`, `run`)
+    - `funnel`: `seeds` (`used`, `unreadable`, `reasons`), `rows` (`wanted`, `failed`, `made`), `decisions` (rows by
+      decision), `reasons` (as `factory.planning.cost`), `gates` (extracted lines and tokens by gate),
+      `turns_without_a_line`, `candidates` (`sampled`, `said`), `attempts_again`
+    - `failures`: dead letters by stage and reason; see `factory.store.failures`
+    - `consistency`: means of the dialogues' scores; none where nothing was verified
+    - `distributions`, `diversity`, `groups`, `changes`: see the functions of these names
+    - `cost`: see `factory.planning.cost`
+
+    What a corpus does not have is an empty dict or list, none, or `left_out`, a sentence.
+    """
+    rows = corpus.scan()
+    status = counts(corpus, rows)
+    total, version = status["rows"], status["version"]
+    about = _about(corpus, rows, status)
+    report(1)
+    spread = distributions(rows)
+    report(2)
+    diverse = diversity(rows, total)
+    report(3)
+    grouped = groups(corpus, rows, about["thresholds"]["flag_contradiction"])
+    report(4)
+    changed = {"left_out": "There are no rows yet."} if version is None else changes(corpus, version, since)
+    report(5)
+    return {
+        "about": about,
+        "funnel": _funnel(corpus, rows, status),
+        "failures": status["failures"],
+        "consistency": {name: status[name] for name in _MEANS} if status["coverage"] is not None else None,
+        "distributions": spread,
+        "diversity": diverse,
+        "groups": grouped,
+        "changes": changed,
+        "cost": status["cost"],
+    }
+
+
+_MEANS = ("coverage", "entailed_share", "contradicted_share", "c_score", "apc")
+
+
+def _about(corpus: Corpus, rows: pl.LazyFrame, status: dict[str, Any]) -> dict[str, Any]:
+    spoken = TEXTS.list.eval(pl.element().str.count_matches(r"\S+").cast(pl.Int64)).list.sum()
+    totals = rows.select(imported=(pl.col("kind") == "imported").sum(), words=spoken.sum()).collect(engine="streaming")
+    personas = sides(rows, "kind").select(pl.col("persona").n_unique()).collect(engine="streaming").item()
+    recipes = _recipes(corpus, rows)
+    selects = [recipe["params"] for recipe in recipes if recipe["stage"] == "select"]
+    total = status["cost"]["total"]
+    return {
+        "corpus": corpus.root,
+        "version": status["version"],
+        "time": (versions := _versions(corpus)) and versions[0]["time"],
+        "rows": status["rows"],
+        **totals.to_dicts()[0],
+        "personas": personas,
+        "seeds": _seeds(rows),
+        "turns": status["turns"],
+        "tokens": {name: total[f"{name}_tokens"] for name in ("prompt", "cached", "completion")},
+        "stages": list(status["cost"]["stages"]),
+        "models": status["models"],
+        "made_with": recipes[0]["made_with"] if recipes else {},
+        "thresholds": selects[0] if selects else SelectParams().model_dump(),
+        "versions": versions,
+    }
+
+
+def _versions(corpus: Corpus) -> list[dict[str, Any]]:
+    if corpus.table.version() is None:
+        return []
+    told: list[dict[str, Any]] = to_jsonable_python(log(corpus)[:50])
+    return told
+
+
+def _recipes(corpus: Corpus, rows: pl.LazyFrame) -> list[dict[str, Any]]:
+    """The recipes of the rows that are kept, those of most rows first."""
+    recipe = pl.element().struct.field("recipe")
+    counted = rows.select(recipe=pl.col("stages").list.eval(recipe)).explode("recipe").drop_nulls()
+    ids = counted.group_by("recipe").len().sort("len", "recipe", descending=True).collect(engine="streaming")["recipe"]
+    return [content for content in map(corpus.recipe, ids) if content is not None]
+
+
+def _seeds(rows: pl.LazyFrame) -> int:
+    ids = rows.select(seed=pl.col("seeds").list.eval(pl.element().struct.field("id"))).explode("seed")
+    return int(ids.select(pl.col("seed").drop_nulls().n_unique()).collect(engine="streaming").item())
+
+
+def _funnel(corpus: Corpus, rows: pl.LazyFrame, status: dict[str, Any]) -> dict[str, Any]:
+    decisions = rows.group_by(DECISION.alias("decision")).len().collect(engine="streaming")
+    chosen = pl.col("turns").list.eval(pl.element().struct.field("candidates").list.len().cast(pl.Int64)).list.sum()
+    said = pl.col("turns").list.eval((pl.element().struct.field("candidates").list.len() > 0).cast(pl.Int64)).list.sum()
+    sampled = rows.select(sampled=chosen.sum(), said=said.sum()).collect(engine="streaming")
+    failed = sum(status["dead_letters"].values())
+    cost = status["cost"]
+    return {
+        "seeds": {
+            "used": _seeds(rows) + _failed_seeds(corpus, rows),
+            "unreadable": sum(status["bad_seeds"].values()),
+            "reasons": status["bad_seeds"],
+        },
+        "rows": {"wanted": status["rows"] + failed, "failed": failed, "made": status["rows"]},
+        "decisions": dict(sorted(decisions.iter_rows())),
+        "reasons": cost["reasons"],
+        "gates": cost["gates"] or {gate: {"lines": lines} for gate, lines in status["gates"].items()},
+        "turns_without_a_line": cost["turns_without_a_line"],
+        "candidates": sampled.to_dicts()[0],
+        "attempts_again": cost["attempts_again"],
+    }
+
+
+def _failed_seeds(corpus: Corpus, rows: pl.LazyFrame) -> int:
+    """Seeds that no row has, but a dead letter does."""
+    failed = corpus.scan_dead_letters(of="rows").select(seed="seed_ids").explode("seed").unique()
+    ids = rows.select(seed=pl.col("seeds").list.eval(pl.element().struct.field("id"))).explode("seed")
+    lacking = failed.join(ids, on="seed", how="anti")
+    return int(lacking.select(pl.len()).collect(engine="streaming").item())

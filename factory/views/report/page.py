@@ -1,0 +1,67 @@
+"""The page: figures and a sample of dialogues as one HTML file that loads nothing.
+
+What comes from the corpus is escaped by the template or set as text by the script; a policy in the page forbids the
+network and any script but its own. Limitations: a browser older than 2023.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from factory.views.report import plots, tables
+
+_HERE = Path(__file__).parent
+_PARTS = (
+    ("corpus", "Corpus"), ("funnel", "Funnel"), ("distributions", "Distributions"), ("diversity", "Diversity"),
+    ("groups", "Persona groups"), ("failed", "Failed"), ("cost", "Cost"), ("changes", "Changes"),
+    ("dialogues", "Dialogues"),
+)  # fmt: skip
+
+
+def page(told: Mapping[str, Any], dialogues: Sequence[Mapping[str, Any]]) -> str:
+    """The page of these figures (`factory.views.report.figures`) and dialogues (`factory.views.report.sample`)."""
+    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = Environment(
+        loader=PackageLoader("factory.views.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("page.html.j2").render(
+        parts=_PARTS,
+        css=(_HERE / "page.css").read_text(encoding="utf-8"),
+        script=script,
+        script_hash=f"sha256-{digest}",
+        data=_embedded(dialogues),
+        made_by=f"Made by persona-factory {version('persona-factory')}; the same figures as JSON lie beside this page.",
+        plots=_plots(told),
+        funnel=plots.funnel(told["funnel"]),
+        map=plots.personas(told["groups"]) if told["groups"]["groups"] else "",
+        acceptance=plots.acceptance(told["groups"]) if told["groups"].get("accepted") is not None else "",
+        tokens=plots.tokens(told["cost"]),
+        token_kinds=plots.TOKENS,
+        **tables.told(told, len(dialogues)),
+    )
+
+
+def _plots(told: Mapping[str, Any]) -> list[dict[str, str]]:
+    limits = told["about"]["thresholds"]
+    bands = {"flag": limits["flag_contradiction"], "reject": limits["reject_contradiction"]}
+    lines = {"contradiction": bands, "worst_contradiction": bands}
+    if limits["min_coverage"]:
+        lines["coverage"] = {"reject below": limits["min_coverage"]}
+    return [plots.distribution(name, one, lines.get(name, {})) for name, one in told["distributions"].items()]
+
+
+def _embedded(value: Iterable[Mapping[str, Any]]) -> str:
+    """JSON that can stand in a script element: nothing in it ends one or begins a comment."""
+    text = json.dumps(list(value), ensure_ascii=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text

@@ -1,0 +1,57 @@
+"""What stands in a corpus: rows by decision and reason, gates, dead letters with examples, models, costs.
+
+Counted by polars over the columns that matter, streaming; nothing is kept beside the corpus.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from factory.planning.cost import cost
+from factory.store.corpus import Corpus
+from factory.store.failures import failures
+
+
+def status(corpus: Corpus) -> dict[str, Any]:
+    """Counts of a corpus, as JSON values. Raises CorpusError if there is none."""
+    return counts(corpus, corpus.scan())
+
+
+def counts(corpus: Corpus, rows: pl.LazyFrame) -> dict[str, Any]:
+    """The same of rows that the corpus's `scan` gave."""
+    reason = pl.col("reasons").str.split(":").list.first()
+    letters = corpus.scan_dead_letters()
+    failed = failures(letters)
+    totals = rows.select(
+        rows=pl.len(),
+        turns=pl.col("turns").list.len().cast(pl.Int64).sum(),
+        coverage=pl.col("consistency").struct.field("coverage").mean(),
+        entailed_share=pl.col("consistency").struct.field("entailed_share").mean(),
+        contradicted_share=pl.col("consistency").struct.field("contradicted_share").mean(),
+        c_score=pl.col("consistency").struct.field("c_score").mean(),
+        apc=pl.col("consistency").struct.field("apc").mean(),
+    ).collect()
+    stages = pl.col("stages").struct
+    return {
+        "corpus": corpus.root,
+        "version": corpus.table.version(),
+        **totals.row(0, named=True),
+        "decisions": _counts(rows.select("decision")),
+        "reasons": _counts(rows.select("reasons").explode("reasons").drop_nulls().select(reasons=reason)),
+        "gates": _counts(
+            rows.select("extracted").explode("extracted").select(pl.col("extracted").struct.field("gate"))
+        ),
+        "models": _counts(rows.select("stages").explode("stages").select(stages.field("models")).explode("models")),
+        "dead_letters": {f"{one['stage']}/{one['reason']}": one["count"] for one in failed if one["kind"] == "row"},
+        "bad_seeds": {one["reason"]: one["count"] for one in failed if one["kind"] == "seed"},
+        "failures": failed,
+        "cost": cost(rows, letters),
+    }
+
+
+def _counts(frame: pl.LazyFrame) -> dict[str, int]:
+    column = frame.collect_schema().names()[0]
+    counted = frame.drop_nulls().group_by(column).len().sort("len", descending=True).collect()
+    return dict(counted.iter_rows())

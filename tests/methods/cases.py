@@ -1,0 +1,286 @@
+"""What the behaviour of the stages is observed on: rows, answers, scores and parameters, all drawn by hash.
+
+Nothing here depends on the machine. Numbers come from SHA-2 alone; cosines are multiples of 1/32 and probabilities of
+1/20, so that sums of them are exact in any order, and many stand exactly on a threshold. Limitations: sense.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, TypeVar, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from factory.engines import Completion, Reply, Request, RequestError
+from factory.scorers.nli import Probabilities
+from factory.store.records import Check, Consistency, Extraction, Fact, Origin, PairScore, Row, SeedRef, Speaker, Turn
+
+T = TypeVar("T")
+
+# Among these are near duplicates, contradictions, and pairs that share 9 of 10 or 10 of 11 words.
+FACTS = (
+    "I have a dog.", "I HAVE a dog", "I own a dog.", "I have no pets at all.", "My dog is called Rex.", "I SKI",
+    "I cook for my two old aunts on Sunday.", "I cook for my two old aunts on a Sunday.", "I am vegan.", "I eat meat.",
+    "I walk to work in town each day with Ann.", "Well, I walk to work in town each day with Ann.", "I ski.",
+    "We live in Texas.", "My wife and I live in Norway.", "I live in Texas now", "I've got two sisters.", "I am rich",
+    "I love spicy food!", "I do not like spicy food.", "Our house is by St. Mary's church.", "I work as a nurse.",
+    "I have never had a job.", "I’m a student of law…", "I go running.  I go swimming.",
+)  # fmt: skip
+OPENERS = ("", "", "", "Yes, ", "Well. ", "As for me, ", "I have a dog. ", "Do you? ", "Ha ha ha ha! ")
+CLOSERS = ("", "", "", " And you?", " I see.", " That is nice!", " [END]", "[end] Bye.", "\n")
+# What a turn should not be, with its nearest neighbours that are sound.
+ODD_TURNS = (
+    "", " \n", "...", "[END]", "[END]", "[end]", " [End] I said bye.", "Hi <|im_end|>", "a |> b", "So</s>", "<s>So",
+    "[INST] Hi", "[/INST]", "<start_of_turn>", "So <end_of_turn>", "User: hi there", "Assistant: hello", "system: x",
+    "Fine.\n human: Hi", "bot: x", "AI: yes", "you: yes", "**Me:** no", "Speaker 1: hi", "- person B: hi",
+    "user 2 : hm", "[Speaker A]: hi", "Note: it's me.", "A friend, you: who else?", "Tell me: are you well?",
+    "As an AI, I can not.", "I am an artificial intelligence", "I'm just an AI model", "I’m an AI.",
+    "only a large language model trained by us", "I'm an AI engineer.", "I am an AI and proud",
+    "As a language model, no.", "I can't assist you.", "I cannot comply with it", "I am unable to fulfil it.",
+    "I'm not able to help you with that.", "I cannot help with your bag.", "I can not help it.",
+    "I'm unable to provide any information.", "I'm sorry, but I can't.", "I am sorry, but I cannot go",
+    "Sorry, I can't.", "It is not in my training data.", "That is my programming!", "I love programming.",
+    "very very very very good", "very very very good", "no no no no no no no no", "I do, I do. I do! I do",
+    "what a day " * 4, "we go out now and " * 4, "one two three four five six " * 4, "Very, VERY very, very",
+    "I have a bro", "Oh…", '"I am done."', "He said (yes!)", "**Bye.** ", "Hm 。", "never!?", "I think that,",
+)  # fmt: skip
+# Each word of the rules for refusals and markers, and texts that come near to one.
+WALKED = (
+    *ODD_TURNS,
+    *(f"{start} an AI." for start in ("As", "I am", "I'm", "I’m", "Just", "Only", "A", "I am not")),
+    *(f"I am an AI{end}" for end in (*",.;:!?)", " and", " so", " i", " soup", " icy", " assistant", " language")),
+    *(f"I am an AI {what} by us" for what in ("model", "chatbot", "created", "trained", "developed", "without", "led")),
+    *(f"{who} help you with this." for who in ("I can't", "I cannot", "I can not", "I am unable to", "I'm unable to")),
+    *(f"I am unable to provide {what}." for what in ("that", "this", "any", "information", "food")),
+    *(f"I am unable to {verb}." for verb in ("assist", "comply", "fulfil", "fulfill", "help with your bag", "go")),
+    "a | b > c <sun s> /s> INST] start_of_turn> end_of_turn> <start_of_turn", "speaker1: x", "User --- : x", "You ski.",
+    "I  do, I  do, I  do, I  do", "Hm！", "Hm？", "'So.'", "“So.”", "‘So.’", "Hm.s",
+)  # fmt: skip
+BULLETS = ("- ", "- ", "- ", "  -   ", "* ", "• ", "1. ", "12) ", "", "-", "-\t", "-- ", "a. ")
+SUBJECTS = ("i", "I", "My", "me", "my mother", "the old neighbour of my aunt", "a b c d", "a b c d e", "")
+RELATIONS = (
+    "like", "have", "have_pet", "have_family", "job", "employer", "study", "live_in", "from", "age", "hobby", "watch",
+    "favorite_food", "favorite_other", "play_sport", "play_instrument", "physical_attribute", "personality", "belief",
+    "diet", "other",
+)  # fmt: skip
+OBJECTS = ("a dog", "two sisters", "law.", "a nurse", "60", "", "in Texas", "spicy food", "can swim")
+ODD_LINES = (
+    "[None]", "none", "[NONE].", "None of it", "", " ", "-", "Sure!", "The user has a dog.", "Do I have a dog?", "I",
+    "I have a dog. I ski.", "I said hmm! Then I left", "I met Dr. No.", "i | like", "i | like | a | b", "| |",
+    "I ski.  ", "I  run", "Mine is big", "my's dog", "I am it?", "I'm", "I'm a", "We'd go", "I | Live  in | Texas",
+    "i | HAVE_ pet | a cat",
+)  # fmt: skip
+SHARES = (0.1, 0.25, 0.4, 0.5, 0.55, 0.75, 0.8, 0.9, 0.95, 1.0)
+
+EACH = 9
+"""With so many candidates, `WALKED` is gone through in order: several times, in all rows."""
+
+SAMPLING = {"temperature": 0.5, "top_p": 0.75, "top_k": 5, "max_tokens": 32}
+BASES: dict[str, dict[str, Any]] = {
+    "expand": {"count": 3, "max_similarity": 0.75, "contradiction": 0.5, "attempts": 2},
+    "converse": {
+        "mode": "turns", "turns": 6, "min_turns": 3, "roles": None, "topics": (), "openings": (), "attempts": 3,
+        "candidates": 1, "keep": 0.5, "max_copy": 0.75, "relevance": 0.25, "contradiction": 0.5,
+    },
+    "extract": {
+        "form": "sentence", "relations": RELATIONS, "max_subject_tokens": 5, "min_similarity": 0.125,
+        "merge_similarity": 0.75,
+    },
+    "augment": {"probability": 1.0, "count": 2, "max_similarity": 0.75, "contradiction": 0.5},
+    "verify": {"relevance": 0.25, "turn_relevance": 0.25, "coverage_similarity": 0.5},
+    "select": {
+        "reject_contradiction": 0.9, "flag_contradiction": 0.5, "reject_self_contradiction": 0.95, "min_turns": 2,
+        "flag_self_contradiction": 0.8, "flag_extracted_contradiction": None, "max_contradicted_share": 1.0,
+        "min_coverage": 0.0,
+    },
+}  # fmt: skip
+"""Every parameter of each stage but its prompt: the defaults are part of the recipe already."""
+
+MOVES: dict[str, list[dict[str, Any]]] = {
+    "expand": [
+        {}, {"count": 1}, {"count": 6}, {"max_similarity": 0.25}, {"contradiction": 0.25}, {"attempts": 4},
+        {"sampling": SAMPLING | {"top_k": 0}},
+    ],
+    "converse": [
+        {}, {"turns": 1, "attempts": 1, "candidates": EACH}, {"min_turns": 5}, {"min_turns": 9}, {"attempts": 1},
+        {"openings": ("Hi!", "I ski. And you?")}, {"sampling": SAMPLING | {"max_tokens": 9}}, {"candidates": 4},
+        {"roles": ("a waiter", "a guest"), "topics": ("food", "work", "pets")}, {"candidates": 4, "keep": 1.0},
+        {"candidates": 4, "max_copy": 0.25, "keep": 1.0},
+        {"candidates": 4, "relevance": -1.0}, {"candidates": 4, "relevance": -1.0, "contradiction": 0.1, "keep": 1.0},
+        {"mode": "script", "attempts": 5}, {"mode": "script", "attempts": 5, "min_turns": 9},
+        {"mode": "script", "attempts": 5, "openings": ("I have a dog.", "User: hi"), "roles": ("a waiter", "a guest")},
+    ],
+    "extract": [
+        {}, {"min_similarity": -1.0}, {"min_similarity": -1.0, "merge_similarity": 0.25},
+        {"sampling": SAMPLING | {"temperature": 0}},
+        {"form": "triple"}, {"form": "triple", "relations": ("have_pet", "job")},
+        {"form": "triple", "max_subject_tokens": 2},
+        {"form": "triple", "min_similarity": -1.0, "merge_similarity": 1.0, "max_subject_tokens": 9},
+    ],
+    "augment": [{}, {"probability": 0.5}, {"count": 5}, {"max_similarity": 0.25}, {"contradiction": 0.25}],
+    "verify": [
+        {}, {"relevance": -1.0}, {"relevance": 0.5}, {"turn_relevance": -1.0}, {"turn_relevance": 0.5},
+        {"coverage_similarity": 0.25},
+    ],
+    "select": [
+        {}, {"reject_contradiction": 0.75}, {"flag_contradiction": 0.25}, {"reject_self_contradiction": 0.8},
+        {"flag_self_contradiction": 0.4}, {"flag_extracted_contradiction": 0.5}, {"max_contradicted_share": 0.5},
+        {"min_coverage": 0.5}, {"min_turns": 4},
+    ],
+}  # fmt: skip
+"""The cases of each stage: what differs from its base."""
+
+VARIABLES = {
+    "expand": ("facts", "count"),
+    "converse": ("facts", "role", "partner_role", "topic"),
+    "script": ("speakers", "topic", "opening", "turns"),
+    "extract": ("utterance", "form", "relations"),
+}
+
+
+def params_of(stage: str, move: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a case, with a prompt that says all it is given."""
+    params = BASES[stage] | ({"sampling": SAMPLING} if stage in VARIABLES else {}) | move
+    task = "script" if params.get("mode") == "script" else stage
+    if task in VARIABLES:
+        told = " ".join(f"{{{{ {name} | tojson }}}}" for name in VARIABLES[task])
+        params["prompt"] = f"{{% block system %}}{told}{{% endblock %}}{{% block user %}}Go on.{{% endblock %}}"
+    return params
+
+
+def name_of(move: dict[str, Any]) -> str:
+    """The name of a case."""
+    parts = (key if isinstance(value, (dict, tuple)) else f"{key}={value}" for key, value in move.items())
+    return ", ".join(parts) or "base"
+
+
+def number(*seed: object) -> int:
+    return int.from_bytes(hashlib.sha256("\0".join(map(str, seed)).encode()).digest()[:8], "big")
+
+
+def pick(pool: Sequence[T], *seed: object) -> T:
+    return pool[number(*seed) % len(pool)]
+
+
+def a_turn(name: int, *seed: object) -> str:
+    """A turn of the row of this name: the fewer facts its turns are made of, the likelier they repeat each other."""
+    if number("odd", *seed) % 4 == 0:
+        return pick(ODD_TURNS, *seed)
+    fact = pick(FACTS, name, number("fact", *seed) % 6)
+    return pick(OPENERS, 1, *seed) + fact + pick(CLOSERS, 3, *seed)
+
+
+def a_line(*seed: object) -> str:
+    parts = (pick(pool, place, *seed) for place, pool in enumerate((SUBJECTS, RELATIONS, OBJECTS)))
+    triple = pick((" | ", "|"), *seed).join(parts)
+    return pick(BULLETS, 4, *seed) + pick((pick(FACTS, 5, *seed), triple, triple, pick(ODD_LINES, 6, *seed)), 7, *seed)
+
+
+def a_script(name: int, *seed: object) -> str:
+    wrong = number("wrong", *seed) % 30
+    turns = [
+        {"speaker": n % 2 + 1 if n != wrong else pick((1, 2, 3), *seed), "text": a_turn(name, n, *seed)}
+        for n in range(2 + number("turns", *seed) % 6)
+    ]
+    text = json.dumps({"turns": turns})
+    return pick((*[text] * 6, text[:-3], f"Here it is: {text}", '{"turns": [{"speaker": 1}]}', "[]", ""), *seed)
+
+
+def a_row(name: int) -> Row:
+    """A row that every stage has passed before, so that all must first clear what is theirs."""
+
+    def facts(*seed: object) -> list[Fact]:
+        return [
+            Fact(pick(FACTS, n, *seed), pick(get_args(Origin), n, *seed), f"s{n}", pick((None, 0, 1), n, *seed))
+            for n in range(number(*seed) % 7)
+        ]
+
+    row = Row(f"row {name}", pick(("generated", "imported"), name), 0, [SeedRef("s", "d", "a.jsonl", 1)], [])
+    row.speakers = [Speaker(f"s{side}", pick((None, "a clerk"), name), facts(name, side)) for side in (0, 1)]
+    row.donors = [facts("donor", name, side) for side in (0, 1)]
+    row.topic, row.opening = pick(((None, None), ("pets", None), ("pets", "Hi.")), "old", name)
+    row.turns = [Turn(n % 2, a_turn(name, "row", name, n) or "Hm.") for n in range(1 + number("turns", name) % 7)]
+    row.extracted = [Extraction(0, 0, "I ski.", "accepted", similarity=0.5)]
+    for n in range(number("scores", name) % 4):
+        share, check = pick(SHARES, n, name), pick(get_args(Check), n, name)
+        row.scores.append(PairScore(check, 0, 0, "p", "h", 0.5, (1 - share) / 2, (1 - share) / 2, share))
+    if number("verified", name) % 5:
+        contradicted, covered = pick(SHARES, "contradicted", name), pick(SHARES, "covered", name)
+        row.consistency = Consistency(0.0, 1.0, 1.0, 0.0, contradicted, covered, len(row.scores))
+    row.decision, row.reasons = "flag", ["stale"]
+    return row
+
+
+class Answers:
+    """An engine whose answers are drawn by the request, and by how often it was asked before."""
+
+    capacity = 4
+
+    def __init__(self, stage: str, name: int) -> None:
+        self.stage, self.name = stage, name
+        self.requests: list[list[object]] = []
+        self._asked: Counter[str] = Counter()
+
+    async def generate(self, request: Request) -> Reply:
+        shown = [request.messages, request.sampling.model_dump(), request.n, request.json_schema]
+        self.requests.append(shown)
+        asked = json.dumps(shown, sort_keys=True)
+        self._asked[asked] += 1
+        if number("refused", asked) % 150 == 0:
+            raise RequestError("too long")
+        said = [self._completion(request, n, asked, self._asked[asked]) for n in range(request.n)]
+        return Reply(tuple(said), number("prompt", asked) % 100, number("cached", asked) % 10)
+
+    def _completion(self, request: Request, place: int, *seed: object) -> Completion:
+        finish, walked = pick(("stop", "stop", "stop", "length"), "finish", place, *seed), self.name * EACH + place
+        if request.json_schema is not None:
+            text = a_script(self.name, place, *seed)
+        elif request.n == EACH:
+            text, finish = WALKED[walked % len(WALKED)], "length" if walked // len(WALKED) == 1 else "stop"
+        elif self.stage == "converse":
+            lost = number("lost", *seed) % 6 == 0
+            text = pick(ODD_TURNS, place, *seed) if lost else a_turn(self.name, place, *seed)
+        else:
+            text = pick(("\n", "\r\n", "\n\n"), "between", *seed).join(
+                a_line(n, *seed) for n in range(number(*seed) % 6)
+            )
+        return Completion(text, len(text.split()), finish)
+
+    async def close(self) -> None:
+        pass
+
+
+class DrawnNli:
+    """Mostly neutral, so that of several facts some fit together."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[str, str]] = []
+
+    async def score(self, pairs: Sequence[tuple[str, str]]) -> list[Probabilities]:
+        self.pairs += pairs
+        return [self._score(*pair) for pair in pairs]
+
+    def _score(self, *pair: str) -> Probabilities:
+        contradicted = min(number("contradicted", n, *pair) % 21 for n in range(3))
+        entailed = min(number("entailed", n, *pair) % 21 for n in range(2))
+        entailed = min(entailed, 20 - contradicted)
+        return Probabilities(entailed / 20, (20 - entailed - contradicted) / 20, contradicted / 20)
+
+
+class DrawnEmbedder:
+    """One bit of a min-hash a dimension: in expectation the cosine is the Jaccard index of the words."""
+
+    async def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.array([_vector(text) for text in texts], np.float32).reshape(len(texts), 64)
+
+
+@cache
+def _vector(text: str) -> NDArray[np.float32]:
+    hashes = [hashlib.shake_256(word.encode()).digest(256) for word in text.casefold().split() or [""]]
+    least = np.min([np.frombuffer(drawn, "<u4") for drawn in hashes], axis=0)
+    return np.where(least & 1, 1, -1).astype(np.float32) / 8

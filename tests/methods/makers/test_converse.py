@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from factory.engines import Completion, EngineDeadError, RequestError, Sampling
+from factory.methods.makers.converse import Converse, ConverseParams
+from factory.store.records import Fact, RowError, Turn
+from tests.methods.parts import a_row, run
+
+TALK = ["Hi, how are you?", "Fine. I walked my dog.", "I only have a cat.", "Cats are nice too.", "She sleeps all day."]
+WORDS = st.text(alphabet="abcdefgh ", min_size=1).filter(str.strip)
+
+
+def converse(**params):
+    return Converse(ConverseParams(**params))
+
+
+def alternating(said):
+    return [(number % 2, text) for number, text in enumerate(said)]
+
+
+def texts(row):
+    return [turn.text for turn in row.turns]
+
+
+@given(
+    facts=st.tuples(st.lists(WORDS, max_size=4), st.lists(WORDS, max_size=4)),
+    history=st.lists(WORDS, max_size=7),
+    roles=st.none() | st.tuples(WORDS, WORDS),
+)
+def test_a_speaker_sees_its_own_persona_and_its_own_side_of_the_history(facts, history, roles):
+    own = [[f"I am {speaker}/{text}." for text in texts] for speaker, texts in enumerate(facts)]
+    row = a_row(*own, turns=history)
+    for speaker, role in zip(row.speakers, roles or (None, None), strict=True):
+        speaker.role = role
+        speaker.facts += [Fact(f"I am never {origin}.", origin, "x") for origin in ("extract", "augment")]
+    stage = converse()
+    for number in range(len(history) + 1):
+        system, *rest = stage.messages(row, number)
+        me = number % 2
+        assert [line[2:] for line in system["content"].split("\n") if line.startswith("- I am ")] == own[me]
+        if me == 0:
+            start, *rest = rest
+            assert start["role"] == "user"
+            assert start["content"] not in history
+        assert [message["content"] for message in rest] == history[:number]
+        assert [message["role"] for message in rest] == ["user" if n % 2 != me else "assistant" for n in range(number)]
+        if number >= 2:
+            before = stage.messages(row, number - 2)
+            assert stage.messages(row, number)[: len(before)] == before, "the prompt grows at its end only"
+
+
+def test_two_speakers_alternate_for_so_many_turns(kit_of):
+    kit = kit_of(*TALK)
+    row = run(converse(turns=5), a_row(["I have a cat."], ["I have a dog."]), kit)
+    assert [(turn.speaker, turn.text) for turn in row.turns] == alternating(TALK)
+    assert row.turns[2] == Turn(0, TALK[2], "stop", prompt_tokens=40, completion_tokens=5, cached_tokens=1, attempts=1)
+    assert [len(request.messages) for request in kit.engine.requests] == [2, 2, 4, 4, 6]
+
+
+def test_end_is_taken_off_and_ends_the_dialogue_from_min_turns_on(kit_of):
+    said = ["Hi! [END]", "Hello.", "I have to go. [END]", "Bye!"]
+    assert texts(run(converse(min_turns=3), a_row(), kit_of(*said))) == ["Hi!", "Hello.", "I have to go."]
+    assert texts(run(converse(min_turns=4, turns=4), a_row(), kit_of(*said))) == [
+        "Hi!",
+        "Hello.",
+        "I have to go.",
+        "Bye!",
+    ]
+
+
+def test_a_bare_end_ends_the_dialogue_without_a_turn_once_it_may(kit_of):
+    assert texts(run(converse(min_turns=2), a_row(), kit_of(*TALK[:2], "[END]"))) == TALK[:2]
+    assert texts(run(converse(min_turns=3, turns=3), a_row(), kit_of(*TALK[:2], "[END]", TALK[2]))) == TALK[:3]
+
+
+def test_an_opening_is_said_without_a_call_and_heard_by_both(kit_of):
+    kit = kit_of("I am well.", "Good.")
+    row = run(converse(turns=3, openings=["How are you today?"]), a_row(), kit)
+    assert texts(row) == ["How are you today?", "I am well.", "Good."]
+    assert (row.opening, row.turns[0].attempts) == ("How are you today?", 0)
+    partner, opener = kit.engine.requests
+    assert partner.messages[1:] == ({"role": "user", "content": "How are you today?"},)
+    assert [message["role"] for message in opener.messages] == ["system", "user", "assistant", "user"]
+
+
+def test_topics_and_openings_are_drawn_by_row(kit_of):
+    stage = converse(turns=1, topics=["food", "work", "music"], openings=["Hi.", "Hello."])
+    rows = [run(stage, a_row(row_id=str(number)), kit_of()) for number in range(60)]
+    assert {(row.topic, row.opening) for row in rows} == {
+        (topic, opening) for topic in ("food", "work", "music") for opening in ("Hi.", "Hello.")
+    }
+    assert [run(stage, a_row(row_id=str(number)), kit_of()).topic for number in range(60)] == [
+        row.topic for row in rows
+    ]
+
+
+def test_roles_and_topic_reach_the_prompts(kit_of):
+    kit = kit_of(*TALK)
+    row = run(converse(turns=2, roles=("a waiter", "a guest"), topics=["the menu"]), a_row(), kit)
+    systems = [request.messages[0]["content"] for request in kit.engine.requests]
+    assert [speaker.role for speaker in row.speakers] == ["a waiter", "a guest"]
+    assert "Your role: a waiter" in systems[0]
+    assert "Your role: a guest" in systems[1]
+    assert all("the menu" in system for system in systems)
+
+
+def test_a_broken_turn_is_tried_again_and_all_calls_are_counted(kit_of):
+    row = run(converse(turns=2), a_row(), kit_of(TALK[0], "", TALK[0], TALK[1]))
+    assert texts(row) == TALK[:2]
+    assert (row.turns[1].attempts, row.turns[1].prompt_tokens) == (3, 60)
+    assert row.turns[1].completion_tokens == sum(len(text.split()) for text in ("", TALK[0], TALK[1]))
+
+
+def test_a_row_fails_with_what_is_wrong_with_its_turn(kit_of):
+    with pytest.raises(RowError) as raised:
+        run(converse(), a_row(), kit_of(TALK[0], "User: hi", "", TALK[0]))
+    assert (raised.value.reason, raised.value.attempts) == ("turn_repeat", 3)
+    assert "turn 1" in raised.value.detail
+    assert "how are you" in raised.value.detail
+    with pytest.raises(RowError, match="turn_truncated"):
+        run(converse(attempts=1), a_row(), kit_of(Completion("I have a", 64, "length")))
+
+
+@pytest.mark.parametrize("error", [EngineDeadError("gone"), RequestError("too long")])
+def test_an_engine_that_fails_is_not_a_matter_of_the_stage(kit_of, error):
+    with pytest.raises(type(error)):
+        run(converse(), a_row(), kit_of(TALK[0], error))
+
+
+def test_of_several_candidates_one_is_said_and_the_sound_ones_are_kept(kit_of):
+    sound = ["I don't have any pets.", "Yes, I have a dog.", "That is nice."]
+    kit = kit_of(["Do you have pets?"] * 4, ["User: hi", *sound])
+    row = run(converse(turns=2, candidates=4, keep=1), a_row([], ["I have a dog."]), kit)
+    turn = row.turns[1]
+    assert all(request.n == 4 for request in kit.engine.requests)
+    assert [candidate.text for candidate in turn.candidates] == sound
+    assert (
+        [candidate.text for candidate in turn.candidates if candidate.chosen] == [turn.text] == ["Yes, I have a dog."]
+    )
+    assert turn.completion_tokens == 2 + 5 + 5 + 3
+    assert row.turns[0].candidates[0].entailment == 0, "no facts, nothing entailed"
+
+
+def test_needs_follow_the_candidates():
+    assert converse().needs == {"dialogue"}
+    assert converse(candidates=2).needs == {"dialogue", "nli", "embedding"}
+
+
+def test_running_again_is_running_once(kit_of):
+    stage = converse(turns=5, topics=["pets", "food"], roles=("a", "b"))
+    once = run(stage, a_row(["I have a cat."]), kit_of(*TALK))
+    assert run(stage, deepcopy(once), kit_of(*TALK)) == once
+    without = run(converse(turns=5), deepcopy(once), kit_of(*TALK))
+    assert (without.topic, [speaker.role for speaker in without.speakers]) == (None, [None, None])
+
+
+def script(*said, speakers=(1, 2)):
+    return json.dumps({"turns": [{"speaker": speakers[n % 2], "text": text} for n, text in enumerate(said)]})
+
+
+def test_a_script_is_one_guided_call(kit_of):
+    kit = kit_of(script(*TALK))
+    row = run(converse(mode="script", turns=5), a_row(["I have a cat."], ["I have a dog."]), kit)
+    (request,) = kit.engine.requests
+    assert [(turn.speaker, turn.text) for turn in row.turns] == alternating(TALK)
+    assert [turn.prompt_tokens for turn in row.turns] == [20, 0, 0, 0, 0]
+    assert request.sampling.max_tokens == 5 * 64
+    assert request.json_schema["properties"]["turns"]["maxItems"] == 5
+    assert all(fact in request.messages[1]["content"] for fact in ("I have a cat.", "I have a dog."))
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("Here is a conversation", "script_format"),
+        (script(*TALK)[:-9], "script_format"),
+        (script(*TALK, speakers=(1, 1)), "script_format"),
+        (script(*TALK, speakers=(2, 1)), "script_format"),
+        (script(*TALK[:3]), "script_format"),
+        (script(*TALK, *TALK), "script_format"),
+        (script(*TALK[:3], "", TALK[4]), "turn_empty"),
+        (script(*TALK[:4], TALK[0]), "turn_repeat"),
+        (script(*TALK[:4], "As an AI, I must stop."), "turn_refusal"),
+    ],
+)
+def test_a_broken_script_is_tried_again(kit_of, answer, reason):
+    row = run(converse(mode="script", turns=5), a_row(), kit_of(answer, script(*TALK)))
+    assert (texts(row), row.turns[0].attempts) == (TALK, 2)
+    with pytest.raises(RowError) as raised:
+        run(converse(mode="script", turns=5, attempts=2), a_row(), kit_of(answer, answer))
+    assert (raised.value.reason, raised.value.attempts) == (reason, 2)
+
+
+def test_an_opening_is_the_first_turn_of_a_script(kit_of):
+    kit = kit_of(script(*TALK))
+    row = run(converse(mode="script", turns=5, openings=["Good evening."]), a_row(), kit)
+    assert texts(row) == ["Good evening.", *TALK[1:]]
+    assert "Good evening." in kit.engine.requests[0].messages[1]["content"]
+
+
+def test_a_template_of_the_job_takes_the_place_of_the_bundled_one(kit_of):
+    kit = kit_of(*TALK)
+    prompt = "{% block system %}Be {{ facts[0] }}{% endblock %}{% block user %}Go.{% endblock %}"
+    run(converse(turns=2, prompt=prompt), a_row(["a cat"], ["a dog"]), kit)
+    assert [request.messages[0]["content"] for request in kit.engine.requests] == ["Be a cat", "Be a dog"]
+
+
+def test_what_a_job_leaves_out_of_sampling_is_the_default_of_the_stage():
+    params = ConverseParams.model_validate({"sampling": {"temperature": 1.2}})
+    assert params.sampling == Sampling(temperature=1.2, top_p=0.9, max_tokens=64)
+
+
+def test_a_script_has_no_candidates():
+    with pytest.raises(ValidationError, match="leave candidates at 1"):
+        ConverseParams(mode="script", candidates=2)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+
+from factory.engines import Completion, EngineDeadError
+from factory.methods.makers.extract import Extract, ExtractParams, written
+from factory.methods.makers.triples import RELATIONS, as_sentence
+from factory.store.records import Fact
+from tests.methods.parts import a_row, run, user_text
+
+SENTENCE, TRIPLE = Extract(ExtractParams()), Extract(ExtractParams(form="triple"))
+
+
+def gates(row):
+    return [(line.text, line.gate) for line in row.extracted]
+
+
+def test_one_call_a_turn_and_facts_of_its_speaker(kit_of):
+    kit = kit_of("- I have a dog.", "[None]", "I work as a nurse.\n- My dog is called Rex.")
+    row = run(SENTENCE, a_row(turns=["I walk my dog a lot.", "Nice!", "Rex, my dog, waits while I nurse people."]), kit)
+    assert [user_text(request) for request in kit.engine.requests] == [f"Message: {turn.text}" for turn in row.turns]
+    assert row.speakers[0].facts == [
+        Fact("I have a dog.", "extract", "s0", 0),
+        Fact("I work as a nurse.", "extract", "s0", 2),
+        Fact("My dog is called Rex.", "extract", "s0", 2),
+    ]
+    assert row.speakers[1].facts == []
+    assert {line.turn for line in row.extracted} == {0, 2}
+
+
+@pytest.mark.parametrize("nothing", ["[None]", "none", "[NONE].", "(None)", "- [None]", "", "\n \n"])
+def test_nothing_is_nothing(nothing):
+    assert written(Completion(nothing, 1, "stop")) == []
+
+
+def test_a_line_the_token_limit_cut_off_is_kept_and_not_read(kit_of):
+    completion = Completion("- I like tea.\n- I have a bro", 9, "length")
+    assert written(completion) == [("I like tea.", True), ("I have a bro", False)]
+    row = run(SENTENCE, a_row(turns=["I like tea, and I have a brother."]), kit_of(completion))
+    assert gates(row) == [("I like tea.", "accepted"), ("I have a bro", "format")]
+    assert row.speakers[0].facts_of("extract") == ["I like tea."]
+
+
+def test_the_format_gate_wants_one_statement_in_the_first_person(kit_of):
+    lines = {
+        "I've got two sisters.": "accepted",
+        "The user has sisters.": "format",
+        "Do I have sisters?": "format",
+        "I": "format",
+        "My sisters are twins.": "accepted",
+        "I have sisters. I like them.": "format",
+        "We were born at St. Mary's with my sisters!": "accepted",
+    }
+    row = run(
+        SENTENCE, a_row(turns=["My two sisters were born as twins."]), kit_of("\n".join(f"- {line}" for line in lines))
+    )
+    assert gates(row) == list(lines.items())
+
+
+def test_the_gates_of_ppds_stop_a_triple_in_their_order(kit_of):
+    lines = {
+        "i | have_pet | a dog": "accepted",
+        "i | Have pet | a cat": "accepted",
+        "i have a dog": "format",
+        "i | have_pet |": "format",
+        "i | have_pet | a dog | today": "format",
+        "i | walks | a dog": "relation",
+        "the old neighbour of my aunt | walks | a dog": "relation",
+        "the old neighbour of my aunt | have_pet | a dog": "subject_length",
+        "i | study | quantum chromodynamics": "similarity",
+    }
+    row = run(TRIPLE, a_row(turns=["My dog and my cat are asleep."]), kit_of("\n".join(lines)))
+    assert gates(row) == list(lines.items())
+    assert row.speakers[0].facts_of("extract") == ["I have a dog.", "I have a cat."]
+    first, last = row.extracted[0], row.extracted[-1]
+    assert (first.subject, first.relation, first.object) == ("i", "have_pet", "a dog")
+    assert first.similarity > 0.1 > last.similarity
+    assert [line.similarity for line in row.extracted if line.gate in {"format", "relation", "subject_length"}] == [
+        None
+    ] * 6
+
+
+def test_facts_of_one_speaker_are_merged_and_those_of_two_are_not(kit_of):
+    row = a_row(["I have a dog."], turns=["I have a dog.", "I have a dog too.", "Yes, my dog!"])
+    run(SENTENCE, row, kit_of("I have a dog.", "I have a dog.", "I have a dog"))
+    assert [line.gate for line in row.extracted] == ["accepted"] * 3
+    assert row.speakers[0].facts[1:] == [Fact("I have a dog.", "extract", "s0", 0)], "beside the given one"
+    assert row.speakers[1].facts == [Fact("I have a dog.", "extract", "s1", 1)]
+
+
+def test_running_again_is_running_once(kit_of):
+    answers = ("- I have a dog.\n- nonsense", "[None]")
+    once = run(SENTENCE, a_row(["I sing."], turns=["My dog!", "Oh."]), kit_of(*answers))
+    assert run(SENTENCE, deepcopy(once), kit_of(*answers)) == once
+
+
+def test_a_dead_engine_is_not_a_matter_of_the_row(kit_of):
+    with pytest.raises(EngineDeadError):
+        run(SENTENCE, a_row(turns=["Hi.", "Hi!"]), kit_of("[None]", EngineDeadError("gone")))
+
+
+@pytest.mark.parametrize(
+    ("triple", "sentence"),
+    [
+        (("I", "like", "tea."), "I like tea."),
+        (("i", "live_in", "a small town"), "I live in a small town."),
+        (("i", "from", "Texas"), "I am from Texas."),
+        (("I", "favorite_other", "a red bike"), "My favorite thing is a red bike."),
+        (("my mother", "job", "a nurse"), "My mother works as a nurse."),
+        (("my mother", "age", "60"), "My mother is 60 years old."),
+        (("my mother", "favorite_color", "blue"), "My mother's favorite color is blue."),
+        (("my mother", "study", "law"), "My mother studies law."),
+        (("i", "other", "can swim"), "I can swim."),
+        (("my mother", "other", "can swim"), "My mother can swim."),
+    ],
+)
+def test_triples_read_as_sentences(triple, sentence):
+    assert as_sentence(*triple) == sentence
+
+
+@pytest.mark.parametrize("relation", RELATIONS)
+@pytest.mark.parametrize("subject", ["I", "my brother"])
+def test_a_sentence_of_any_relation_names_its_object_and_passes_the_format_gate(relation, subject, kit_of):
+    sentence = as_sentence(subject, relation, "zebras")
+    assert "zebras" in sentence
+    assert "_" not in sentence
+    assert gates(run(SENTENCE, a_row(turns=[sentence]), kit_of(sentence))) == [(sentence, "accepted")]

@@ -1,0 +1,197 @@
+"""A stage whose behaviour changes must raise its `version`: what each does on fixed inputs is compared with a record.
+
+`behaviour.json` holds, for each stage, the version it was recorded at and a digest for each case, which covers, over
+all rows: the requests sent and the NLI pairs asked, in any order, the row left behind and how `clear` leaves it, or
+why it failed. Parameters are part of a recipe by themselves, and so is the text of a prompt. Neither needs a version,
+so defaults and bundled prompts stay out: each case states all parameters, with a prompt that prints its variables.
+
+Changed cases are recorded only at a raised version. Whoever changes the inputs, not the stage, deletes the stage's
+record first, which shows in a review. Limitations: what no input walks through, the wording of failures
+(`RowError.detail` is for people), and all that is not the stage's own code, such as the models and batching.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, TypedDict, get_args
+
+import pytest
+
+from factory.engines import RequestError
+from factory.methods import Kit, Stage
+from factory.spec.job import STAGE_CLASSES, Stages
+from factory.store.records import Check, RowError
+from tests.methods import cases
+
+RECORDED = Path(__file__).with_name("behaviour.json")
+COMMAND = "python -m tests.methods.test_behaviour"
+ROWS = 32
+
+
+class Behaviour(TypedDict):
+    version: int
+    cases: dict[str, str]
+
+
+Behaviours = dict[str, Behaviour]
+
+
+def observed(most: int | None = None) -> Behaviours:
+    """What the stages do now, in all their cases or in the first so many of each."""
+    found: Behaviours = {}
+    for name, stage_class in STAGE_CLASSES.items():
+        digests = {}
+        for move in cases.MOVES[name][:most]:
+            stage = stage_class(getattr(Stages.model_validate({name: cases.params_of(name, move)}), name))
+            digests[cases.name_of(move)] = asyncio.run(_digest(stage))
+        found[name] = {"version": stage_class.version, "cases": digests}
+    return found
+
+
+async def _digest(stage: Stage) -> str:
+    seen = []
+    for number in range(ROWS):
+        row, engine, nli = cases.a_row(number), cases.Answers(stage.name, number), cases.DrawnNli()
+        outcome: list[object]
+        try:
+            await stage.run(row, Kit(engine, nli, cases.DrawnEmbedder()))
+        except RowError as error:
+            outcome = [error.reason, error.attempts]
+        except RequestError:
+            outcome = ["request"]
+        else:
+            outcome = [_plain(row)]
+            stage.clear(row)
+            outcome.append(_plain(row))
+        requests = sorted(json.dumps(request, sort_keys=True) for request in engine.requests)
+        seen.append([requests, sorted(nli.pairs), outcome])
+    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """A row for JSON. A field that holds nothing is left out, so that one more field of all rows changes no stage."""
+    if dataclasses.is_dataclass(value):
+        fields = ((name, getattr(value, name)) for name in value.__dataclass_fields__)
+        return {name: _plain(held) for name, held in fields if held is not None and held != []}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    # Sums and logarithms differ in their last digits between versions of Python, and -0.0 from 0.0.
+    return round(value, 9) + 0.0 if isinstance(value, float) else value
+
+
+def changed(was: Behaviour, now: Behaviour) -> list[str]:
+    """The cases of both whose digests differ."""
+    return [case for case, digest in was["cases"].items() if now["cases"].get(case, digest) != digest]
+
+
+def complaints(recorded: Behaviours, found: Behaviours) -> list[str]:
+    """What differs, a message a stage, each with what to do."""
+    messages = []
+    for name in recorded | found:
+        was = recorded.get(name, {"version": 0, "cases": {}})
+        now = found.get(name, {"version": 0, "cases": {}})
+        differing, unlike = changed(was, now), sorted(was["cases"].keys() ^ now["cases"].keys())
+        if was["version"] != now["version"]:
+            versions = f"version {now['version']}, recorded is {was['version']}"
+            messages.append(f"{name}: {versions}. Record anew: {COMMAND}")
+        elif differing:
+            messages.append(
+                f"{name}: does not do what was recorded, in the cases {'; '.join(differing)}. If what it writes can "
+                f"change, raise its `version` (rows are then redone) and record anew: {COMMAND}"
+            )
+        elif unlike:
+            messages.append(f"{name}: cases are new or gone: {'; '.join(unlike)}. Record anew: {COMMAND}")
+    return messages
+
+
+def record(path: Path, found: Behaviours) -> None:
+    """Write what was found. Raises SystemExit, and writes nothing, if that hides a change behind an old version."""
+    recorded: Behaviours = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    hiding = [
+        f"{name}: changed, in the cases {'; '.join(changed(was, found[name]))}, but its version is not above the "
+        f"recorded {was['version']}. Raise its `version`, or undo the change."
+        for name, was in recorded.items()
+        if name in found and changed(was, found[name]) and found[name]["version"] <= was["version"]
+    ]
+    if hiding:
+        raise SystemExit("\n".join(hiding))
+    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def test_a_stage_that_changed_has_a_new_version():
+    found = complaints(json.loads(RECORDED.read_text(encoding="utf-8")), observed())
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("stage", STAGE_CLASSES)
+def test_the_cases_state_every_parameter_and_move_each(stage):
+    known = set(type(getattr(Stages.model_validate({stage: {}}), stage)).model_fields) - {"prompt"}
+    assert set(cases.params_of(stage, {})) - {"prompt"} == known
+    assert {name for move in cases.MOVES[stage] for name in move} == known
+    assert len({cases.name_of(move) for move in cases.MOVES[stage]}) == len(cases.MOVES[stage])
+
+
+def test_the_rows_suffice_to_read_all_that_is_walked_whole_and_cut_off():
+    assert 2 * len(cases.WALKED) <= ROWS * cases.EACH
+
+
+@pytest.fixture(scope="module")
+def bases() -> Behaviours:
+    return observed(most=1)
+
+
+@pytest.mark.parametrize(
+    ("stage", "target", "value"),
+    [
+        ("expand", "factory.methods.makers.expand._LINE", re.compile(r"^-\s+(\S.*?)\s*$", re.MULTILINE)),
+        ("converse", "factory.methods.makers.broken.MAX_OVERLAP", 0.8),
+        ("extract", "factory.methods.makers.extract._BULLET", re.compile(r"^(?:[-*]|\d+[.)])\s+")),
+        ("augment", "factory.methods.makers.augment.draw", lambda row, purpose: 0.5),
+        ("verify", "factory.methods.scores.verify._SIGN", {"entailment": 1, "neutral": 0, "contradiction": -2}),
+        ("select", "factory.methods.scores.select._CODES", {check: check for check in get_args(Check)}),
+    ],
+)
+def test_a_change_is_blamed_on_its_stage_alone(stage, target, value, bases, monkeypatch):
+    monkeypatch.setattr(target, value)
+    (message,) = complaints(bases, observed(most=1))
+    assert message.startswith(f"{stage}: does not do what was recorded, in the cases base.")
+
+
+def told(version: int, **digests: str) -> Behaviours:
+    return {"verify": {"version": version, "cases": digests}}
+
+
+@pytest.mark.parametrize(
+    ("found", "said", "recordable"),
+    [
+        (told(2, one="a", two="b"), None, True),
+        (
+            told(2, one="a", two="c"),
+            "in the cases two. If .* raise its `version`",
+            False,
+        ),
+        (told(1, one="a", two="c"), "version 1, recorded is 2. Record anew", False),
+        (told(3, one="a", two="c"), "version 3, recorded is 2. Record anew", True),
+        (told(3, one="a", two="b"), "version 3, recorded is 2. Record anew", True),
+        (told(2, one="a", two="b", three="c"), "new or gone: three. Record anew", True),
+        (told(2, one="a"), "new or gone: two. Record anew", True),
+        ({}, "version 0, recorded is 2. Record anew", True),
+    ],
+)
+def test_what_is_said_of_a_difference_and_whether_it_can_be_recorded(found, said, recordable, tmp_path):
+    recorded, path = told(2, one="a", two="b"), tmp_path / "behaviour.json"
+    record(path, recorded)
+    assert bool(re.search(said or "^$", "\n".join(complaints(recorded, found))))
+    with contextlib.nullcontext() if recordable else pytest.raises(SystemExit, match="Raise `version`"):
+        record(path, found)
+    assert json.loads(path.read_text()) == (found if recordable else recorded)
+
+
+if __name__ == "__main__":
+    record(RECORDED, observed())

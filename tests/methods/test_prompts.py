@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from factory.methods.prompts import VARIABLES, PromptError, Task, bundled, check, render
+
+BOTH = "{% block system %}About you: {{ facts[0] }}{% endblock %}{% block user %}%s{% endblock %}"
+
+
+@pytest.mark.parametrize("task", get_args(Task))
+def test_bundled_templates_use_what_their_task_has(task: Task) -> None:
+    check(bundled(task), task)
+    assert VARIABLES.keys() == set(get_args(Task))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{% block system %}hi{% endblock %}", "no {% block user %}"),
+        ("{% block system %}hi", "line 1"),
+        (BOTH.replace("%s", "{{ fact }}"), r"{{ fact }} is unknown; did you mean facts\? Known: facts"),
+        (BOTH.replace("%s", "{{ facts | nosuch }}"), "nosuch"),
+    ],
+)
+def test_a_template_that_cannot_work_is_refused_when_it_is_read(text: str, message: str) -> None:
+    with pytest.raises(PromptError, match=message):
+        check(text, "converse")
+
+
+def test_rendering_fills_both_blocks() -> None:
+    system, user = render(BOTH.replace("%s", "{{ topic }}"), facts=["I have a dog.", "I sing."], topic="pets")
+    assert system == {"role": "system", "content": "About you: I have a dog."}
+    assert user == {"role": "user", "content": "pets"}
+
+
+@pytest.mark.parametrize("attack", ["{{ facts.__class__.__mro__ }}", "{{ facts.append('x') }}", "{{ missing.name }}"])
+def test_templates_are_sandboxed_and_strict(attack: str) -> None:
+    with pytest.raises(PromptError):
+        render(BOTH.replace("%s", attack), facts=["I have a dog."])

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from factory.planning.plan import plan
+from factory.planning.wanted import PlanError
+from tests.rehearsal import job_in, some_personas, wanted_of, write_seeds
+
+
+def test_every_seed_opens_partners_times_samples_rows(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(9))
+    planned = plan(job_in(tmp_path, "pairing.partners=2", "pairing.samples=3"))
+    rows = wanted_of(planned)
+    assert len(rows) == len(planned.wanted) == 9 * 2 * 3
+    openers = [row.seeds[0].id for row in rows.values()]
+    assert {openers.count(seed) for seed in openers} == {6}
+    for key, row in rows.items():
+        assert key == row.row_id
+        assert row.seeds[0].id != row.seeds[1].id
+        assert [speaker.seed_id for speaker in row.speakers] == [seed.id for seed in row.seeds]
+
+
+def test_donors_are_others_and_stand_in_their_seeds(tmp_path: Path) -> None:
+    personas = some_personas(12)
+    write_seeds(tmp_path, personas)
+    for row in wanted_of(plan(job_in(tmp_path, "stages.augment.count=3"))).values():
+        assert [len(donors) for donors in row.donors] == [9, 9]
+        for fact in (fact for donors in row.donors for fact in donors):
+            assert fact.source_id not in {seed.id for seed in row.seeds}
+            assert fact.text in personas[fact.source_id]
+
+
+def test_ranges_of_keys_hold_each_slot_once(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(40))
+    wanted = plan(job_in(tmp_path, "pairing.samples=2")).wanted
+    whole, middle = wanted.slots(0, 2**64 - 1), 2**63
+    halves = [wanted.slots(0, middle - 1), wanted.slots(middle, 2**64 - 1)]
+    assert all(len(half) for half in halves)
+    assert sorted(slot for half in halves for slot in half.slot) == sorted(whole.slot)
+    assert len(set(whole.slot.tolist())) == len(whole) == len(wanted) == 80
+
+
+def test_too_few_seeds_name_the_first_bad_rows(tmp_path: Path) -> None:
+    write_seeds(tmp_path, {"good": ["I ski."]} | {f"bad{number}": [] for number in range(4)})
+    with pytest.raises(PlanError) as caught:
+        plan(job_in(tmp_path))
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "1 readable seed(s): a dialogue needs two personas; 4 cannot be read:"
+    assert lines[1:] == [
+        *(f"  seeds/a.jsonl, line {line}: empty: no fact in 'facts'" for line in (2, 3, 4)),
+        "  and 1 more",
+    ]
+
+
+def test_too_few_seeds_tell_of_repeats(tmp_path: Path) -> None:
+    (tmp_path / "seeds").mkdir()
+    (tmp_path / "seeds" / "a.jsonl").write_text('{"persona": "I ski."}\n' * 3)
+    with pytest.raises(PlanError, match=r"1 readable .* 2 row\(s\) repeat another; add seeds"):
+        plan(job_in(tmp_path))

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from scipy.stats import binomtest
+
+from factory.scorers.nli import Nli, NliModel, ScorerStartError
+from factory.training.calibrate import Calibration, CalibrationError, calibrate, draw, wilson_most
+from factory.training.labelled import Pair
+
+FACTS = ["I have a dog.", "I work as a nurse.", "I live in Berlin.", "I am married.", "I love coffee."]
+SAID = {
+    "entailment": ["I own a dog.", "I'm a nurse.", "My home is in Berlin.", "I have a wife.", "Coffee is my favorite."],
+    "contradiction": ["I have no pets.", "I work as a cook.", "I live in Rome.", "I'm single.", "I hate coffee."],
+    "neutral": ["It is late.", "Do you like jazz?", "My car is red.", "I ran home.", "I play chess."],
+}
+PAIRS = [Pair(fact, said, label, "t") for label in SAID for fact, said in zip(FACTS, SAID[label], strict=True)]  # type: ignore[arg-type]
+MODEL = NliModel(name="nli-small")
+
+
+@pytest.fixture(scope="module")
+def result() -> Calibration:
+    return calibrate(PAIRS, MODEL, max_rejected=0.0, max_flagged=0.2)
+
+
+def test_the_rates_follow_from_the_scores(result: Calibration, nli: Nli) -> None:
+    scores = asyncio.run(nli.score([(pair.premise, pair.hypothesis) for pair in PAIRS]))
+    for point in result.points[::7]:
+        flagged = {pair for pair, score in zip(PAIRS, scores, strict=True) if score.contradiction >= point.threshold}
+        found = {pair for pair in flagged if pair.label == "contradiction"}
+        assert point.recall == len(found) / 5
+        assert point.false_rejection == len(flagged - found) / 10
+        assert point.precision == (len(found) / len(flagged) if flagged else None)
+    assert result.pairs == 15
+    assert result.contradictions == 5
+    assert result.accuracy > 0.6
+
+
+def test_the_proposed_thresholds_are_the_lowest_that_keep_the_bounds(result: Calibration) -> None:
+    for chosen, bound in ((result.reject, 0.0), (result.flag, 0.2)):
+        assert chosen is not None
+        assert chosen.false_rejection <= bound
+        below = [point for point in result.points if point.threshold < chosen.threshold]
+        assert all(point.false_rejection > bound for point in below)
+    assert result.flag.threshold <= result.reject.threshold
+
+
+def test_a_bound_that_cannot_be_kept_proposes_nothing() -> None:
+    swapped = [
+        Pair(p.premise, p.hypothesis, "neutral" if p.label == "contradiction" else "contradiction", "t") for p in PAIRS
+    ]
+    assert calibrate(swapped, MODEL, max_rejected=0.0, max_flagged=1.0).reject is None
+
+
+def test_pairs_of_one_kind_tell_nothing() -> None:
+    with pytest.raises(CalibrationError, match="0 of 5 pairs are contradictions"):
+        calibrate(PAIRS[:5], MODEL, max_rejected=0.01, max_flagged=0.05)
+
+
+def test_a_model_that_is_not_there() -> None:
+    with pytest.raises(ScorerStartError, match="/nowhere"):
+        calibrate(PAIRS, NliModel(name="/nowhere"), max_rejected=0.01, max_flagged=0.05)
+
+
+def test_the_picture_is_drawn(result: Calibration, tmp_path: Path) -> None:
+    draw(result, tmp_path / "new" / "curves.png")
+    assert (tmp_path / "new" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(CalibrationError, match=r"curves.pgn: the picture cannot be drawn: .*not supported"):
+        draw(result, tmp_path / "curves.pgn")
+
+
+@pytest.mark.parametrize(("count", "total"), [(0, 50), (3, 50), (50, 50), (1, 2000)])
+def test_the_interval_is_wilsons(count: int, total: int) -> None:
+    expected = binomtest(count, total).proportion_ci(method="wilson").high
+    assert wilson_most(count, total) == pytest.approx(expected, abs=1e-3)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from factory.seeds.files import SourceError
+from factory.training.labelled import LABELS, PairFile, read_pairs
+
+ROWS = [{"premise": f"I am {n}.", "hypothesis": f"I'm {n}.", "label": label} for n, label in enumerate(LABELS)]
+
+
+def written(folder: Path, name: str) -> Path:
+    path = folder / name
+    if name.endswith(".parquet"):
+        numbered = [{**row, "label": LABELS.index(row["label"])} for row in ROWS]
+        pq.write_table(pa.Table.from_pylist(numbered), path)
+    elif name.endswith(".csv"):
+        path.write_text("\n".join(["premise,hypothesis,label", *(",".join(row.values()) for row in ROWS)]))
+    else:
+        path.write_bytes(gzip.compress("\n".join(map(json.dumps, ROWS)).encode()))
+    return path
+
+
+@pytest.mark.parametrize("name", ["pairs.jsonl.gz", "pairs.csv", "pairs.parquet"])
+def test_every_format_gives_the_same_pairs(tmp_path: Path, name: str) -> None:
+    found = read_pairs([PairFile(path=str(written(tmp_path, name)))])
+    assert [(one.premise, one.hypothesis, one.label) for one in found.pairs] == [tuple(row.values()) for row in ROWS]
+    assert not found.left_out
+
+
+def test_bad_rows_are_counted_and_good_ones_kept(tmp_path: Path) -> None:
+    path = tmp_path / "snli.tsv"
+    path.write_text("a\tb\tgold\nI ski.\tI skate.\t-\n\tI skate.\tneutral\nI ski.\tI do.\tEntailment\nI ski.\n")
+    found = read_pairs([PairFile(path=str(path), premise="a", hypothesis="b", label="gold")])
+    assert [(one.premise, one.label, one.source) for one in found.pairs] == [("I ski.", "entailment", "snli")]
+    assert found.left_out == {"no gold label": 1, "empty text": 1, "csv": 1}
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    found = read_pairs([PairFile(path=str(written(tmp_path, "pairs.csv")), label="gold")])
+    assert found.left_out == {"no column gold": 3}
+
+
+def test_some_can_be_skipped_and_the_rest_limited(tmp_path: Path) -> None:
+    path = str(written(tmp_path, "pairs.csv"))
+    found = read_pairs([PairFile(path=path, skip=1, limit=1), PairFile(path=path, skip=2)])
+    assert [pair.label for pair in found.pairs] == ["neutral", "contradiction"]
+
+
+def test_no_file_is_an_error() -> None:
+    with pytest.raises(SourceError, match="nowhere"):
+        read_pairs([PairFile(path="nowhere.csv")])

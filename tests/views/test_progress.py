@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from factory.running.progress import Progress
+from factory.views import progress as progressview
+from factory.views.display import Console
+from factory.views.progress import ProgressView
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+    monkeypatch.setattr(progressview, "err", Console(stderr=True, soft_wrap=True, width=500))
+    return capsys
+
+
+def test_each_note_is_told_once_in_whatever_order_workers_bring_them(told: pytest.CaptureFixture[str]) -> None:
+    view = ProgressView()
+    for notes in (("a",), ("b", "a"), ("a", "b"), ("b",), ("a", "b", "c [x]")):
+        view(Progress(planned=1, workers=2, notes=notes))
+    assert told.readouterr().err == "note: a\nnote: b\nnote: c [x]\n"
+
+
+def test_a_server_that_is_waited_for_is_told_and_so_is_its_answer(told: pytest.CaptureFixture[str]) -> None:
+    view = ProgressView()
+    for waiting in (None, "it is away", "it is still away", None, None):
+        view(Progress(planned=1, workers=1, waiting=waiting))
+    assert told.readouterr().err == "waiting: it is away\nthe server answers again\n"
+
+
+@pytest.mark.parametrize("end", [{"workers": 0}, {"workers": 1, "stopping": True}])
+def test_no_answer_is_told_where_the_run_ends(end: dict[str, int], told: pytest.CaptureFixture[str]) -> None:
+    view = ProgressView()
+    view(Progress(planned=1, workers=1, waiting="it is away"))
+    view(Progress(planned=1, **end))
+    assert told.readouterr().err == "waiting: it is away\n"
