@@ -49,11 +49,12 @@ def a_row(number: int) -> Row:
         scored = [Candidate(text, not index, 0.5, index / 8, 0.0) for index, text in enumerate(own)]
         turns.append(Turn(place % 2, own[0], "stop", 200, 20, 150, 1, scored))
     speakers = [
-        Speaker(name, facts=[Fact(f"I like {place} things.", "seed", name) for place in range(FACTS)]) for name in "ab"
+        Speaker(name, name, facts=[Fact(f"I like {place} things.", "seed", name) for place in range(FACTS)])
+        for name in "ab"
     ]
     pair = PairScore("turn_persona", 0, 0, "I like 3 things.", texts[0], 0.3, 0.1, 0.8, 0.1)
     scores = Consistency(0.5, FACTS, 5.0, number / SHARD, 0.1, 0.4, PAIRS)
-    seeds = [SeedRef(name, "d", "personas.jsonl", 1) for name in "ab"]
+    seeds = [SeedRef(name, ["f", "t", "a"], "personas.jsonl", 1) for name in "ab"]
     return Row("", "generated", 0, seeds, speakers, turns=turns, scores=[pair] * PAIRS, consistency=scores,
                decision="accept")  # fmt: skip
 

@@ -32,8 +32,11 @@ def a_row(number: int) -> Row:
         row_id=blake("row", str(number)),
         kind="generated",
         sample=0,
-        seeds=[SeedRef(f"p{number}", "d", "a.jsonl", number), SeedRef(f"q{number}", "d", "a.jsonl", number)],
-        speakers=[Speaker(f"p{number}", facts=facts), Speaker(f"q{number}", facts=facts)],
+        seeds=[
+            SeedRef(f"p{number}", ["f", "t", "a"], "a.jsonl", number),
+            SeedRef(f"q{number}", ["f", "t", "a"], "a.jsonl", number),
+        ],
+        speakers=[Speaker(f"p{number}", f"p{number}", facts=facts), Speaker(f"q{number}", f"q{number}", facts=facts)],
         turns=turns,
         scores=[
             PairScore("turn_persona", n % 2, n % 8, facts[n % 5].text, turns[n % 8].text, 0.4, 0.5, 0.4, 0.1)

@@ -28,8 +28,9 @@ from factory.methods.scores.verify import Verify, VerifyParams, pairs_of
 from factory.models import resolve
 from factory.scorers.embeddings import EmbeddingModel, Embeddings
 from factory.scorers.nli import Nli, NliModel, Probabilities
+from factory.seeds.fields import SeedFields
 from factory.seeds.files import find_files
-from factory.seeds.source import SeedFields, read_file
+from factory.seeds.source import read_file
 from factory.store.records import Fact, Row, Seed, SeedRef, Speaker, Turn
 
 LABELS = ("entailment", "neutral", "contradiction")
@@ -98,14 +99,18 @@ WAYS = {
 def rows_of(data: Path, count: int) -> list[Row]:
     """The first dialogues, as rows that wait for `verify`."""
     (file,) = find_files("dialogues/synthetic_persona_chat_valid.csv", "spc", data)
-    seeds = (seed for seed in read_file(file, SeedFields()) if isinstance(seed, Seed))
+    seeds = (seed for seed in read_file(file, SeedFields(), []) if isinstance(seed, Seed))
     return [_row(seed) for seed in itertools.islice(seeds, count)]
 
 
 def _row(seed: Seed) -> Row:
-    speakers = [Speaker(seed.id, facts=[Fact(text, "seed", seed.id) for text in facts]) for facts in seed.personas]
+    speakers = [
+        Speaker(seed.id, seed.id, facts=[Fact(text, "seed", seed.id) for text in facts]) for facts in seed.personas
+    ]
     turns = [Turn(speaker, text) for speaker, text in seed.turns]
-    return Row(seed.id, "imported", 0, [SeedRef(seed.id, seed.digest, seed.source, seed.line)], speakers, turns=turns)
+    return Row(
+        seed.id, "imported", 0, [SeedRef(seed.id, list(seed.digests), seed.source, seed.line)], speakers, turns=turns
+    )
 
 
 def cosines(pairs: Pairs) -> NDArray[np.float32]:

@@ -32,10 +32,10 @@ BEGAN = time.perf_counter(), time.process_time()
 import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
 
-from factory.base.fingerprint import fingerprint  # noqa: E402
 from factory.planning.ledger import LEDGER, ranges  # noqa: E402
 from factory.planning.plan import Plan  # noqa: E402
 from factory.planning.wanted import Slots  # noqa: E402
+from factory.seeds.source import digests_of  # noqa: E402
 from factory.seeds.store import SEEDS  # noqa: E402
 from factory.spec.jobfile import load_job  # noqa: E402
 from factory.store.records import ROW_SCHEMA, row_id  # noqa: E402
@@ -77,7 +77,7 @@ class Rows:
         count = len(plan.wanted.seeds)
         self.ids = pa.array([f"p{number}" for number in range(count)])
         self.facts = pa.array([fact for number in range(count) for fact in facts_of(number)])
-        self.digests = pa.array([fingerprint("seed", [[facts_of(number)], []]) for number in range(count)])
+        self.digests = pa.array([digests_of((tuple(facts_of(number)),)) for number in range(count)])
         self.recipes = [recipe.id for recipe in plan.wanted.chains["generated"]]
 
     def table(self, slots: Slots) -> pa.Table:
@@ -88,7 +88,7 @@ class Rows:
             "row_id": self._row_ids(seeds.reshape(count, 2), slots.sample),
             "kind": ["generated"] * count,
             "sample": slots.sample,
-            "seeds": _lists(2, ROW_SCHEMA.field("seeds"), id=self.ids.take(seeds), digest=self.digests.take(seeds)),
+            "seeds": _lists(2, ROW_SCHEMA.field("seeds"), id=self.ids.take(seeds), digests=self.digests.take(seeds)),
             "donors": self._donors(slots),
             "stages": _lists(
                 len(self.recipes), ROW_SCHEMA.field("stages"), recipe=pa.array(self.recipes * count, pa.string())

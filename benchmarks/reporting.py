@@ -55,13 +55,13 @@ print(f"{time.monotonic() - began:.1f} s, {resource.getrusage(resource.RUSAGE_SE
 @cache
 def speaker(seed: int) -> Speaker:
     facts = draw_persona(random.Random(seed), FACTS)
-    return Speaker(f"p{seed}", facts=[Fact(fact.text, "seed", f"p{seed}") for fact in facts])
+    return Speaker(f"p{seed}", f"p{seed}", facts=[Fact(fact.text, "seed", f"p{seed}") for fact in facts])
 
 
 def made_up(number: int, rows: int) -> Row:
     """One dialogue of two personas, of whom there are half as many as rows."""
     rng, speakers = random.Random(number), [speaker(number % (rows // 2)), speaker((number * 7 + 1) % (rows // 2))]
-    seeds = [SeedRef(one.seed_id, one.seed_id, "personas.jsonl", 1) for one in speakers]
+    seeds = [SeedRef(one.seed_id, [one.seed_id] * 3, "personas.jsonl", 1) for one in speakers]
     row = Row(row_id((seeds[0].id, seeds[1].id), number), "generated", number, seeds, speakers)
     for turn in range(TURNS):
         own = speakers[turn % 2].facts_of("seed")

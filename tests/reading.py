@@ -24,12 +24,12 @@ def read_seeds(sources: Sequence[SeedSource], base: Path) -> list[Seed | BadSeed
     return sorted(found, key=lambda seed: (files.index(seed.source), seed.line))
 
 
-def read(base: Path, path: str, form: str = "auto", **fields: str) -> list[Seed | BadSeed]:
+def read(base: Path, path: str, /, form: str = "auto", **fields: object) -> list[Seed | BadSeed]:
     """The seeds of one source."""
     return read_seeds([SeedSource(path=path, format=form, fields=SeedFields(**fields))], base)
 
 
-def read_bytes(base: Path, name: str, data: bytes, form: str = "auto", **fields: str) -> list[Seed | BadSeed]:
+def read_bytes(base: Path, name: str, data: bytes, /, form: str = "auto", **fields: object) -> list[Seed | BadSeed]:
     """The seeds of a file that holds these bytes."""
     (base / name).write_bytes(data)
     return read(base, name, form, **fields)

@@ -69,7 +69,9 @@ def test_an_editor_marks_what_the_loader_refuses(wrong: dict[str, object]) -> No
 
 
 def test_a_row_as_json_fits_its_schema() -> None:
-    row = Row("r", "generated", 0, [SeedRef("s", "d", "a.jsonl", 1)], [Speaker("s")], turns=[Turn(0, "Hi.")])
+    row = Row(
+        "r", "generated", 0, [SeedRef("s", ["f", "t", "a"], "a.jsonl", 1)], [Speaker("s", "s")], turns=[Turn(0, "Hi.")]
+    )
     validator = jsonschema.Draft202012Validator(load("row.schema.json"))
     stored = ROWS.dump_python([row], mode="json")[0]
     validator.validate(stored)

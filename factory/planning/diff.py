@@ -64,7 +64,7 @@ def _rows(corpus: Corpus, shards: Sequence[Shard]) -> pl.LazyFrame:
         "reasons",
         first=seeds.list.first().struct.field("id"),
         last=seeds.list.last().struct.field("id"),
-        digests=seeds.list.eval(one.field("digest")),
+        digests=seeds.list.eval(one.field("digests").list.join(" ")),
         **field,
         made=stages.list.eval((one.field("fingerprint") + times).filter(one.field("stage") != "select")),
     )

@@ -28,12 +28,13 @@ from numpy.typing import NDArray
 from factory.base.fingerprint import Keys
 from factory.planning.pairing import ring_points
 from factory.planning.wanted import donor_keys, input_keys, slot_keys
-from factory.seeds.store import arrow, fact_key, mapped, said_keys, seed_key
+from factory.seeds.store import arrow, digest_key, fact_key, mapped, said_keys, seed_key
 from factory.store.corpus import Corpus
+from factory.store.records import PARTS
 from factory.store.storage import ReadOnlyError, on_scratch
 from factory.store.table import Shard
 
-LEDGER = "_ledger/2"
+LEDGER = "_ledger/3"
 """Numbered by how keys are made: one that is made otherwise must not be compared with those of before."""
 
 _ROWS_AT_ONCE = 1 << 20
@@ -45,7 +46,7 @@ _MOST_FILES = 8
 _READ = (
     "sample",
     "seeds.list.element.id",
-    "seeds.list.element.digest",
+    "seeds.list.element.digests",
     "donors.list.element.list.element.source_id",
     "donors.list.element.list.element.text",
     "stages.list.element.recipe",
@@ -264,12 +265,12 @@ class Ledger:
         last = np.cumsum(lengths) - 1
         first = last - lengths + 1
         keys = _keys(_seed_key, seeds.flatten().field("id"))
-        digests = _keys(_digest_key, seeds.flatten().field("digest"))
+        digests = _keys(digest_key, seeds.flatten().field("digests").flatten()).reshape(-1, len(PARTS)).T
         return Entries(
             first=keys[first],
             second=keys[last],
             sample=table["sample"].combine_chunks().to_numpy(),
-            inputs=input_keys(digests[first], digests[last]),
+            inputs=input_keys(digests[:, first], digests[:, last]),
             donors=_donors(table["donors"].combine_chunks()),
             chain=self._chains_of(table["stages"].combine_chunks()),
             shard=np.full(len(table), number, np.int32),
@@ -286,10 +287,6 @@ class Ledger:
 
 def _keys(key_of: Callable[[str], int], texts: pa.StringArray) -> Keys:
     return np.fromiter(map(key_of, texts.to_numpy(zero_copy_only=False)), np.uint64, len(texts))
-
-
-def _digest_key(digest: str) -> int:
-    return int(digest[:16], 16)
 
 
 _seed_key, _fact_key = lru_cache(1 << 16)(seed_key), lru_cache(1 << 16)(fact_key)

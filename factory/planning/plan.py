@@ -44,7 +44,7 @@ class Work:
 @dataclass(slots=True)
 class Summary(Estimate):
     """What a plan would do, in rows; `remake` by the first stage that is redone, `reasons` by what is done: "make",
-    "drop" or the stage."""
+    "drop" or the stage. `unkept` says, file by file, what of the seeds no row can hold."""
 
     make: int = 0
     remake: Counter[str] = field(default_factory=Counter)
@@ -53,6 +53,7 @@ class Summary(Estimate):
     failed: int = 0
     bad_seeds: int = 0
     repeated_seeds: int = 0
+    unkept: list[str] = field(default_factory=list)
     reasons: dict[str, Counter[str]] = field(default_factory=dict)
 
     @property
@@ -223,6 +224,7 @@ class Plan:
         make, drop, estimator = self._make, self._drop, Estimator(self.job, self.wanted, self.corpus)
         summary = Summary(failed=failed, bad_seeds=len(self.bad_seeds), drop=len(drop))
         summary.repeated_seeds = self.wanted.seeds.repeated
+        summary.unkept = self.wanted.seeds.unkept
         summary.unchanged = len(self.wanted) - failed - len(make)
         kinds = self.wanted.imported[make.first].astype(np.int8)
         new = make.shard < 0

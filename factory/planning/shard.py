@@ -86,7 +86,7 @@ def load(corpus: Corpus, spec: ShardSpec, chains: Chains) -> list[Row]:
 
 def refresh(held: Row | None, skeleton: Row) -> Row:
     """The row to go on with when its inputs changed: the held one if only its donors did, else a fresh one."""
-    if held is None or [seed.digest for seed in held.seeds] != [seed.digest for seed in skeleton.seeds]:
+    if held is None or [seed.digests for seed in held.seeds] != [seed.digests for seed in skeleton.seeds]:
         return skeleton
     held.seeds = skeleton.seeds
     held.donors = skeleton.donors

@@ -19,7 +19,7 @@ from factory.planning.shard import Chains
 from factory.seeds.source import first_of
 from factory.seeds.store import Seeds
 from factory.spec.job import Job, recipes
-from factory.store.records import Fact, Row, Seed, SeedRef, Speaker, Turn, row_id
+from factory.store.records import Fact, Row, Seed, SeedRef, SeedSpeaker, Speaker, Turn, row_id
 
 _DONORS_PER_DISTRACTOR = 3
 """Donors drawn for each distractor that `augment` may place, since some will contradict."""
@@ -43,8 +43,8 @@ def slot_keys(first: Keys, second: Keys, sample: NDArray[np.int32]) -> Keys:
 
 
 def input_keys(first: Keys, second: Keys) -> Keys:
-    """Keys of what two seeds say, from their digests."""
-    return mix(first, second)
+    """Keys of what two seeds say, from their digests (shape: PARTS, seeds)."""
+    return mix(*first, *second)
 
 
 def donor_keys(side: Keys | int, place: Keys, said: Keys) -> Keys:
@@ -136,7 +136,7 @@ class Wanted:
         )
 
     def _slots(self, first: Indices, second: Indices, sample: NDArray[np.int32]) -> Slots:
-        keys, digests = self.seeds.sorted.key, self.seeds.sorted.digest
+        keys, digests = self.seeds.sorted.key, self.seeds.sorted.digests
         slot = slot_keys(keys[first], keys[second], sample)
         donors = np.zeros(len(slot), np.uint64)
         for side in (0, 1) if self.job.stages.augment is not None else ():
@@ -149,7 +149,7 @@ class Wanted:
                 drawn = donor_keys(side, places, self.seeds.sorted.facts[facts])
                 drawn[given < 0] = 0
                 donors[some] += drawn.sum(axis=0, dtype=np.uint64)
-        return Slots(first, second, sample, slot, input_keys(digests[first], digests[second]), donors)
+        return Slots(first, second, sample, slot, input_keys(digests[:, first], digests[:, second]), donors)
 
     def _drawn(self, first: Indices, second: Indices, slot: Keys, side: int) -> tuple[Indices, Indices]:
         """The donors of one side, -1 where there are no more, and the places of the drawn facts among all: shape
@@ -188,19 +188,28 @@ class Wanted:
 
 def _skeleton(seeds: list[Seed], sample: int) -> Row:
     imported = bool(seeds[0].turns)
-    personas = seeds[0].personas if imported else tuple(seed.personas[0] for seed in seeds)
-    owners = [seeds[0].id] * len(personas) if imported else [seed.id for seed in seeds]
     return Row(
         row_id=row_id(tuple(seed.id for seed in seeds), sample),
         kind="imported" if imported else "generated",
         sample=sample,
-        seeds=[SeedRef(seed.id, seed.digest, seed.source, seed.line) for seed in seeds],
-        speakers=[
-            Speaker(owner, facts=[Fact(text, "seed", owner) for text in facts])
-            for owner, facts in zip(owners, personas, strict=True)
-        ],
+        seeds=[SeedRef(seed.id, list(seed.digests), seed.source, seed.line) for seed in seeds],
+        speakers=[speaker for seed in seeds for speaker in _speakers(seed)],
         turns=[Turn(speaker, text) for speaker, text in seeds[0].turns],
     )
+
+
+def _speakers(seed: Seed) -> list[Speaker]:
+    told = seed.speakers or [SeedSpeaker()] * len(seed.personas)
+    return [
+        Speaker(
+            id=one.id or seed.id,
+            seed_id=seed.id,
+            name=one.name,
+            attributes=one.attributes,
+            facts=[Fact(text, "seed", seed.id) for text in facts],
+        )
+        for one, facts in zip(told, seed.personas, strict=True)
+    ]
 
 
 def _donated(seed: Seed, number: int) -> Fact:

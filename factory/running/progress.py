@@ -35,7 +35,7 @@ class Result:
     """What a run came to. `remaining` rows are for the next run; `lost` workers died or hung, for which `again` rows
     were begun again; `version` is the corpus's Delta version. `stopped` is set where it made too little, because too
     many rows failed (`failures` are the commonest reasons), or because of a model's server; `why` says it in a line.
-    `notes` are what was found out about servers."""
+    `notes` are what was found out about servers, `unkept` says, file by file, what of the seeds no row can hold."""
 
     rows: int
     committed: int
@@ -43,6 +43,7 @@ class Result:
     failed: int
     bad_seeds: int
     repeated_seeds: int
+    unkept: list[str]
     remaining: int
     decisions: dict[str, int]
     tokens: int

@@ -205,6 +205,7 @@ class _Driver:
             failed=progress.failed,
             bad_seeds=self._plan.summary.bad_seeds,
             repeated_seeds=self._plan.summary.repeated_seeds,
+            unkept=self._plan.summary.unkept,
             remaining=progress.planned - progress.committed - progress.failed,
             decisions=dict(progress.decisions),
             tokens=progress.tokens,

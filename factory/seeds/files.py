@@ -24,10 +24,10 @@ import pyarrow.fs as pafs
 from factory.base.places import absolute
 from factory.store.storage import patient
 
-Format = Literal["auto", "jsonl", "csv", "tsv", "parquet", "text", "spc", "convai2"]
+FileFormat = Literal["auto", "jsonl", "csv", "tsv", "parquet", "text", "spc", "convai2"]
 
 _COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
-_FORMATS: dict[str, Format] = {
+_FORMATS: dict[str, FileFormat] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "jsonl",
@@ -80,12 +80,12 @@ class SeedFile:
 
     uri: str
     name: str
-    format: Format
+    format: FileFormat
     sniff: bool
     files: pafs.FileSystem | None = None
 
 
-def find_files(path: str, form: Format, base: Path) -> list[SeedFile]:
+def find_files(path: str, form: FileFormat, base: Path) -> list[SeedFile]:
     """The files of a path, folder, glob or address, sorted. Raises SourceError if there are none, they cannot be
     listed, or their format is unknown."""
     scheme, separator, rest = path.partition("://")
@@ -110,7 +110,7 @@ def find_files(path: str, form: Format, base: Path) -> list[SeedFile]:
     return [_seed_file(path, name, form)]
 
 
-def _local_files(path: str, form: Format, base: Path) -> list[SeedFile]:
+def _local_files(path: str, form: FileFormat, base: Path) -> list[SeedFile]:
     named = path if os.path.lexists(base / path) else os.path.expanduser(path)
     where = named if os.path.isabs(named) else f"{path} (in {base})"
     if os.path.isfile(base / named):
@@ -137,7 +137,7 @@ def _local_files(path: str, form: Format, base: Path) -> list[SeedFile]:
     return [_seed_file(str(base / name), _relative(base, name), form) for name in found]
 
 
-def _stored_files(scheme: str, rest: str, form: Format) -> list[SeedFile]:
+def _stored_files(scheme: str, rest: str, form: FileFormat) -> list[SeedFile]:
     """Files of an object store, where every character after the bucket is part of the key."""
     bucket, _, key = rest.partition("/")
     named = f"{scheme}://{rest}".partition("?")
@@ -187,7 +187,7 @@ def _is_there(files: pafs.FileSystem, path: str) -> bool:
     return bool(files.get_file_info(path).type != pafs.FileType.NotFound)
 
 
-def _of_folder(names: Iterable[str], form: Format, folder: str) -> list[str]:
+def _of_folder(names: Iterable[str], form: FileFormat, folder: str) -> list[str]:
     """The files of a folder that hold seeds: none that is hidden or a tool's mark, and of a known format."""
     found = sorted(
         name for name in names if not name.startswith((".", "_")) and (form != "auto" or _format_of(name) is not None)
@@ -222,7 +222,7 @@ def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:
     return fnmatchcase(names[0], patterns[0]) and _matches(names[1:], patterns[1:])
 
 
-def _seed_file(uri: str, name: str, form: Format, files: pafs.FileSystem | None = None) -> SeedFile:
+def _seed_file(uri: str, name: str, form: FileFormat, files: pafs.FileSystem | None = None) -> SeedFile:
     if form != "auto":
         return SeedFile(uri, name, form, sniff=False, files=files)
     known = _format_of(name)
@@ -234,7 +234,7 @@ def _seed_file(uri: str, name: str, form: Format, files: pafs.FileSystem | None 
     return SeedFile(uri, name, known, sniff=True, files=files)
 
 
-def _format_of(name: str) -> Format | None:
+def _format_of(name: str) -> FileFormat | None:
     suffixes = [suffix.lower() for suffix in Path(name).suffixes]
     if suffixes and suffixes[-1] in _COMPRESSIONS:
         suffixes.pop()

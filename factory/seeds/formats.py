@@ -7,7 +7,7 @@ A bad row is handed on as a value and never stops the stream; damage to a file e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import IO
 
@@ -18,7 +18,7 @@ from factory.seeds.compressed import open_file
 from factory.seeds.delimited import csv_records
 from factory.seeds.files import BadRow, SeedFile
 from factory.seeds.jsonl import json_rows
-from factory.seeds.lines import Row, check_line, each_line, first_line, pieces, whole_lines
+from factory.seeds.lines import FileRow, check_line, each_line, first_line, pieces, whole_lines
 
 _MAX_GROUP = 2_000
 """Lines of one ConvAI2 dialogue that are looked at: its facts and turns cannot be that many."""
@@ -32,15 +32,18 @@ _CONVAI2_FIRST = re.compile(r"1 (?:your|partner's) persona:")
 _CONVAI2_LINE = re.compile(r"(\d{1,9}) (?:(your|partner's) persona:)?(.*)", re.DOTALL)
 
 
-def read_rows(file: SeedFile, columns: Iterable[str]) -> Iterator[tuple[int, Row | BadRow]]:
+def read_rows(
+    file: SeedFile, columns: Iterable[str], others: Iterable[str] | None = ()
+) -> Iterator[tuple[int, FileRow | BadRow]]:
     """Line number, from 1 (of Parquet and of a JSON array: the row's), and the row; `columns` are the ones to read
-    from Parquet, and to know the delimiter of a CSV header by.
+    from Parquet, and to know the delimiter of a CSV header by. Of Parquet, `others` are read too (all, for none); a
+    value among them that cannot be read is a BadRow.
 
     Raises SourceError when the file cannot be opened or its transport fails on the way."""
     try:
         with open_file(file) as stream:
             if file.format == "parquet":
-                yield from _parquet(stream, set(columns))
+                yield from _parquet(stream, set(columns), others if others is None else set(others))
             else:
                 yield from _text_format(file, pieces(stream), set(columns))
     except BadRow as bad:
@@ -50,7 +53,7 @@ def read_rows(file: SeedFile, columns: Iterable[str]) -> Iterator[tuple[int, Row
 
 def _text_format(
     file: SeedFile, lines: Iterator[tuple[int, str]], columns: set[str]
-) -> Iterator[tuple[int, Row | BadRow]]:
+) -> Iterator[tuple[int, FileRow | BadRow]]:
     if file.format == "jsonl":
         return json_rows(lines)
     if file.format in ("csv", "tsv", "spc"):
@@ -67,12 +70,13 @@ def _text_format(
 
 def _csv_rows(
     lines: Iterator[tuple[int, str]], file: SeedFile, columns: set[str]
-) -> Iterator[tuple[int, Row | BadRow]]:
+) -> Iterator[tuple[int, FileRow | BadRow]]:
     records = csv_records(lines, "\t" if file.format == "tsv" else ",", columns)
     line, header = next(records, (1, []))
     if isinstance(header, BadRow):
         raise BadRow(header.reason, f"in the header: {header.detail}", line)
     header = [name.strip() for name in header]
+    header = [f"{name}.{again}" if (again := header[:at].count(name)) else name for at, name in enumerate(header)]
     spc = header == _SPC_HEADER and (file.sniff or file.format == "spc")
     if file.format == "spc" and not spc:
         raise BadRow("missing_field", f"the header of this format is {','.join(_SPC_HEADER)}", line)
@@ -86,10 +90,10 @@ def _csv_rows(
             yield line, _spc(*record) if spc else dict(zip(header, record, strict=True))
 
 
-def _spc(first: str, second: str, conversation: str) -> Row:
+def _spc(first: str, second: str, conversation: str) -> FileRow:
     """A Synthetic-Persona-Chat row. A line without a speaker goes on with the turn before it; stage directions (in
     brackets or asterisks) and what stands before the first turn are nobody's words and are left out."""
-    turns: list[Row] = []
+    turns: list[FileRow] = []
     for line in conversation.splitlines():
         if match := _SPC_TURN.match(line):
             turns.append({"speaker": int(match[1]), "text": match[2]})
@@ -98,7 +102,7 @@ def _spc(first: str, second: str, conversation: str) -> Row:
     return {"personas": [first.splitlines(), second.splitlines()], "turns": turns}
 
 
-def _convai2(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, Row | BadRow]]:
+def _convai2(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, FileRow | BadRow]]:
     group: list[tuple[int, str]] = []
     for number, line in chain(lines, [(0, "1 ")]):
         if line.startswith("1 ") and group:
@@ -111,10 +115,10 @@ def _convai2(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, Row | BadR
             group.append((number, line))
 
 
-def _convai2_dialogue(group: list[tuple[int, str]]) -> Row:
+def _convai2_dialogue(group: list[tuple[int, str]]) -> FileRow:
     """The persona called "your" is that of the one who replies, behind the tab."""
     personas: list[list[str]] = [[], []]
-    turns: list[Row] = []
+    turns: list[FileRow] = []
     for index, (number, line) in enumerate(group, 1):
         match = _CONVAI2_LINE.fullmatch(check_line(line).rstrip("\r\n"))
         if match is None or int(match[1]) != index:
@@ -122,25 +126,39 @@ def _convai2_dialogue(group: list[tuple[int, str]]) -> Row:
         if match[2]:
             personas[match[2] == "your"].append(match[3])
             continue
-        texts = match[3].split("\t")[:2]
+        texts = match[3].split("\t")
         if len(texts) < 2:
             raise BadRow("convai2", f"line {number} has no reply behind a tab")
-        turns += [{"speaker": speaker, "text": text} for speaker, text in enumerate(texts)]
+        others = {"candidates": texts[2:]} if len(texts) > 2 else {}
+        turns += [{"speaker": 0, "text": texts[0]}, {"speaker": 1, "text": texts[1], **others}]
     return {"personas": personas, "turns": turns}
 
 
-def _parquet(stream: IO[bytes], columns: set[str]) -> Iterator[tuple[int, Row | BadRow]]:
+def _parquet(stream: IO[bytes], columns: set[str], others: set[str] | None) -> Iterator[tuple[int, FileRow | BadRow]]:
     number = 0
     try:
         parquet = pq.ParquetFile(stream)
-        wanted = [name for name in parquet.schema_arrow.names if name in columns]
-        others = dict.fromkeys([name for name in parquet.schema_arrow.names if name not in columns][:_OTHERS_SHOWN])
-        for batch in parquet.iter_batches(batch_size=1024, columns=wanted):
+        names = parquet.schema_arrow.names
+        wanted = [name for name in names if name in columns]
+        besides = [name for name in names if name not in columns and (others is None or name in others)]
+        shown = dict.fromkeys([name for name in names if name not in columns][:_OTHERS_SHOWN])
+        for batch in parquet.iter_batches(batch_size=1024, columns=[*wanted, *besides]):
+            more = [_values(batch, name) for name in besides]
+            part = batch.select(wanted)
             for index in range(batch.num_rows):
                 number += 1
+                row = shown | {name: values[index] for name, values in zip(besides, more, strict=True)}
                 try:
-                    yield number, others | batch.slice(index, 1).to_pylist()[0]
+                    yield number, row | part.slice(index, 1).to_pylist()[0] if wanted else row
                 except UnicodeDecodeError as error:
                     yield number, BadRow("encoding", f"a string is no UTF-8: {error.reason}")
     except (pa.ArrowException, OSError, ValueError) as error:
         raise BadRow("parquet", f"the file is damaged or no Parquet: {error}", number + 1) from error
+
+
+def _values(batch: pa.RecordBatch, name: str) -> Sequence[object]:
+    """The values of a column that no seed depends on."""
+    try:
+        return list(batch[name].to_pylist())
+    except ValueError as error:  # text that is no UTF-8, a time finer than Python's
+        return [BadRow("wrong_type", f"cannot be read: {error}")] * batch.num_rows

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pydantic_core import from_json
 
 from factory.seeds.files import BadRow
-from factory.seeds.lines import MAX_LINE, Row, check_line, each_line, first_line, whole_lines
+from factory.seeds.lines import MAX_LINE, FileRow, check_line, each_line, first_line, whole_lines
 
 _PART = re.compile(r'"(?:[^"\\\r\n]|\\.)*+("?)|[\[\]{},]|([^\s"\[\]{},]+)')
 _INDENTED = re.compile(r"\s*\{(?:.*[{\[,])?\s*", re.DOTALL)
@@ -21,7 +21,7 @@ _PYTHON = re.compile(r"\s*[{\[]\s*'")
 _EXAMPLE = '{"persona": "I sail."}'
 
 
-def json_rows(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, Row | BadRow]]:
+def json_rows(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, FileRow | BadRow]]:
     """Rows with their lines; those of an array with their numbers in it."""
     first, lines = first_line(lines)
     if first.lstrip().startswith("[") or _INDENTED.fullmatch(first):
@@ -29,7 +29,7 @@ def json_rows(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, Row | Bad
     return each_line(whole_lines(lines), _json_object)
 
 
-def _json_object(text: str) -> Row:
+def _json_object(text: str) -> FileRow:
     try:
         value = from_json(text)
     except ValueError as error:
@@ -44,7 +44,7 @@ def _json_object(text: str) -> Row:
     return value
 
 
-def _rows_cut(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, Row | BadRow]]:
+def _rows_cut(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, FileRow | BadRow]]:
     for number, text in _cut(lines):
         try:
             yield number, _json_object(check_line(text))

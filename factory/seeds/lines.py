@@ -14,7 +14,7 @@ from typing import Any
 from factory.seeds.files import BadRow
 from factory.seeds.foreign import encoding
 
-Row = dict[str, Any]
+FileRow = dict[str, Any]
 
 MAX_LINE = 1 << 24
 """Characters: above any row within the limits of `factory.seeds.source`; what one endless line may cost in memory."""
@@ -57,7 +57,9 @@ def first_line(lines: Iterator[tuple[int, str]]) -> tuple[str, Iterator[tuple[in
     return "", iter(())
 
 
-def each_line(lines: Iterator[tuple[int, str]], parse: Callable[[str], Row]) -> Iterator[tuple[int, Row | BadRow]]:
+def each_line(
+    lines: Iterator[tuple[int, str]], parse: Callable[[str], FileRow]
+) -> Iterator[tuple[int, FileRow | BadRow]]:
     """A row of each line that is not blank."""
     for number, line in lines:
         if line.strip():

@@ -8,7 +8,6 @@ punctuation and a short list of English abbreviations; a damaged file is one bad
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -18,29 +17,30 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
-from factory.base.fingerprint import fingerprint
-from factory.seeds.files import BadRow, Format, SeedFile
+from factory.base.fingerprint import blake, fingerprint
+from factory.seeds.fields import SeedFields
+from factory.seeds.files import BadRow, FileFormat, SeedFile
 from factory.seeds.foreign import foreign_row
 from factory.seeds.formats import read_rows
-from factory.seeds.lines import Row
-from factory.store.records import Seed
+from factory.seeds.lines import FileRow
+from factory.seeds.speakers import Label, SpeakerReader
+from factory.seeds.values import MAX_ID, MISSING, id_of, missing, text_of
+from factory.store.records import PARTS, Seed, SeedSpeaker
 
 MAX_FACT, MAX_FACTS = 1_000, 200
 """Characters of a fact, facts of a persona."""
 MAX_TURN, MAX_TURNS = 5_000, 1_000
 """Characters of a turn, turns of a dialogue."""
-MAX_ID = 200
-"""Characters of an id."""
 _MAX_DETAIL = 200
+_NO_TURNS, _NOTHING_TOLD = (fingerprint(part, []) for part in PARTS[1:])
+"""Digests that most seeds share."""
+_Personas = tuple[tuple[str, ...], ...]
+_Turns = tuple[tuple[int, str], ...]
+_Speakers = tuple[SeedSpeaker, ...]
 _FIRST = 3
 """Unreadable seeds that a message names."""
-_MISSING = frozenset({"", "nan", "NaN", "None", "null", "NULL", "NA", "<NA>", "NaT"})
-"""What a cell of a CSV file holds where there is no value."""
 _WHOLE_FLOAT = re.compile(r"-?\d+\.0")
 _PYTHON_LIST = re.compile(r"\s*\['.*'\]\s*", re.DOTALL)
-_MAX_EXACT = 1 << 53
-"""Above it, floats leave out whole numbers."""
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 _SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*(?=\s)|[。！？]++[”’」』）]*")
 _NEXT = re.compile(r"\s*(\S?)")
 _LOOK_BACK = 32
@@ -49,15 +49,6 @@ _NEVER_LAST = re.compile(
     r"(?:^|[\s(\"'“])(?:Mr|Mrs|Ms|Dr|Prof|Rev|Sr|Jr|St|Mt|Lt|Col|Gen|Sgt|Capt|Ph\.D|(?:[A-Z]\.)+[A-Z]|[A-HJ-Z])\.$"
 )
 _RARELY_LAST = re.compile(r"""(?:[\s(](?:etc|e\.g|i\.e|vs|approx|No|Inc|Ltd|Co|a\.m|p\.m)\.|\.\.|…|["'”’])$""")
-
-
-class SeedFields(BaseModel):
-    """Names of columns, where they are not the usual ones."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: str | None = Field(None, description="Column of the seed's id; `id` if there is one, unless set.")
-    facts: str | None = Field(None, description="Column of the persona; `facts` or `persona` unless set.")
 
 
 class SeedSource(BaseModel):
@@ -70,7 +61,7 @@ class SeedSource(BaseModel):
         description="Path, folder or glob (`**` too), behind s3:// and gs:// as well, or https:// address of a file; "
         "gzip, bz2, xz and zstd are unpacked. Relative paths start at the job file's folder.",
     )
-    format: Format = Field(
+    format: FileFormat = Field(
         "auto",
         description="`auto` goes by the extension, and knows Synthetic-Persona-Chat (`spc`) by its CSV header, and "
         "ConvAI2 (`convai2`) and JSON in a text file by its first line.",
@@ -100,82 +91,78 @@ def first_of(bad: Sequence[BadSeed]) -> str:
     return "".join(f"\n  {line}" for line in [*map(str, bad[:_FIRST]), *more])
 
 
-def read_file(file: SeedFile, fields: SeedFields) -> Iterator[Seed | BadSeed]:
-    """The seeds of one file, in order. Raises SourceError if it cannot be read."""
-    facts = (fields.facts,) if fields.facts else ("facts", "persona")
-    columns = (fields.id or "id", *facts, "turns", "personas")
-    for line, row in read_rows(file, columns):
+def read_file(file: SeedFile, fields: SeedFields, unkept: list[str]) -> Iterator[Seed | BadSeed]:
+    """The seeds of one file, in order. What its rows have besides and no seed can keep is added to `unkept` at the end,
+    in a sentence for people. Raises SourceError if the file cannot be read."""
+    cells = file.format in ("csv", "tsv")
+    speakers = SpeakerReader(fields, cells=cells)
+    for line, row in read_rows(file, fields.columns, fields.attributes):
         try:
             if isinstance(row, BadRow):
                 raise row
-            if file.format in ("csv", "tsv"):
-                _mend_cells(row, columns)
-            yield _seed(row, fields, facts, file.name, line)
+            if cells:
+                _mend_cells(row, fields)
+            yield _seed(row, fields, speakers, file.name, line)
         except BadRow as bad:
             yield BadSeed(file.name, line, bad.reason, bad.detail[:_MAX_DETAIL], bad.ends)
+    if what := speakers.unkept():
+        unkept.append(f"{file.name}: not kept: {what}")
 
 
-def _mend_cells(row: Row, columns: Sequence[str]) -> None:
+def _mend_cells(row: FileRow, fields: SeedFields) -> None:
     """Make values of the cells of a CSV file: none of what stands for a missing value, a list or object of JSON, and a
     whole number of an id that pandas made a float (as it does to a column of whole numbers where one is missing)."""
-    for name in columns:
+    ids = (fields.id or "id", fields.speaker)
+    for name in fields.columns:
         cell = row.get(name)
         if not isinstance(cell, str):
             continue
         text = cell.strip()
-        if text in _MISSING:
+        if text in MISSING:
             row[name] = None
-        elif name == columns[0] and _WHOLE_FLOAT.fullmatch(text):
+        elif name in ids and _WHOLE_FLOAT.fullmatch(text):
             row[name] = text[:-2]
-        elif name != columns[0] and text.startswith(("[", "{")):
+        elif name not in ids and text.startswith(("[", "{")):
             with suppress(ValueError):  # then it is text
                 row[name] = from_json(text)
 
 
-def _missing(value: Any) -> bool:
-    if isinstance(value, str):
-        return not value.strip()
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _seed(row: Row, fields: SeedFields, facts: Sequence[str], source: str, line: int) -> Seed:
-    if not _missing(row.get("turns")):
-        personas, turns = _dialogue(row["turns"], row.get("personas"))
+def _seed(row: FileRow, fields: SeedFields, speakers: SpeakerReader, source: str, line: int) -> Seed:
+    if not missing(row.get("turns")):
+        personas, turns, told = _dialogue(row, fields, speakers)
     else:
-        name = next((name for name in facts if not _missing(row.get(name))), None)
+        columns = fields.facts_columns
+        name = next((name for name in columns if not missing(row.get(name))), None)
         if name is None:
-            if empty := next((name for name in facts if name in row), None):
+            if empty := next((name for name in columns if name in row), None):
                 raise BadRow("empty", f"no fact in {empty!r}")
-            raise BadRow("missing_field", foreign_row(row, facts))
+            raise BadRow("missing_field", foreign_row(row, columns))
         personas, turns = (_facts(row[name], name),), ()
         if not personas[0]:
             raise BadRow("empty", f"no fact in {name!r}")
-    digest = fingerprint("seed", [personas, turns])
-    return Seed(_id(row, fields) or digest, digest, source, line, personas, turns)
+        told = speakers.persona(row, name)
+    digests = digests_of(personas, turns, told)
+    return Seed(_id(row, fields) or blake("seed", *digests), digests, source, line, personas, turns, told)
 
 
-def _id(row: Row, fields: SeedFields) -> str | None:
+def digests_of(personas: _Personas, turns: _Turns = (), speakers: _Speakers = ()) -> tuple[str, str, str]:
+    """Digests of the PARTS of a seed."""
+    facts, said, told = PARTS
+    about = [[one.id, one.name, one.attributes] for one in speakers]
+    return (
+        fingerprint(facts, personas),
+        fingerprint(said, turns) if turns else _NO_TURNS,
+        fingerprint(told, about) if about else _NOTHING_TOLD,
+    )
+
+
+def _id(row: FileRow, fields: SeedFields) -> str | None:
     value = row.get(fields.id or "id")
-    if _missing(value):
+    if missing(value):
         if fields.id and fields.id not in row:
             raise BadRow("missing_field", f"no {fields.id!r}")
         return None
-    if isinstance(value, float) and value.is_integer() and abs(value) <= _MAX_EXACT:
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
-        raise BadRow("wrong_type", f"the id should be a string or a whole number, not {str(value)[:40]}")
-    return _text(value, MAX_ID, "the id")
-
-
-def _text(value: Any, limit: int, what: str) -> str:
-    if not isinstance(value, str):
-        raise BadRow("wrong_type", f"{what} should be a string, not {type(value).__name__}")
-    text = " ".join(_CONTROL.sub("", value).split())
-    if len(text) > limit:
-        raise BadRow("too_long", f"{what} has {len(text):,} characters; {limit:,} are allowed")
-    return text
+    return id_of(value, "the id")
 
 
 def _facts(value: Any, what: str) -> tuple[str, ...]:
@@ -190,7 +177,7 @@ def _facts(value: Any, what: str) -> tuple[str, ...]:
         value = lines if len(lines) > 1 else split_sentences(value)
     if not isinstance(value, list):
         raise BadRow("wrong_type", f"{what} should be a list or a string, not {type(value).__name__}")
-    facts = dict.fromkeys(_text(fact, MAX_FACT, f"a fact of {what}") for fact in value)
+    facts = dict.fromkeys(text_of(fact, MAX_FACT, f"a fact of {what}") for fact in value)
     facts.pop("", None)
     if len(facts) > MAX_FACTS:
         raise BadRow("too_long", f"{len(facts):,} facts in {what}; {MAX_FACTS} are allowed")
@@ -210,45 +197,55 @@ def split_sentences(text: str) -> list[str]:
     return [*sentences, text[start:].strip()]
 
 
-def _dialogue(turns: Any, personas: Any) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[int, str], ...]]:
-    """Personas of speakers 0 and 1, and numbered turns. Speakers that are numbers keep their order, names are numbered
-    as they first speak, plain strings alternate."""
+def _dialogue(row: FileRow, fields: SeedFields, speakers: SpeakerReader) -> tuple[_Personas, _Turns, _Speakers]:
+    """Personas of speakers 0 and 1, numbered turns, and what is told of the speakers. Speakers that are numbers keep
+    their order, names are numbered as they first speak, plain strings alternate."""
+    turns, names = row["turns"], dict[Label, str]()
     if not isinstance(turns, list):
         raise BadRow("wrong_type", f"'turns' should be a list, not {type(turns).__name__}")
     if len(turns) < 2:
         raise BadRow("speakers", f"{len(turns)} turns; a dialogue has two or more")
     if len(turns) > MAX_TURNS:
         raise BadRow("too_long", f"{len(turns):,} turns; {MAX_TURNS:,} are allowed")
-    said = [_turn(turn, number) for number, turn in enumerate(turns)]
-    speakers = list(dict.fromkeys(speaker for speaker, _ in said))
-    if len(speakers) != 2:
-        raise BadRow("speakers", f"{len(speakers)} speakers; a dialogue has two")
-    if all(isinstance(speaker, int) for speaker in speakers):
-        speakers.sort(key=int)
-    numbered = tuple((speakers.index(speaker), text) for speaker, text in said)
-    return _personas(personas, [str(speaker) for speaker in speakers]), numbered
+    keys = {fields.speaker_key, "text", fields.name}
+    said = []
+    for number, turn in enumerate(turns):
+        label, text = _turn(turn, number, fields.speaker_key)
+        said.append((label, text))
+        if isinstance(turn, dict):
+            speakers.turn(turn, keys)
+            if isinstance(name := turn.get(fields.name), str):
+                names.setdefault(label, name)
+    labels = list(dict.fromkeys(label for label, _ in said))
+    if len(labels) != 2:
+        raise BadRow("speakers", f"{len(labels)} speakers; a dialogue has two")
+    if all(isinstance(label, int) for label in labels):
+        labels.sort(key=int)
+    numbered = tuple((labels.index(label), text) for label, text in said)
+    personas = _personas(row.get("personas"), [str(label) for label in labels])
+    return personas, numbered, speakers.dialogue(row, labels, names)
 
 
-def _turn(turn: Any, number: int) -> tuple[int | str, str]:
+def _turn(turn: Any, number: int, key: str) -> tuple[Label, str]:
     what = f"turn {number + 1}"
     if isinstance(turn, str):
         turn = {"speaker": number % 2, "text": turn}
     if not isinstance(turn, dict):
         raise BadRow("wrong_type", f"{what} should be an object or a string, not {type(turn).__name__}")
-    for key in ("speaker", "text"):
-        if turn.get(key) is None:
-            raise BadRow("missing_field", f"{what} has no {key!r}")
-    text = _text(turn["text"], MAX_TURN, what)
+    for name in (key, "text"):
+        if turn.get(name) is None:
+            raise BadRow("missing_field", f"{what} has no {name!r}")
+    text = text_of(turn["text"], MAX_TURN, what)
     if not text:
         raise BadRow("empty", f"{what} has no text")
-    speaker = turn["speaker"]
+    speaker = turn[key]
     if isinstance(speaker, int) and not isinstance(speaker, bool):
         return speaker, text
-    return _text(speaker, MAX_ID, f"the speaker of {what}"), text
+    return text_of(speaker, MAX_ID, f"the speaker of {what}"), text
 
 
-def _personas(personas: Any, speakers: list[str]) -> tuple[tuple[str, ...], ...]:
-    if _missing(personas):
+def _personas(personas: Any, speakers: list[str]) -> _Personas:
+    if missing(personas):
         return (), ()
     if isinstance(personas, dict):
         personas = {name.strip(): facts for name, facts in personas.items() if facts is not None}

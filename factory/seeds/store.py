@@ -26,13 +26,13 @@ from factory.base.fingerprint import Keys, blake, key, mix
 from factory.planning.pairing import Indices, ring_points
 from factory.seeds.files import SeedFile, find_files, stamp
 from factory.seeds.source import BadSeed, SeedSource, read_file
-from factory.store.records import Seed
+from factory.store.records import PARTS, Seed, SeedSpeaker
 from factory.store.storage import Storage, on_scratch
 
 SEEDS = "_seeds"
-_VERSION = 3
+_VERSION = 4
 """Raised when a file would be read differently."""
-_SORTED_VERSION = 2
+_SORTED_VERSION = 3
 """Raised when seeds would be sorted or keyed differently."""
 
 _BATCH = 4096
@@ -40,13 +40,15 @@ _SORTED_AT_ONCE = 1 << 16
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, pa.ArrowException)
 """What reading a file raises that is not there or damaged."""
 
-_PARTS = (".content.arrow", ".bad.json", ".keys.arrow")
-"""The files of a seed file, the keys last: where they are, all is."""
+_FILES = (".content.arrow", ".told.json", ".keys.arrow")
+"""The files of a seed file, the keys last: where they are, all is. What is told are its bad seeds, and what of it could
+not be kept."""
 
+_DIGESTS = pa.list_(pa.uint64(), len(PARTS))
 _KEYS = pa.schema(
     [
         ("key", pa.uint64()),
-        ("digest", pa.uint64()),
+        ("digests", _DIGESTS),
         ("facts", pa.list_(pa.uint64())),
         ("characters", pa.int32()),
         ("turns", pa.int32()),
@@ -55,17 +57,25 @@ _KEYS = pa.schema(
 _CONTENT = pa.schema(
     [
         ("id", pa.string()),
-        ("digest", pa.string()),
+        ("digests", pa.list_(pa.string())),
         ("line", pa.int64()),
         ("personas", pa.list_(pa.list_(pa.string()))),
         ("turns", pa.list_(pa.struct([("speaker", pa.int32()), ("text", pa.string())]))),
+        (
+            "speakers",
+            pa.list_(
+                pa.struct(
+                    [("id", pa.string()), ("name", pa.string()), ("attributes", pa.map_(pa.string(), pa.string()))]
+                )
+            ),
+        ),
     ]
 )
 _SORTED = pa.schema(
     [
         ("point", pa.uint64()),
         ("key", pa.uint64()),
-        ("digest", pa.uint64()),
+        ("digests", _DIGESTS),
         ("seed", pa.int32()),
         ("characters", pa.int32()),
         ("turns", pa.int32()),
@@ -77,12 +87,13 @@ _SORTED = pa.schema(
 @dataclass(frozen=True, slots=True)
 class Sorted:
     """Seeds in the order of their points on the ring, as arrays mapped into memory: points, keys of ids, digests of
-    contents, their indices in the order of the sources, characters of all facts, turns (0 for a persona), where their
-    facts begin (and, after the last, end) in `facts`, and there the keys of facts as facts of that seed."""
+    their contents (shape: PARTS, seeds), their indices in the order of the sources, characters of all facts, turns (0
+    for a persona), where their facts begin (and, after the last, end) in `facts`, and there the keys of facts as facts
+    of that seed."""
 
     point: Keys
     key: Keys
-    digest: Keys
+    digests: Keys
     seed: NDArray[np.int32]
     characters: NDArray[np.int32]
     turns: NDArray[np.int32]
@@ -109,6 +120,11 @@ def arrow(array: NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(pa.from_numpy_dtype(array.dtype), len(array), [None, pa.py_buffer(array)])
 
 
+def digest_key(digest: str) -> int:
+    """The key of a digest."""
+    return int(digest[:16], 16)
+
+
 def seed_key(seed_id: str) -> int:
     """The key of a seed's id."""
     return key("seed", seed_id)
@@ -117,6 +133,11 @@ def seed_key(seed_id: str) -> int:
 def fact_key(text: str) -> int:
     """The key of a fact."""
     return key("fact", text)
+
+
+def _by_part(digests: pa.FixedSizeListArray) -> Keys:
+    """Keys of digests (shape: seeds, PARTS)."""
+    return np.asarray(mapped(digests.flatten()).reshape(-1, len(PARTS)))
 
 
 class TooManyBadSeeds(Exception):  # noqa: N818 - a condition of the input
@@ -130,7 +151,8 @@ class TooManyBadSeeds(Exception):  # noqa: N818 - a condition of the input
 class Seeds:
     """The readable seeds of a job in the order of its sources, and `sorted`, as planning compares them. What is asked
     of them in their own order is copied together each time. `bad` are the unreadable, `repeated` counts the rows that
-    are seeds again: with the id and content of one before them, or without an id and with its content."""
+    are seeds again: with the id and content of one before them, or without an id and with its content. `unkept` says,
+    in a sentence for each file concerned, what of it no seed can hold."""
 
     def __init__(
         self,
@@ -148,6 +170,7 @@ class Seeds:
         self._read = 0
         self.bad: list[BadSeed] = []
         self.repeated = 0
+        self.unkept: list[str] = []
         self.kept: set[str] = set()
         """Files in `_seeds/` that these seeds are read from."""
         files = [(source, file) for source in sources for file in find_files(source.path, source.format, base)]
@@ -162,31 +185,6 @@ class Seeds:
     def __len__(self) -> int:
         return int(self._starts[-1]) - len(self._again)
 
-    @property
-    def keys(self) -> Keys:
-        """Keys of their ids."""
-        return np.asarray(self._column("key"))
-
-    @property
-    def digests(self) -> Keys:
-        """Keys of what they say."""
-        return np.asarray(self._column("digest"))
-
-    @property
-    def characters(self) -> NDArray[np.int32]:
-        """Characters of all facts."""
-        return np.asarray(self._column("characters"))
-
-    @property
-    def turns(self) -> NDArray[np.int32]:
-        """How many turns; 0 for a persona."""
-        return np.asarray(self._column("turns"))
-
-    @property
-    def facts(self) -> NDArray[np.int32]:
-        """How many facts."""
-        return np.delete(np.diff(mapped(self._facts().offsets)).astype(np.int32), self._again)
-
     def take(self, indices: Indices) -> list[Seed]:
         """The seeds at these indices."""
         found: list[Seed] = [None] * len(indices)  # type: ignore[list-item]
@@ -197,11 +195,12 @@ class Seeds:
             for place, row in zip(chosen, self._rows(number, places[chosen] - self._starts[number]), strict=True):
                 found[place] = Seed(
                     row["id"],
-                    row["digest"],
+                    tuple(row["digests"]),
                     self._names[number],
                     row["line"],
                     tuple(map(tuple, row["personas"])),
                     tuple((turn["speaker"], turn["text"]) for turn in row["turns"]),
+                    tuple(SeedSpeaker(**speaker) for speaker in row["speakers"]),
                 )
         return found
 
@@ -211,21 +210,15 @@ class Seeds:
         for batch in np.unique(places // _BATCH).tolist():
             chosen = np.flatnonzero(places // _BATCH == batch)
             taken = self._content[number][batch].take(pa.array(places[chosen] % _BATCH))
-            for place, row in zip(chosen, taken.to_pylist(), strict=True):
+            for place, row in zip(chosen, taken.to_pylist(maps_as_pydicts="strict"), strict=True):
                 rows[place] = row
         return rows
-
-    def fact_keys(self) -> tuple[Indices, Keys]:
-        """Where each seed's facts begin in the second array, which holds the keys of all facts."""
-        facts = self._facts()
-        return np.delete(mapped(facts.offsets)[:-1], self._again), mapped(facts.values)
 
     def _facts(self) -> pa.LargeListArray:
         return self._keys["facts"].cast(_SORTED.field("facts").type).combine_chunks()
 
     def _column(self, name: str) -> Any:
-        column = mapped(self._keys[name].combine_chunks())
-        return np.delete(column, self._again) if len(self._again) else column
+        return mapped(self._keys[name].combine_chunks())
 
     def _in_order(self, names: Sequence[str | None]) -> Sorted:
         """The seeds of files kept under these names, sorted; that is kept too, unless one of them is not (`None`)."""
@@ -241,9 +234,9 @@ class Seeds:
                 self._storage.keep(here, path)
             batch, again = self._batch(here)
         self._leave_out(*again)
-        arrays = {name: mapped(batch[name]) for name in _SORTED.names[:-1]}
-        facts = batch["facts"]
-        return Sorted(**arrays, starts=mapped(facts.offsets), facts=mapped(facts.values))
+        facts, digests = batch["facts"], batch["digests"]
+        arrays = {name: mapped(batch[name]) for name in _SORTED.names if name not in ("facts", "digests")}
+        return Sorted(**arrays, digests=_by_part(digests).T, starts=mapped(facts.offsets), facts=mapped(facts.values))
 
     @staticmethod
     def _batch(file: Path) -> tuple[pa.RecordBatch, tuple[list[int], list[int], list[int]]]:
@@ -255,13 +248,13 @@ class Seeds:
 
     def _sort(self, here: Path) -> None:
         """Sort the seeds into a file."""
-        keys, digests = self.keys, self.digests
+        keys, digests = self._column("key"), _by_part(self._keys["digests"].combine_chunks())
         points = ring_points(keys)
         order = np.argsort(points, kind="stable")
         points = points[order]
         twice = np.flatnonzero(points[1:] == points[:-1]) + 1
         again, firsts = order[twice], order[np.searchsorted(points, points[twice])]
-        other = digests[again] != digests[firsts]
+        other = (digests[again] != digests[firsts]).any(axis=1)
         if other.sum() > self._max_bad:
             self._leave_out([], again[other].tolist(), firsts[other].tolist())
         if len(twice):
@@ -270,10 +263,10 @@ class Seeds:
         columns = {
             "point": arrow(points),
             "key": arrow(keys),
-            "digest": arrow(digests[order]),
+            "digests": pa.FixedSizeListArray.from_arrays(arrow(digests[order].ravel()), type=_DIGESTS),
             "seed": arrow((order - np.searchsorted(np.sort(again), order)).astype(np.int32)),
-            "characters": arrow(self.characters[order]),
-            "turns": arrow(self.turns[order]),
+            "characters": arrow(self._column("characters")[order]),
+            "turns": arrow(self._column("turns")[order]),
             "facts": self._said(keys, order),
         }
         left_out = json.dumps([again[~other].tolist(), again[other].tolist(), firsts[other].tolist()])
@@ -315,11 +308,11 @@ class Seeds:
         if changed is None:
             name = uuid.uuid4().hex
             self._parse(source, file, name)
-            content, bad, keys = (self._here(f"{name}{part}") for part in _PARTS)
+            content, told, keys = (self._here(f"{name}{ending}") for ending in _FILES)
         else:
             options = source.model_dump_json(include={"format", "fields"})
             name = kept = blake("seed file", str(_VERSION), file.uri, file.name, file.format, options, changed)
-            paths = [f"{SEEDS}/{name}{part}" for part in _PARTS]
+            paths = [f"{SEEDS}/{name}{ending}" for ending in _FILES]
             self.kept.update(paths)
             try:
                 return *self._mapped(*(self._storage.local(path, Path(self._folder.name)) for path in paths)), kept
@@ -327,14 +320,17 @@ class Seeds:
                 self._parse(source, file, name)
             for path in paths:
                 self._storage.keep(self._here(path.rpartition("/")[2]), path)
-            content, bad, keys = (self._here(f"{name}{part}") for part in _PARTS)
-        return *self._mapped(content, bad, keys), kept
+            content, told, keys = (self._here(f"{name}{ending}") for ending in _FILES)
+        return *self._mapped(content, told, keys), kept
 
-    def _mapped(self, content: Path, bad: Path, keys: Path) -> tuple[pa.Table, pa.Table]:
-        """Keys and contents, from the files that hold them; the bad seeds are noted."""
+    def _mapped(self, content: Path, told: Path, keys: Path) -> tuple[pa.Table, pa.Table]:
+        """Keys and contents, from the files that hold them; what is told is noted."""
         tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in (keys, content)]
-        for seed in json.loads(bad.read_text(encoding="utf-8")):
-            self._add_bad(BadSeed(**seed))
+        found = json.loads(told.read_text(encoding="utf-8"))
+        bad, unkept = [BadSeed(**seed) for seed in found["bad"]], list(found["unkept"])
+        for seed in bad:
+            self._add_bad(seed)
+        self.unkept += unkept
         return tables[0], tables[1]
 
     def _here(self, name: str) -> Path:
@@ -342,6 +338,7 @@ class Seeds:
 
     def _parse(self, source: SeedSource, file: SeedFile, name: str) -> None:
         bad: list[BadSeed] = []
+        unkept: list[str] = []
         with (
             on_scratch(self._folder.name),
             pa.OSFile(str(self._here(f"{name}.keys.arrow")), "wb") as keys_file,
@@ -349,14 +346,15 @@ class Seeds:
             pa.OSFile(str(self._here(f"{name}.content.arrow")), "wb") as content_file,
             pa.ipc.new_file(content_file, _CONTENT) as content,
         ):
-            readable = self._readable(source, file, bad)
+            readable = self._readable(source, file, bad, unkept)
             while seeds := list(islice(readable, _BATCH)):
                 keys.write_batch(pa.RecordBatch.from_pylist([_keys(seed) for seed in seeds], _KEYS))
                 content.write_batch(pa.RecordBatch.from_pylist([_content(seed) for seed in seeds], _CONTENT))
-        self._here(f"{name}.bad.json").write_text(json.dumps([asdict(seed) for seed in bad]), encoding="utf-8")
+        told = {"bad": [asdict(seed) for seed in bad], "unkept": unkept}
+        self._here(f"{name}.told.json").write_text(json.dumps(told), encoding="utf-8")
 
-    def _readable(self, source: SeedSource, file: SeedFile, bad: list[BadSeed]) -> Iterator[Seed]:
-        for seed in read_file(file, source.fields):
+    def _readable(self, source: SeedSource, file: SeedFile, bad: list[BadSeed], unkept: list[str]) -> Iterator[Seed]:
+        for seed in read_file(file, source.fields, unkept):
             self._read += 1
             if self._read % _BATCH == 0:
                 self._report("seeds read", self._read)
@@ -372,7 +370,7 @@ def _keys(seed: Seed) -> dict[str, object]:
     facts = [fact for persona in seed.personas for fact in persona]
     return {
         "key": seed_key(seed.id),
-        "digest": int(seed.digest[:16], 16),
+        "digests": [digest_key(digest) for digest in seed.digests],
         "facts": [fact_key(fact) for fact in facts],
         "characters": sum(map(len, facts)),
         "turns": len(seed.turns),
@@ -381,4 +379,11 @@ def _keys(seed: Seed) -> dict[str, object]:
 
 def _content(seed: Seed) -> dict[str, object]:
     turns = [{"speaker": speaker, "text": text} for speaker, text in seed.turns]
-    return {"id": seed.id, "digest": seed.digest, "line": seed.line, "personas": seed.personas, "turns": turns}
+    return {
+        "id": seed.id,
+        "digests": seed.digests,
+        "line": seed.line,
+        "personas": seed.personas,
+        "turns": turns,
+        "speakers": [asdict(speaker) for speaker in seed.speakers],
+    }

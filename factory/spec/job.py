@@ -254,7 +254,7 @@ def prompt_task(job: Job, stage: str) -> Task:
 def row_fingerprints(chain: list[Recipe], row: Row) -> list[str]:
     """The fingerprint each stage of the chain should leave on the row: its recipe and what goes into it from outside:
     the seeds' content and, from `augment` on, the donors'."""
-    inputs = [seed.digest for seed in row.seeds]
+    inputs = [digest for seed in row.seeds for digest in seed.digests]
     wanted: list[str] = []
     for recipe in chain:
         if recipe.stage == "augment":

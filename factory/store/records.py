@@ -9,41 +9,78 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import pyarrow as pa
-from pydantic import TypeAdapter
+from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 
 from factory.base.fingerprint import blake
+from factory.store.structs import EXTRACTION, FACT, MEMORY, SEED_REF, SPEAKER, TURN
+from factory.store.structs import struct as _struct
 
 Origin = Literal["seed", "expand", "extract", "augment"]
 Gate = Literal["accepted", "format", "relation", "subject_length", "similarity"]
 Check = Literal["turn_persona", "turn_turn", "extracted_persona"]
 Decision = Literal["accept", "flag", "reject"]
 
+PARTS = ("facts", "turns", "attributes")
+"""What a seed's digests tell apart, in their order: its facts, its turns, and ids, names and attributes of speakers."""
+
 COUNTS = ("calls", "prompt_tokens", "cached_tokens", "completion_tokens")
 """What a stage record and a dead letter count: requests to the language model and their tokens."""
 
 
 @dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute as it is stored."""
+
+    key: str
+    value: str
+
+
+def _listed(attributes: dict[str, str]) -> list[Attribute]:
+    return [Attribute(key, value) for key, value in attributes.items()]
+
+
+def _by_key(attributes: object) -> object:
+    return {one["key"]: one["value"] for one in attributes} if isinstance(attributes, list) else attributes
+
+
+Attributes = Annotated[dict[str, str], BeforeValidator(_by_key), PlainSerializer(_listed)]
+"""Attributes by name. Stored as a list of keys and values, which is how Arrow lays out a map: `datasets` reads none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeedSpeaker:
+    """What a seed tells of a speaker besides the facts: the id and name that its file gives, and attributes, numbers
+    and what is nested written as JSON."""
+
+    id: str | None = None
+    name: str | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Seed:
     """One persona (`turns` empty, one list in `personas`) or one dialogue (a persona list per speaker, each possibly
-    empty). `digest` covers the content, `source` and `line` say where it stood (first line is 1)."""
+    empty). `speakers` go with `personas`, or are none where the file tells nothing of them; `digests` are of the PARTS,
+    `source` and `line` say where it stood (first line is 1)."""
 
     id: str
-    digest: str
+    digests: tuple[str, str, str]
     source: str
     line: int
     personas: tuple[tuple[str, ...], ...]
     turns: tuple[tuple[int, str], ...] = ()
+    speakers: tuple[SeedSpeaker, ...] = ()
 
 
 @dataclass(slots=True)
 class SeedRef:
-    """Where a row comes from."""
+    """Where a row comes from; `digests` are of the PARTS."""
 
     id: str
-    digest: str
+    digests: list[str]
     source: str
     line: int
 
@@ -57,14 +94,33 @@ class Fact:
     origin: Origin
     source_id: str
     turn: int | None = None
+    kind: str | None = None
+    """Such as content or context (profiles: SPeCtrum, PRODIGy), so that prompts can hold some kinds only."""
+    dimension: str | None = None
+    """The relation or dimension that an expansion asked for (PeaCoK, COMET's relations in CAFFEINE)."""
+    parent: str | None = None
+    """Text of the fact it was expanded from (CAFFEINE scores a fact against it); no index, which others would move."""
+    detail: str | None = None
+    """What there is beyond the sentence, as JSON (expansion into habitual schemas)."""
+    since: int | None = None
+    """First session in which it is true (sessions: facts that change, as in PersonaMem)."""
+    until: int | None = None
+    """First session in which it is true no longer (sessions)."""
 
 
 @dataclass(slots=True)
 class Speaker:
-    """One side of a dialogue: speakers are numbered 0 and 1 in `turns`, by their place in the row."""
+    """One side of a dialogue: speakers are numbered 0 and 1 in `turns`, by their place in the row. `id` is the one that
+    the imported file gives, so the same in all its dialogues, or else that of the seed."""
 
+    id: str
     seed_id: str
+    name: str | None = None
     role: str | None = None
+    attributes: Attributes = field(default_factory=dict)
+    """Age, job, traits and the like (profiles; audits by group; matching of pairs by attribute)."""
+    groups: list[str] = field(default_factory=list)
+    """Clusters of personas it belongs to (Synthetic-Persona-Chat pairs those that share more than two)."""
     facts: list[Fact] = field(default_factory=list)
 
     def facts_of(self, *origins: Origin) -> list[str]:
@@ -81,6 +137,33 @@ class Candidate:
     coherence: float | None = None
     entailment: float | None = None
     contradiction: float | None = None
+    support: float | None = None
+    """Share of the turn's other samples that vote for it (ScPO's votes, RELIC's entailed share)."""
+
+
+@dataclass(slots=True)
+class Grounding:
+    """Something that a turn was to draw on (FoCus), `kind` being such as knowledge or persona: its id, the score it was
+    selected by (INFO), and whether the turn uses it."""
+
+    kind: str
+    id: str
+    score: float | None = None
+    used: bool | None = None
+
+
+@dataclass(slots=True)
+class Edit:
+    """One edit of a turn for a fact (swap, repair or spoil, as minimal edits are): the text before and after, how alike
+    they are (0 to 1), and the probability that each entails the fact."""
+
+    kind: str
+    fact: str
+    before: str
+    after: str
+    similarity: float | None = None
+    entails_before: float | None = None
+    entails_after: float | None = None
 
 
 @dataclass(slots=True)
@@ -95,6 +178,36 @@ class Turn:
     cached_tokens: int = 0
     attempts: int = 0
     candidates: list[Candidate] = field(default_factory=list)
+    session: int | None = None
+    """Which of the pair's sessions it belongs to, from 0 (sessions: MSC, LoCoMo, REALTALK)."""
+    time: str | None = None
+    """When it is said, as the source or the plan of sessions puts it (REALTALK's dates, "next_week")."""
+    action: str | None = None
+    """What the speaker does by it (states: ESConv's strategies, actions of motivational interviewing)."""
+    state: str | None = None
+    """The speaker's state in it (states: the simulated client of motivational interviewing)."""
+    plan: str | None = None
+    """What was planned for it (sessions that follow an outline)."""
+    reasoning: str | None = None
+    """What the model thought before it, apart from the text: never spoken, and in no prompt."""
+    reasoning_tokens: int = 0
+    """Those of the completion tokens that were thoughts."""
+    grounding: list[Grounding] = field(default_factory=list)
+    edits: list[Edit] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a speaker remembers after a session of what was said in it (DuLeMon, LoCoMo), and from and before which
+    session it holds. `replaced_by` is the place in the row's memory, to which is only added, of what took its
+    place."""
+
+    speaker: int
+    session: int
+    text: str
+    since: int | None = None
+    until: int | None = None
+    replaced_by: int | None = None
 
 
 @dataclass(slots=True)
@@ -163,8 +276,8 @@ class StageRecord:
 
 @dataclass(slots=True)
 class Row:
-    """One dialogue of the corpus, from its seeds to its decision. `donors` holds, per speaker, facts of other
-    speakers that planning drew for `augment` to choose distractors from."""
+    """One dialogue of the corpus, from its seeds to its decision; one without turns is a persona alone. `donors` holds,
+    per speaker, facts of other speakers that planning drew for `augment` to choose distractors from."""
 
     row_id: str
     kind: Literal["generated", "imported"]
@@ -175,6 +288,7 @@ class Row:
     opening: str | None = None
     donors: list[list[Fact]] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
+    memory: list[Memory] = field(default_factory=list)
     extracted: list[Extraction] = field(default_factory=list)
     scores: list[PairScore] = field(default_factory=list)
     consistency: Consistency | None = None
@@ -224,37 +338,9 @@ def row_id(seed_ids: tuple[str, ...], sample: int) -> str:
     return blake("row", *seed_ids, str(sample))
 
 
-def _struct(**fields: pa.DataType) -> pa.StructType:
-    return pa.struct([pa.field(name, kind) for name, kind in fields.items()])
-
-
 _STRING, _INT, _LONG, _FLOAT, _DOUBLE = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64()
 _TIME = pa.timestamp("us", tz="UTC")
 
-_SEED_REF = _struct(id=_STRING, digest=_STRING, source=_STRING, line=_LONG)
-_FACT = _struct(text=_STRING, origin=_STRING, source_id=_STRING, turn=_INT)
-_SPEAKER = _struct(seed_id=_STRING, role=_STRING, facts=pa.list_(_FACT))
-_CANDIDATE = _struct(text=_STRING, chosen=pa.bool_(), coherence=_FLOAT, entailment=_FLOAT, contradiction=_FLOAT)
-_TURN = _struct(
-    speaker=_INT,
-    text=_STRING,
-    finish_reason=_STRING,
-    prompt_tokens=_INT,
-    completion_tokens=_INT,
-    cached_tokens=_INT,
-    attempts=_INT,
-    candidates=pa.list_(_CANDIDATE),
-)
-_EXTRACTION = _struct(
-    speaker=_INT,
-    turn=_INT,
-    text=_STRING,
-    gate=_STRING,
-    subject=_STRING,
-    relation=_STRING,
-    object=_STRING,
-    similarity=_FLOAT,
-)
 _PAIR_SCORE = _struct(
     check=_STRING,
     speaker=_INT,
@@ -296,13 +382,14 @@ ROW_SCHEMA = pa.schema(
         ("row_id", _STRING),
         ("kind", _STRING),
         ("sample", _INT),
-        ("seeds", pa.list_(_SEED_REF)),
-        ("speakers", pa.list_(_SPEAKER)),
+        ("seeds", pa.list_(SEED_REF)),
+        ("speakers", pa.list_(SPEAKER)),
         ("topic", _STRING),
         ("opening", _STRING),
-        ("donors", pa.list_(pa.list_(_FACT))),
-        ("turns", pa.list_(_TURN)),
-        ("extracted", pa.list_(_EXTRACTION)),
+        ("donors", pa.list_(pa.list_(FACT))),
+        ("turns", pa.list_(TURN)),
+        ("memory", pa.list_(MEMORY)),
+        ("extracted", pa.list_(EXTRACTION)),
         ("scores", pa.list_(_PAIR_SCORE)),
         ("consistency", _CONSISTENCY),
         ("decision", _STRING),

@@ -65,13 +65,17 @@ def show_plan(corpus: str, summary: Summary) -> None:
         )
     if summary.bad_seeds:
         out.print(f"{summary.bad_seeds} seeds cannot be read; a run keeps why, with file and line, as dead letters")
-    _show_repeats(summary.repeated_seeds)
+    _show_seeds(summary)
 
 
-def _show_repeats(repeated: int) -> None:
-    if repeated:
-        told = "row repeats another, and counts" if repeated == 1 else "rows repeat another, and count"
-        out.print(f"{repeated:,} {told} once")
+def _show_seeds(told: Summary | Result) -> None:
+    """Print what is to be known of seeds that can be read."""
+    if told.repeated_seeds:
+        one = told.repeated_seeds == 1
+        what = "row repeats another, and counts" if one else "rows repeat another, and count"
+        out.print(f"{told.repeated_seeds:,} {what} once")
+    for line in told.unkept:
+        out.print(f"[yellow]warning[/] {escape(line)}")
 
 
 def show_result(corpus: str, result: Result) -> None:
@@ -92,7 +96,7 @@ def show_result(corpus: str, result: Result) -> None:
         out.print(lost(result))
     if result.bad_seeds:
         out.print(f"{result.bad_seeds} seeds cannot be read")
-    _show_repeats(result.repeated_seeds)
+    _show_seeds(result)
     if result.failed or result.bad_seeds:
         out.print(escape(f"why: factory letters {quote(corpus)}"))
     if result.remaining:

@@ -137,7 +137,7 @@ MOVES: dict[str, list[dict[str, Any]]] = {
 
 VARIABLES = {
     "expand": ("facts", "count"),
-    "converse": ("facts", "role", "partner_role", "topic"),
+    "converse": ("facts", "attributes", "role", "partner_role", "topic"),
     "script": ("speakers", "topic", "opening", "turns"),
     "extract": ("utterance", "form", "relations"),
 }
@@ -200,8 +200,12 @@ def a_row(name: int) -> Row:
             for n in range(number(*seed) % 7)
         ]
 
-    row = Row(f"row {name}", pick(("generated", "imported"), name), 0, [SeedRef("s", "d", "a.jsonl", 1)], [])
-    row.speakers = [Speaker(f"s{side}", pick((None, "a clerk"), name), facts(name, side)) for side in (0, 1)]
+    row = Row(
+        f"row {name}", pick(("generated", "imported"), name), 0, [SeedRef("s", ["f", "t", "a"], "a.jsonl", 1)], []
+    )
+    row.speakers = [
+        Speaker(f"s{side}", f"s{side}", role=pick((None, "a clerk"), name), facts=facts(name, side)) for side in (0, 1)
+    ]
     row.donors = [facts("donor", name, side) for side in (0, 1)]
     row.topic, row.opening = pick(((None, None), ("pets", None), ("pets", "Hi.")), "old", name)
     row.turns = [Turn(n % 2, a_turn(name, "row", name, n) or "Hm.") for n in range(1 + number("turns", name) % 7)]

@@ -39,8 +39,10 @@ class Said:
 def a_row(*personas: Sequence[str], turns: Sequence[str] = (), row_id: str = "r") -> Row:
     """A row of two speakers with these facts (none without) and, in alternation, these turns."""
     facts = [*personas, (), ()][:2]
-    speakers = [Speaker(f"s{n}", facts=[Fact(text, "seed", f"s{n}") for text in own]) for n, own in enumerate(facts)]
-    seeds = [SeedRef(speaker.seed_id, "d", "personas.jsonl", 1) for speaker in speakers]
+    speakers = [
+        Speaker(f"s{n}", f"s{n}", facts=[Fact(text, "seed", f"s{n}") for text in own]) for n, own in enumerate(facts)
+    ]
+    seeds = [SeedRef(speaker.seed_id, ["f", "t", "a"], "personas.jsonl", 1) for speaker in speakers]
     said = [Turn(number % 2, text) for number, text in enumerate(turns)]
     return Row(row_id, "generated", 0, seeds, speakers, turns=said, donors=[[], []])
 

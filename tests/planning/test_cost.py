@@ -121,7 +121,7 @@ def test_stages_were_under_way_while_some_row_was_in_them(tmp_path: Path) -> Non
     began = datetime(2026, 1, 1, tzinfo=UTC)
     rows = [
         Row(
-            str(number), "generated", 0, [SeedRef("s", "d", "a", 1)], [Speaker("s")],
+            str(number), "generated", 0, [SeedRef("s", ["f", "t", "a"], "a", 1)], [Speaker("s", "s")],
             stages=[
                 StageRecord("converse", "r", "f", started_at=began + timedelta(seconds=start), seconds=10),
                 StageRecord("select", "r", "f", started_at=began + timedelta(seconds=start + 10), seconds=0.001),

@@ -131,7 +131,9 @@ BEGAN = datetime.now(UTC) + timedelta(days=1)
 def row(number: int, stage: str, start: float, seconds: float, recipe: str = "r") -> Row:
     """A row that was in a stage from `start` on, in seconds since BEGAN."""
     record = StageRecord(stage, recipe, "f", started_at=BEGAN + timedelta(seconds=start), seconds=seconds)
-    return Row(str(number), "generated", 0, [SeedRef("s", "d", "a", 1)], [Speaker("s")], stages=[record])
+    return Row(
+        str(number), "generated", 0, [SeedRef("s", ["f", "t", "a"], "a", 1)], [Speaker("s", "s")], stages=[record]
+    )
 
 
 def committed(corpus: Corpus, *rows: Row) -> Shard:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -9,7 +10,17 @@ import pytest
 
 from factory.seeds import store as seed_store
 from factory.seeds.source import SeedFields, SeedSource
-from factory.seeds.store import SEEDS, Seeds, TooManyBadSeeds
+from factory.seeds.store import (
+    SEEDS,
+    Seeds,
+    Sorted,
+    TooManyBadSeeds,
+    digest_key,
+    fact_key,
+    said_keys,
+    seed_key,
+)
+from factory.store.records import PARTS
 from factory.store.storage import Storage
 from tests.rehearsal import some_personas, write_seeds
 
@@ -39,8 +50,8 @@ def test_a_file_that_has_not_changed_is_not_read_again(tmp_path: Path, monkeypat
     assert again.take(np.arange(5)) == first.take(np.arange(5))
     assert (len(again), again.bad) == (5, first.bad)
     assert set(Storage(str(tmp_path / "corpus")).list(SEEDS)) == again.kept
-    for name in ("keys", "digests", "facts", "characters", "turns"):
-        assert (getattr(again, name) == getattr(first, name)).all()
+    for name in Sorted.__slots__:
+        assert (getattr(again.sorted, name) == getattr(first.sorted, name)).all()
 
 
 def test_seeds_are_taken_in_the_order_asked_for_from_any_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +74,7 @@ def test_a_changed_file_or_reading_of_it_is_read_anew(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"p3", b"q3"))
     os.utime(path, (time.time() - 30, time.time() - 30))
     changed = opened(tmp_path)
-    assert sorted(first.keys) != sorted(changed.keys)
+    assert sorted(first.sorted.key) != sorted(changed.sorted.key)
     assert not first.kept & changed.kept
     assert {seed.source for seed in changed.take(np.arange(5))} == {"seeds/a.jsonl"}
     assert len(opened(tmp_path, fields=SeedFields(id="none"))) == 0
@@ -106,7 +117,49 @@ def test_what_repeats_another_is_one_seed_and_no_bad_one(tmp_path: Path) -> None
 def test_keys_of_facts_stand_by_their_seeds(tmp_path: Path) -> None:
     write_seeds(tmp_path, {"a": ["one", "two"], "b": ["three"]}, file="a.jsonl")
     write_seeds(tmp_path, {"c": ["two", "four", "five"]}, file="b.jsonl")
+    ordered = opened(tmp_path).sorted
+    said = {
+        seed: ordered.facts[start:stop].tolist()
+        for seed, start, stop in zip(ordered.seed.tolist(), ordered.starts, ordered.starts[1:], strict=False)
+    }
+    facts = [("a", ["one", "two"]), ("b", ["three"]), ("c", ["two", "four", "five"])]
+    for number, (seed, texts) in enumerate(facts):
+        keys = np.array([fact_key(text) for text in texts], np.uint64)
+        assert said[number] == said_keys(np.uint64(seed_key(seed)), keys).tolist()
+
+
+def test_each_part_of_a_seed_has_its_digest(tmp_path: Path) -> None:
+    dialogue = {"turns": [{"speaker": "Ann", "text": "Hi."}, {"speaker": "Bob", "text": "Hello."}]}
+    rows = [
+        {"id": "a", "persona": "I ski."},
+        {"id": "b", "persona": "I ski.", "age": 3},
+        {"id": "c", "persona": "I sew."},
+        {"id": "d", **dialogue},
+        {"id": "e", **dialogue, "personas": {"Ann": ["I ski."]}},
+        {"id": "f", **dialogue, "speakers": {"Ann": {"age": 3}}},
+    ]
+    (tmp_path / "seeds").mkdir()
+    (tmp_path / "seeds" / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     seeds = opened(tmp_path)
-    starts, facts = seeds.fact_keys()
-    assert seeds.facts.tolist() == [2, 1, 3]
-    assert [facts[start] for start in starts] == [seed_store.fact_key(text) for text in ("one", "three", "two")]
+    assert seeds.sorted.digests.shape == (len(PARTS), len(rows))
+    taken = seeds.take(np.arange(len(rows)))
+    assert [[seed.digests[0] for seed in taken].index(seed.digests[0]) for seed in taken] == [0, 0, 2, 3, 4, 3]
+    assert [[seed.digests[1] for seed in taken].index(seed.digests[1]) for seed in taken] == [0, 0, 0, 3, 3, 3]
+    assert [[seed.digests[2] for seed in taken].index(seed.digests[2]) for seed in taken] == [0, 1, 0, 3, 3, 5]
+    for place, number in enumerate(seeds.sorted.seed.tolist()):
+        assert seeds.sorted.digests[:, place].tolist() == [digest_key(one) for one in taken[number].digests]
+
+
+def test_what_no_seed_can_hold_is_told_file_by_file_also_of_files_that_are_kept(tmp_path: Path) -> None:
+    dialogue = {"turns": [{"speaker": "Ann", "text": "Hi.", "mood": "glad"}, {"speaker": "Bob", "text": "Hello."}]}
+    (tmp_path / "seeds").mkdir()
+    (tmp_path / "seeds" / "a.jsonl").write_text(json.dumps({**dialogue, "place": "Lyon", "year": 2001}))
+    (tmp_path / "seeds" / "b.jsonl").write_text('{"persona": "I ski.", "bio": "' + "x" * 5001 + '", "age": 3}')
+    (tmp_path / "seeds" / "c.jsonl").write_text('{"persona": "I sew."}')
+    for name in "abc":
+        aged(tmp_path / "seeds" / f"{name}.jsonl")
+    for _ in ("parsed", "kept"):
+        first, second = opened(tmp_path).unkept
+        assert first.startswith("seeds/a.jsonl: not kept: 'turns[].mood' (")
+        assert "'place', 'year' (they tell nothing of one speaker" in first
+        assert second == "seeds/b.jsonl: not kept: 'bio' (where longer than 5,000 characters)"

@@ -30,8 +30,8 @@ def a_row(number: int) -> Row:
         row_id=blake("row", str(number)),
         kind="generated",
         sample=0,
-        seeds=[SeedRef("s", "d", "a.jsonl", number)],
-        speakers=[Speaker("s"), Speaker("t")],
+        seeds=[SeedRef("s", ["f", "t", "a"], "a.jsonl", number)],
+        speakers=[Speaker("s", "s"), Speaker("t", "t")],
         turns=[Turn(0, f"Hello {number}."), Turn(1, "Hi.")],
         decision=DECISIONS[number % 3],
     )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from factory.store.records import (
     DEAD_LETTER_SCHEMA,
     ROW_SCHEMA,
+    Attribute,
     Consistency,
     DeadLetter,
     Row,
@@ -36,6 +37,8 @@ def disagreements(hint: Any, kind: pa.DataType, path: str) -> list[str]:
         hint = str
     if origin is list:
         return disagreements(args[0], kind.value_type, f"{path}[]") if pa.types.is_list(kind) else [path]
+    if hint == dict[str, str]:
+        return disagreements(list[Attribute], kind, path)
     if dataclasses.is_dataclass(hint):
         if not pa.types.is_struct(kind):
             return [path]

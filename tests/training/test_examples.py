@@ -90,7 +90,7 @@ def test_a_drawn_extraction_has_the_stage_prompt_and_a_readable_answer(seed: int
 def _prompt(task: Task) -> str:
     """Everything that the bundled prompt of a task can say of its own."""
     rendered = {
-        "converse": [{"role": "R", "partner_role": "P", "facts": ["F"], "topic": "T"}],
+        "converse": [{"role": "R", "partner_role": "P", "facts": ["F"], "topic": "T", "attributes": {}}],
         "expand": [{"facts": ["F"], "count": 3}],
         "extract": [{"form": form, "relations": ["like"], "utterance": "U"} for form in ("triple", "sentence")],
     }[task]

@@ -89,7 +89,8 @@ def side_of(template: str, row: Row, number: int, facts: Sequence[str]) -> tuple
     """The prompt of turn `number` (from 0) for a speaker with these facts: its side of the dialogue before it. The
     opener is always asked to start; for its partner the opening is the first message."""
     speaker, partner = row.speakers[number % 2], row.speakers[(number + 1) % 2]
-    system, start = _start_of(template, tuple(facts), speaker.role, partner.role, row.topic)
+    about = tuple(speaker.attributes.items())
+    system, start = _start_of(template, tuple(facts), about, (speaker.role, partner.role), row.topic)
     history = (
         Message(role="assistant" if turn.speaker == number % 2 else "user", content=turn.text)
         for turn in row.turns[:number]
@@ -119,9 +120,14 @@ def alternates(row: Row) -> bool:
 
 @lru_cache(4096)  # a speaker is told the same at each of its turns
 def _start_of(
-    template: str, facts: tuple[str, ...], role: str | None, partner_role: str | None, topic: str | None
+    template: str,
+    facts: tuple[str, ...],
+    about: tuple[tuple[str, str], ...],
+    roles: tuple[str | None, str | None],
+    topic: str | None,
 ) -> tuple[Message, Message]:
-    return render(template, facts=facts, role=role, partner_role=partner_role, topic=topic)
+    own, partner = roles
+    return render(template, facts=facts, attributes=dict(about), role=own, partner_role=partner, topic=topic)
 
 
 class Converse:
@@ -205,7 +211,10 @@ class Converse:
 
     def script_messages(self, row: Row) -> tuple[Message, ...]:
         """The prompt of a whole dialogue."""
-        speakers = [{"role": one.role, "facts": one.facts_of("seed", "expand")} for one in row.speakers]
+        speakers = [
+            {"role": one.role, "facts": one.facts_of("seed", "expand"), "attributes": one.attributes}
+            for one in row.speakers
+        ]
         return render(self.template, speakers=speakers, topic=row.topic, opening=row.opening, turns=self.params.turns)
 
     async def _script(self, row: Row, kit: Kit) -> None:

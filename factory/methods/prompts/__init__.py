@@ -19,7 +19,7 @@ Task = Literal["expand", "converse", "script", "extract"]
 
 VARIABLES: dict[Task, frozenset[str]] = {
     "expand": frozenset({"facts", "count"}),
-    "converse": frozenset({"facts", "role", "partner_role", "topic"}),
+    "converse": frozenset({"facts", "attributes", "role", "partner_role", "topic"}),
     "script": frozenset({"speakers", "topic", "opening", "turns"}),
     "extract": frozenset({"utterance", "form", "relations"}),
 }

@@ -46,9 +46,9 @@ def dialogue(number: int) -> Row:
         row_id=row_id(tuple(names), 0),
         kind="generated",
         sample=0,
-        seeds=[SeedRef(name, "d", "personas.jsonl", 1) for name in names],
+        seeds=[SeedRef(name, ["f", "t", "a"], "personas.jsonl", 1) for name in names],
         speakers=[
-            Speaker(name, facts=[Fact(text, "seed", name) for text in own])
+            Speaker(name, name, facts=[Fact(text, "seed", name) for text in own])
             for name, own in zip(names, facts, strict=True)
         ],
     )
