@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
 from factory.base.fingerprint import fingerprint
+from factory.base.sentences import split_sentences
 from factory.seeds.files import BadRow, Format, SeedFile
 from factory.seeds.foreign import foreign_row
 from factory.seeds.formats import read_rows
@@ -41,14 +42,6 @@ _PYTHON_LIST = re.compile(r"\s*\['.*'\]\s*", re.DOTALL)
 _MAX_EXACT = 1 << 53
 """Above it, floats leave out whole numbers."""
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
-_SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*(?=\s)|[。！？]++[”’」』）]*")
-_NEXT = re.compile(r"\s*(\S?)")
-_LOOK_BACK = 32
-"""Characters: above any abbreviation."""
-_NEVER_LAST = re.compile(
-    r"(?:^|[\s(\"'“])(?:Mr|Mrs|Ms|Dr|Prof|Rev|Sr|Jr|St|Mt|Lt|Col|Gen|Sgt|Capt|Ph\.D|(?:[A-Z]\.)+[A-Z]|[A-HJ-Z])\.$"
-)
-_RARELY_LAST = re.compile(r"""(?:[\s(](?:etc|e\.g|i\.e|vs|approx|No|Inc|Ltd|Co|a\.m|p\.m)\.|\.\.|…|["'”’])$""")
 
 
 class SeedFields(BaseModel):
@@ -195,19 +188,6 @@ def _facts(value: Any, what: str) -> tuple[str, ...]:
     if len(facts) > MAX_FACTS:
         raise BadRow("too_long", f"{len(facts):,} facts in {what}; {MAX_FACTS} are allowed")
     return tuple(facts)
-
-
-def split_sentences(text: str) -> list[str]:
-    """The sentences of a paragraph, white space between them removed."""
-    sentences, start = [], 0
-    for match in _SENTENCE_END.finditer(text):
-        end = match.end()
-        before, after = text[max(start, end - _LOOK_BACK) : end], _NEXT.match(text, end)
-        if _NEVER_LAST.search(before) or (_RARELY_LAST.search(before) and not (after and after[1].isupper())):
-            continue
-        sentences.append(text[start:end].strip())
-        start = end
-    return [*sentences, text[start:].strip()]
 
 
 def _dialogue(turns: Any, personas: Any) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[int, str], ...]]:

@@ -188,7 +188,7 @@ def test_what_is_said_of_a_difference_and_whether_it_can_be_recorded(found, said
     recorded, path = told(2, one="a", two="b"), tmp_path / "behaviour.json"
     record(path, recorded)
     assert bool(re.search(said or "^$", "\n".join(complaints(recorded, found))))
-    with contextlib.nullcontext() if recordable else pytest.raises(SystemExit, match="Raise `version`"):
+    with contextlib.nullcontext() if recordable else pytest.raises(SystemExit, match="Raise its `version`"):
         record(path, found)
     assert json.loads(path.read_text()) == (found if recordable else recorded)
 

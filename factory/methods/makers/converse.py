@@ -128,7 +128,7 @@ class Converse:
     """Fills the turns, and with them roles, topic and opening."""
 
     name = "converse"
-    version = 2
+    version = 3
 
     def __init__(self, params: ConverseParams) -> None:
         self.params = params
