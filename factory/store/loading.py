@@ -18,8 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from factory.store.corpus import Corpus
-from factory.store.records import Decision
+from factory.store.records import ROW_SCHEMA, Decision
 from factory.store.storage import MissingFileError
 from factory.store.table import CorpusError, Shard, Table
 
@@ -112,7 +111,7 @@ class CorpusDataset(torch.utils.data.IterableDataset[dict[str, Any]]):
         while pools and start >= _rows(pools[0][1]):
             start -= _rows(pools.pop(0)[1])
         chance = [self._seed, self._epoch, part, parts]
-        table = Corpus(self._corpus).table
+        table = Table(self._corpus, ROW_SCHEMA)
         with ThreadPoolExecutor(1) as reader:
             ahead = [reader.submit(self._read, table, spans) for _, spans in pools[:1]]
             for at, (number, spans) in enumerate(pools):
@@ -128,7 +127,7 @@ class CorpusDataset(torch.utils.data.IterableDataset[dict[str, Any]]):
     def _pin(self, version: int | None) -> None:
         """Settle on a version's shards, and on how many rows of each are wanted."""
         self._version = version
-        table = Corpus(self._corpus).table
+        table = Table(self._corpus, ROW_SCHEMA)
         self._shards = [] if version is None else table.shards_at(version)
         if self._decisions is None:
             self._wanted = [shard.rows for shard in self._shards]
