@@ -18,14 +18,14 @@ from pathlib import Path
 from sklearn.metrics import confusion_matrix
 
 from factory.scorers.nli import Nli, NliModel, Probabilities
-from factory.training.labelled import Pair, PairFile, read_pairs
+from factory.training.labelled import LabelledPair, PairFile, read_pairs
 from factory.training.neutrals import dialogues_of
 from factory.training.pairs import draw_pair
 
 THRESHOLDS = (0.5, 0.8, 0.9)
 
 
-def held_out(data: Path) -> dict[str, list[Pair]]:
+def held_out(data: Path) -> dict[str, list[LabelledPair]]:
     """Pairs that the bundled recipe does not train on, by source."""
     rng = random.Random(99)
     nli = data / "nli"
@@ -46,19 +46,19 @@ def held_out(data: Path) -> dict[str, list[Pair]]:
     }
 
 
-def minimal_edits(data: Path) -> list[tuple[Pair, Pair]]:
+def minimal_edits(data: Path) -> list[tuple[LabelledPair, LabelledPair]]:
     """A fact with the reply it was edited for, as contradiction, and with the first rewrite, as entailment."""
     rows = json.loads((data / "nli" / "persona_minimal_edit_valid.json").read_text(encoding="utf-8"))
     return [
         (
-            Pair(row["intervening_persona"][0], row["original_response"], "contradiction", "minimal edit"),
-            Pair(row["intervening_persona"][0], row["references"][0], "entailment", "minimal edit"),
+            LabelledPair(row["intervening_persona"][0], row["original_response"], "contradiction", "minimal edit"),
+            LabelledPair(row["intervening_persona"][0], row["references"][0], "entailment", "minimal edit"),
         )
         for row in rows
     ]
 
 
-def write(pairs: Sequence[Pair], path: Path) -> None:
+def write(pairs: Sequence[LabelledPair], path: Path) -> None:
     """Pairs as JSON Lines."""
     rows = ({"premise": one.premise, "hypothesis": one.hypothesis, "label": one.label} for one in pairs)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -69,7 +69,7 @@ def share(count: int, total: int) -> str:
     return f"{count / total:6.1%}" if total else "     –"
 
 
-def show(name: str, pairs: Sequence[Pair], scores: Sequence[Probabilities]) -> None:
+def show(name: str, pairs: Sequence[LabelledPair], scores: Sequence[Probabilities]) -> None:
     """One line: accuracy, and at each threshold precision, recall and the share of consistent pairs flagged."""
     likeliest = [max(("entailment", "neutral", "contradiction"), key=lambda label: getattr(s, label)) for s in scores]
     right = sum(pair.label == label for pair, label in zip(pairs, likeliest, strict=True))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from factory.scorers.nli import Nli, NliModel, Probabilities
-from factory.training.labelled import Pair
+from factory.training.labelled import LabelledPair
 
 Floats = NDArray[np.float64]
 
@@ -58,7 +58,7 @@ class Calibration:
 
 
 def calibrate(
-    pairs: Sequence[Pair],
+    pairs: Sequence[LabelledPair],
     model: NliModel,
     *,
     max_rejected: float,
@@ -84,7 +84,7 @@ def calibrate(
     )  # fmt: skip
 
 
-async def _score(pairs: Sequence[Pair], model: NliModel, report: Callable[[int], None]) -> list[Probabilities]:
+async def _score(pairs: Sequence[LabelledPair], model: NliModel, report: Callable[[int], None]) -> list[Probabilities]:
     nli, scores = Nli(model), list[Probabilities]()
     try:
         for first in range(0, len(pairs), _CHUNK):

@@ -34,8 +34,8 @@ from factory.training.chats import (
     characters,
     chats_of,
     epoch,
-    facts_of,
     pad,
+    prompt_facts,
     rows_of,
 )
 from factory.training.loop import replace_folder
@@ -129,8 +129,8 @@ def persona_perplexity(model: Any, tokens: Tokens, source: ChatSource) -> tuple[
         others = (*rows[number + 1 :], *rows[:number])
         stranger = next((other for other in others if seeds.isdisjoint(seed.id for seed in other.seeds)), None)
         if stranger is not None:
-            own += chats_of(row, facts_of(row, source), templates)
-            wrong += chats_of(row, facts_of(stranger, source), templates)
+            own += chats_of(row, prompt_facts(row, source), templates)
+            wrong += chats_of(row, prompt_facts(stranger, source), templates)
     return (perplexity(model, tokens, own), perplexity(model, tokens, wrong)) if own else (None, None)
 
 

@@ -22,7 +22,7 @@ from factory.store.corpus import Corpus
 from factory.store.records import ROW_SCHEMA
 from factory.store.storage import Storage
 from factory.store.table import CorpusError, Shard
-from factory.views.card_facts import facts_of
+from factory.views.card_facts import card_facts
 from factory.views.status import status
 
 UNSTATED = "unknown"
@@ -84,7 +84,7 @@ def card(
     if counts["version"] != version:
         raise CorpusError(f"{corpus.root}: a run has committed meanwhile; write the card again")
     columns = [(name, _type(ROW_SCHEMA.field(name).type), told) for name, told in COLUMNS.items()]
-    facts = facts_of(corpus, counts) | {"licence": licence, "shards": len(shards), "columns": columns}
+    facts = card_facts(corpus, counts) | {"licence": licence, "shards": len(shards), "columns": columns}
     header = _header(facts, shards, _arrow_bytes(corpus, shards, report), language)
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, finalize=_plain, trim_blocks=True)
     template = environment.from_string(Path(__file__).with_name("card.md.j2").read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ import pytest
 
 from factory.scorers.nli import Nli, NliModel, ScorerStartError
 from factory.training.calibrate import Calibration, CalibrationError, calibrate, draw, wilson_most
-from factory.training.labelled import Pair
+from factory.training.labelled import LabelledPair
 
 FACTS = ["I have a dog.", "I work as a nurse.", "I live in Berlin.", "I am married.", "I love coffee."]
 SAID = {
@@ -15,7 +15,7 @@ SAID = {
     "contradiction": ["I have no pets.", "I work as a cook.", "I live in Rome.", "I'm single.", "I hate coffee."],
     "neutral": ["It is late.", "Do you like jazz?", "My car is red.", "I ran home.", "I play chess."],
 }
-PAIRS = [Pair(fact, said, label, "t") for label in SAID for fact, said in zip(FACTS, SAID[label], strict=True)]  # type: ignore[arg-type]
+PAIRS = [LabelledPair(fact, said, label, "t") for label in SAID for fact, said in zip(FACTS, SAID[label], strict=True)]  # type: ignore[arg-type]
 MODEL = NliModel(name="nli-small")
 
 
@@ -48,7 +48,8 @@ def test_the_proposed_thresholds_are_the_lowest_that_keep_the_bounds(result: Cal
 
 def test_a_bound_that_cannot_be_kept_proposes_nothing() -> None:
     swapped = [
-        Pair(p.premise, p.hypothesis, "neutral" if p.label == "contradiction" else "contradiction", "t") for p in PAIRS
+        LabelledPair(p.premise, p.hypothesis, "neutral" if p.label == "contradiction" else "contradiction", "t")
+        for p in PAIRS
     ]
     assert calibrate(swapped, MODEL, max_rejected=0.0, max_flagged=1.0).reject is None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from factory.views.cost import duration
 from factory.views.report.diversity import WORDS
 from factory.views.report.plots import DECISIONS, number
 
@@ -251,7 +252,7 @@ def _cost(cost: Mapping[str, Any]) -> dict[str, Any]:
                 _count(one["prompt_tokens"]),
                 _share(one["cached_tokens"] / one["prompt_tokens"]) if one["prompt_tokens"] else "",
                 _count(one["completion_tokens"]),
-                _time(one["under_way_s"]),
+                "" if one["under_way_s"] is None else duration(one["under_way_s"]),
             )
             for stage, one in took.items()
         ),
@@ -324,12 +325,3 @@ def _two(value: float | None) -> str:
 
 def _three(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"
