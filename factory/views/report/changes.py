@@ -9,8 +9,7 @@ import polars as pl
 from factory.planning.diff import diff
 from factory.store.corpus import Corpus
 from factory.store.versions import Version, log
-
-_MEANS = ("coverage", "entailed_share", "contradicted_share", "c_score", "apc")
+from factory.views.measures import DECISIONS, mean_scores
 
 
 def changes(corpus: Corpus, newest: int, since: int | None) -> dict[str, Any]:
@@ -53,8 +52,8 @@ def _key_figures(corpus: Corpus, version: int) -> dict[str, Any]:
         .select(
             pl.len().alias("rows"),
             pl.col("turns").list.len().cast(pl.Int64).sum(),
-            *((decided == name).mean().alias(name) for name in ("accept", "flag", "reject")),
-            *(pl.col("consistency").struct.field(name).mean() for name in _MEANS),
+            *((decided == name).mean().alias(name) for name in DECISIONS if name != "undecided"),
+            *mean_scores(),
         )
         .collect(engine="streaming")
         .to_dicts()[0]

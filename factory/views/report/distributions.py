@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from factory.views.report.frames import DECISION, TEXTS, of_scores
+from factory.views.measures import DECISIONS
+from factory.views.report.frames import DECISION
+from factory.views.report.quantities import QUANTITIES
 
 BINS = 25
 """Bars at most."""
@@ -24,30 +26,14 @@ def distributions(rows: pl.LazyFrame) -> dict[str, dict[str, Any]]:
     """Per quantity that the corpus has: what one value is `of` (dialogue, turn, pair), `count`, `mean`, `min`, `max`,
     the quantiles `p5`, `median` and `p95` (rounded down to `step`), and a histogram: `edges` (one more than bars) and
     `counts` by decision; `open` says that the last bar also holds what lies above. Without values: left out."""
-    score = pl.col("consistency").struct.field
-    tokens = pl.col("stages").list.eval(pl.element().struct.field("completion_tokens")).list.sum()
-    contradiction = of_scores("contradiction", "turn_persona")
-    spoken = pl.element().str.count_matches(r"\S+")
-    asked = {
-        "turns": ("dialogue", 1, pl.col("turns").list.len()),
-        "words": ("turn", 1, TEXTS.list.eval(spoken)),
-        "tokens": ("dialogue", 1, pl.when(tokens > 0).then(tokens)),
-        "entailment": ("pair", 0.01, of_scores("entailment", "turn_persona")),
-        "contradiction": ("pair", 0.01, contradiction),
-        "worst_contradiction": ("dialogue", 0.01, contradiction.list.max()),
-        "c_score": ("dialogue", 0.01, score("c_score")),
-        "apc": ("dialogue", 0.01, score("apc")),
-        "coverage": ("dialogue", 0.01, score("coverage")),
-    }
     found = {}
-    for name, (of, step, values) in asked.items():
-        share = name in {"entailment", "contradiction", "worst_contradiction", "coverage"}
-        frame = rows.select(decision=DECISION, value=values)
+    for quantity in QUANTITIES:
+        frame = rows.select(decision=DECISION, value=quantity.values)
         if frame.collect_schema()["value"].is_nested():
             frame = frame.explode("value")
-        told = distribution(frame, step, share)
+        told = distribution(frame, quantity.step, quantity.share)
         if told:
-            found[name] = {"of": of, "step": step} | told
+            found[quantity.name] = {"of": quantity.of, "step": quantity.step} | told
     return found
 
 
@@ -80,7 +66,7 @@ def distribution(frame: pl.LazyFrame, step: float, share: bool) -> dict[str, Any
     place = np.clip((steps - first) // width, 0, bars - 1)
     counts = {
         decision: np.bincount(place[mask], lens[mask], bars).astype(int).tolist()
-        for decision in ("accept", "flag", "reject", "undecided")
+        for decision in DECISIONS
         if (mask := (counted["decision"] == decision).to_numpy()).any()
     }
     return {

@@ -15,6 +15,7 @@ from pydantic_core import to_jsonable_python
 from factory.methods.scores.select import SelectParams
 from factory.store.corpus import Corpus
 from factory.store.versions import log
+from factory.views.measures import SCORES
 from factory.views.report.changes import changes
 from factory.views.report.distributions import distributions
 from factory.views.report.diversity import diversity
@@ -63,16 +64,13 @@ def figures(
         "about": about,
         "funnel": _funnel(corpus, rows, status),
         "failures": status["failures"],
-        "consistency": {name: status[name] for name in _MEANS} if status["coverage"] is not None else None,
+        "consistency": {name: status[name] for name in SCORES} if status["coverage"] is not None else None,
         "distributions": spread,
         "diversity": diverse,
         "groups": grouped,
         "changes": changed,
         "cost": status["cost"],
     }
-
-
-_MEANS = ("coverage", "entailed_share", "contradicted_share", "c_score", "apc")
 
 
 def _about(corpus: Corpus, rows: pl.LazyFrame, status: dict[str, Any]) -> dict[str, Any]:

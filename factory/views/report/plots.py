@@ -15,9 +15,11 @@ from statistics import median
 from typing import Any
 from zlib import crc32
 
+from factory.views.measures import DECISIONS
+from factory.views.report.cells import rounded
 from factory.views.report.distributions import BINS
+from factory.views.report.quantities import Quantity
 
-DECISIONS = ("accept", "flag", "reject", "undecided")
 TOKENS = {"prompt, from the cache": "line", "prompt, computed": "muted", "completion": "accent"}
 
 _WIDTH = 3.6
@@ -31,31 +33,18 @@ _HUES = (
     "#8ca252", "#bd9e39",
 )  # fmt: skip
 """Of groups, each of which is also numbered; they are seen on white and on black."""
-_TITLES = {
-    "turns": ("Turns of a dialogue", "turns"),
-    "words": ("Words of a turn", "words"),
-    "tokens": ("Tokens written for a dialogue", "completion tokens, all stages and candidates"),
-    "entailment": ("Own fact entails turn", "P(entailment) of a scored pair"),
-    "contradiction": ("Own fact contradicts turn", "P(contradiction) of a scored pair"),
-    "worst_contradiction": ("Worst pair of a dialogue", "highest P(contradiction) with an own fact"),
-    "c_score": ("C score", "C score of a dialogue"),
-    "apc": ("APC score", "APC of a dialogue"),
-    "coverage": ("Persona coverage", "share of both personas' facts that a turn expresses"),
-}
-_NOUNS = {"dialogue": "dialogues", "turn": "turns", "pair": "pairs"}
 
 
-def distribution(name: str, told: Mapping[str, Any], thresholds: Mapping[str, float]) -> dict[str, str]:
+def distribution(quantity: Quantity, told: Mapping[str, Any], thresholds: Mapping[str, float]) -> dict[str, str]:
     """One histogram, bars stacked by decision: `title`, `svg`, `note`. Counts of pairs are on a scale of powers of ten,
     since nearly all stand at its ends. Thresholds are drawn by name."""
-    title, label = _TITLES[name]
     from matplotlib.ticker import MaxNLocator, NullLocator
 
-    logarithmic = told["of"] == "pair"
+    logarithmic = quantity.of == "pair"
 
     def draw(axes: Any) -> None:
         # Whole numbers stand in the middle of their bars.
-        edges = [edge - (0.5 if told["step"] == 1 else 0) for edge in told["edges"]]
+        edges = [edge - (0.5 if quantity.step == 1 else 0) for edge in told["edges"]]
         widths = [after - before for before, after in pairwise(edges)]
         # On a scale of powers, stacked parts would lie about their sizes: there the bar is of all.
         counts = {"accent": _summed(told)} if logarithmic else told["counts"]
@@ -74,9 +63,9 @@ def distribution(name: str, told: Mapping[str, Any], thresholds: Mapping[str, fl
             axes.yaxis.set_minor_locator(NullLocator())
         else:
             axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-        if told["step"] == 1:
+        if quantity.step == 1:
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.set(xlabel=label, ylabel=_NOUNS[told["of"]])
+        axes.set(xlabel=quantity.axis, ylabel=f"{quantity.of}s")
         if spare := max(5 - len(widths), 0) * widths[0] / 2:
             axes.set_xlim(edges[0] - spare, edges[-1] + spare)
         for line, (meaning, at) in enumerate(sorted(thresholds.items(), key=lambda item: item[1])):
@@ -86,13 +75,13 @@ def distribution(name: str, told: Mapping[str, Any], thresholds: Mapping[str, fl
                 transform=axes.get_xaxis_transform(),
             )  # fmt: skip
 
-    note = f"{told['count']:,} {_NOUNS[told['of']]}; mean {number(told['mean'])}, median {number(told['median'])}"
-    note += f", 90 % from {number(told['p5'])} to {number(told['p95'])}"
+    note = f"{told['count']:,} {quantity.of}s; mean {rounded(told['mean'])}, median {rounded(told['median'])}"
+    note += f", 90 % from {rounded(told['p5'])} to {rounded(told['p95'])}"
     if told["open"]:
-        note += f"; the last bar holds all up to {number(told['max'])}"
+        note += f"; the last bar holds all up to {rounded(told['max'])}"
     if logarithmic:
         note += "; counts in powers of ten"
-    return {"title": title, "svg": _svg(draw, f"{title}: histogram. {note}."), "note": note}
+    return {"title": quantity.title, "svg": _svg(draw, f"{quantity.title}: histogram. {note}."), "note": note}
 
 
 def funnel(told: Mapping[str, Any]) -> str:
@@ -100,7 +89,6 @@ def funnel(told: Mapping[str, Any]) -> str:
     rows, decisions = told["rows"], told["decisions"]
     steps = [("wanted", rows["wanted"], "accent"), ("made", rows["made"], "accent")]
     steps += [(name, decisions[name], name) for name in DECISIONS if name in decisions]
-    words = {"accept": "accepted", "flag": "flagged", "reject": "rejected"}
 
     def draw(axes: Any) -> None:
         most = max(rows["wanted"], 1)
@@ -112,7 +100,7 @@ def funnel(told: Mapping[str, Any]) -> str:
                 count - 0.015 * most if inside else count + 0.015 * most, place, f"{count:,}{share}",
                 ha="right" if inside else "left", va="center", color=_INKS["paper" if inside else "ink"],
             )  # fmt: skip
-        axes.set_yticks(range(len(steps)), [words.get(name, name) for name, *_ in steps])
+        axes.set_yticks(range(len(steps)), [DECISIONS.get(name, name) for name, *_ in steps])
         axes.invert_yaxis()
         axes.set_xlim(0, most)
         axes.xaxis.set_visible(False)
@@ -121,7 +109,7 @@ def funnel(told: Mapping[str, Any]) -> str:
             side.set_visible(False)
         axes.grid(visible=False)
 
-    said = ", ".join(f"{words.get(name, name)} {count:,}" for name, count, _ in steps)
+    said = ", ".join(f"{DECISIONS.get(name, name)} {count:,}" for name, count, _ in steps)
     return _svg(draw, f"Dialogues: {said}.", height=0.3 * len(steps) + 0.25)
 
 
@@ -210,13 +198,6 @@ def tokens(told: Mapping[str, Any]) -> str:
 def hue(group: int) -> str:
     """The colour of a group."""
     return _HUES[(group - 1) % len(_HUES)]
-
-
-def number(value: float) -> str:
-    """A number to read: thousands separated, two digits after the point where there are few before it."""
-    if value == int(value):
-        return f"{int(value):,}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
 def _tick(value: float, _: float) -> str:
