@@ -1,8 +1,8 @@
 """A corpus as rows to train on: an iterable dataset for PyTorch, shuffled, split between ranks, and resumed exactly.
 
-The order is a function of version, seed, epoch, ranks and workers alone. Shards are drawn in an order of the epoch;
-each part (a worker of a rank) takes a range of that sequence of rows, as long as any other to a row, and reads only the
-shards in it, pool by pool; the rows of a pool are shuffled. Limitations: rows that lie in one shard stay in one pool.
+The order is a function of version, seed, epoch, ranks and workers alone. Each epoch draws an order of the shards. Each
+part (a worker of a rank) takes a range of that sequence of rows, and reads only the shards in it, pool by pool; the
+rows of a pool are shuffled. Ranges differ in length by a row at most. Limitations: rows of one shard stay in one pool.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from factory.store.storage import MissingFileError
 from factory.store.table import CorpusError, Shard, Table
 
 _POOL = 4096
-"""Rows that are shuffled together, at least; two pools are in memory."""
+"""The fewest rows that are shuffled together; two pools are in memory."""
 
 _BATCH = 256
 """Rows that become Python objects at once."""
@@ -31,7 +31,7 @@ _BATCH = 256
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """The rows `[first, last)` of those of a shard that are wanted."""
+    """The rows `[first, last)` among the wanted rows of a shard."""
 
     shard: Shard
     first: int

@@ -1,8 +1,8 @@
 """Dialogues of the grammar: two people with personas who ask, answer, state, react and follow up, then say goodbye.
 
 A turn says of its own speaker only what the persona holds; a question about anything else gets an honest no, or a
-change of subject to a fact that there is. It gives up long arcs: nothing said is remembered beyond the partner's last
-turn and the facts already told.
+change of subject to a fact that there is. Limitations: nothing said is remembered beyond the partner's
+last turn and the facts already told.
 """
 
 from __future__ import annotations

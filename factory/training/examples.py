@@ -3,8 +3,8 @@
 Converse, expand and extract, from the grammar's personas and dialogues, plus, as material that no grammar has, the
 persona facts and turns of a published corpus where one is given. The first share of training is a curriculum of short
 chats in which each answer says a fact: a small model must learn to copy before it learns to talk. Half of the phrases
-that instruct are put in other words, so that a prompt of a user's own is not foreign. It gives up obedience: the model
-has seen roles and topics, but does one task a prompt, whatever else the prompt asks.
+that instruct are put in other words, so that a prompt of a user's own is not foreign. Limitations: the
+model has seen roles and topics, but does one task a prompt, whatever else the prompt asks.
 """
 
 from __future__ import annotations

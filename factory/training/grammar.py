@@ -2,7 +2,7 @@
 
 The tables are YAML (talk, values, small talk); this module draws from them. Values are split once, by hash: a tenth of
 each longer list is never drawn for training, so that a held-out persona has facts that no training text contained.
-It gives up world knowledge: a persona is consistent by construction (one value a functional attribute), not plausible.
+Limitations: a persona is consistent by construction (one value a functional attribute), not always plausible.
 """
 
 from __future__ import annotations

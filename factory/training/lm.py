@@ -86,7 +86,7 @@ class LmResult:
 
 def train_lm(config: LmConfig, output: Path) -> LmResult:
     """Train to the configured steps and write the model folder. Beside it, `<output>.training` holds the checkpoints
-    that a killed training goes on from, and the loss curve. Raises TrainingError and CorpusError."""
+    that a killed training resumes from, and the loss curve. Raises TrainingError and CorpusError."""
     work = output.with_name(f"{output.name}.training")
     begin(work, config)
     version = pinned(config.data.corpus, config.data.version, work / "corpus_version")

@@ -106,7 +106,7 @@ class NliResult:
 
 def train_nli(config: NliConfig, output: Path) -> NliResult:
     """Train to the configured steps and write the model folder. Beside it, `<output>.training` holds the checkpoints
-    that a killed training goes on from, and the loss curve. Raises TrainingError, SourceError and CorpusError."""
+    that a killed training resumes from, and the loss curve. Raises TrainingError, SourceError and CorpusError."""
     work = output.with_name(f"{output.name}.training")
     begin(work, config)
     versions = [

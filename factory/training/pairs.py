@@ -3,7 +3,8 @@
 Labels follow by rule, as in Dialogue NLI (Welleck et al., 2019): the same values entail, another value of a functional
 slot and a denial contradict, everything else is neutral; here that includes what talk is mostly made of, questions,
 reactions and small talk about the very same value. A fifth of the forms of each attribute (template families) and a
-tenth of the values are held out for the development figures. Rules make a few wrong labels and no hard inference.
+tenth of the values are held out for the development figures. Limitations: rules give a few wrong labels, and no pair is
+hard to infer.
 """
 
 from __future__ import annotations

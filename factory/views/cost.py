@@ -1,4 +1,4 @@
-"""What a plan will cost and a corpus did, as tables and lines to print."""
+"""What a plan will cost and what a corpus has cost, as tables and lines for the terminal."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def estimated(estimate: Estimate) -> Iterator[str]:
 
 
 def spent(cost: dict[str, Any]) -> Iterator[Table | str]:
-    """The costs of a corpus: by stage and of dead letters, for each accepted dialogue, and what went into what was
-    refused."""
+    """The costs of a corpus: by stage and of dead letters, for each accepted dialogue, and of what was flagged or
+    rejected."""
     table = _table("stage", "rows", "calls", "prompt tokens", "cached", "completion tokens", "under way")
     for stage, took in cost["stages"].items():
         table.add_row(stage, f"{took['rows']:,}", *_counts(took), duration(took["under_way_s"]))

@@ -1,6 +1,6 @@
-"""What stands in a corpus: rows by decision and reason, gates, dead letters with examples, models, costs.
+"""What is in a corpus: rows by decision and reason, gates, dead letters with examples, models, costs.
 
-Counted by polars over the columns that matter, streaming; nothing is kept beside the corpus.
+polars counts over the columns it needs; no count is stored.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def status(corpus: Corpus) -> dict[str, Any]:
 
 
 def counts(corpus: Corpus, rows: pl.LazyFrame) -> dict[str, Any]:
-    """The same of rows that the corpus's `scan` gave."""
+    """The same, for rows that the corpus's `scan` returned."""
     reason = pl.col("reasons").str.split(":").list.first()
     letters = corpus.scan_dead_letters()
     failed = failures(letters)

@@ -1,7 +1,7 @@
-"""The page: figures and a sample of dialogues as one HTML file that loads nothing.
+"""The page: figures and a sample of dialogues as one HTML file that loads nothing else.
 
 What comes from the corpus is escaped by the template or set as text by the script; a policy in the page forbids the
-network and any script but its own. Limitations: a browser older than 2023.
+network and any script but its own. Limitations: browsers older than 2023 are not supported.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def page(told: Mapping[str, Any], dialogues: Sequence[Mapping[str, Any]]) -> str
         script=script,
         script_hash=f"sha256-{digest}",
         data=_embedded(dialogues),
-        made_by=f"Made by persona-factory {version('persona-factory')}; the same figures as JSON lie beside this page.",
+        made_by=f"Made by persona-factory {version('persona-factory')}; the figures as JSON are beside this page.",
         plots=_plots(told),
         funnel=plots.funnel(told["funnel"]),
         map=plots.personas(told["groups"]) if told["groups"]["groups"] else "",

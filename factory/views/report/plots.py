@@ -1,7 +1,7 @@
-"""The figures as pictures: matplotlib's SVG, put into the page as it is.
+"""The figures as charts: matplotlib's SVG, written into the page.
 
-Colours become the page's variables and text its font, so that a picture follows light, dark and print. All are drawn at
-the width of a phone, and stand side by side where there is more room. Limitations: nothing moves or answers the mouse.
+Colours become CSS variables of the page and text takes its font, so that a chart follows light, dark and print. All are
+as wide as a phone, and stand side by side where there is more room. Limitations: charts are not interactive.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from factory.views.report.quantities import Quantity
 TOKENS = {"prompt, from the cache": "line", "prompt, computed": "muted", "completion": "accent"}
 
 _WIDTH = 3.6
-"""Inches: of 72 points each, so that text of 9 points is read at 12 pixels on a phone."""
+"""In inches of 72 points, so that text of 9 points has 12 pixels on a phone."""
 _INKS = {"ink": "#010101", "muted": "#020202", "line": "#030303", "paper": "#040404", "accent": "#050505"} | {
     name: f"#06060{number}" for number, name in enumerate(DECISIONS)
 }
-"""Colours that stand for the page's variables."""
+"""Colours that are replaced by the page's variables."""
 _HUES = (
     "#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#d4a72c", "#9d755d", "#ff9da6", "#6b6ecf",
     "#8ca252", "#bd9e39",
 )  # fmt: skip
-"""Of groups, each of which is also numbered; they are seen on white and on black."""
+"""Colours of groups, which are also numbered; they can be seen on white and on black."""
 
 
 def distribution(quantity: Quantity, told: Mapping[str, Any], thresholds: Mapping[str, float]) -> dict[str, str]:
-    """One histogram, bars stacked by decision: `title`, `svg`, `note`. Counts of pairs are on a scale of powers of ten,
-    since nearly all stand at its ends. Thresholds are drawn by name."""
+    """One histogram, bars stacked by decision: `title`, `svg`, `note`. Counts of pairs are on a logarithmic scale,
+    since nearly all pairs are at the ends of the axis. Thresholds are drawn with their names."""
     from matplotlib.ticker import MaxNLocator, NullLocator
 
     logarithmic = quantity.of == "pair"
@@ -46,7 +46,7 @@ def distribution(quantity: Quantity, told: Mapping[str, Any], thresholds: Mappin
         # Whole numbers stand in the middle of their bars.
         edges = [edge - (0.5 if quantity.step == 1 else 0) for edge in told["edges"]]
         widths = [after - before for before, after in pairwise(edges)]
-        # On a scale of powers, stacked parts would lie about their sizes: there the bar is of all.
+        # Parts stacked on a logarithmic scale would mislead about their sizes: there the bar counts all.
         counts = {"accent": _summed(told)} if logarithmic else told["counts"]
         below = [0] * len(widths)
         for decision in (*DECISIONS, "accent"):
@@ -80,7 +80,7 @@ def distribution(quantity: Quantity, told: Mapping[str, Any], thresholds: Mappin
     if told["open"]:
         note += f"; the last bar holds all up to {rounded(told['max'])}"
     if logarithmic:
-        note += "; counts in powers of ten"
+        note += "; logarithmic counts"
     return {"title": quantity.title, "svg": _svg(draw, f"{quantity.title}: histogram. {note}."), "note": note}
 
 
@@ -226,7 +226,7 @@ _STYLE: Any = {
 
 
 def _svg(draw: Callable[[Any], None], alt: str, height: float = 2.2) -> str:
-    """A picture as the SVG element that stands in the page, with what it shows in words."""
+    """A chart as an SVG element of the page, with a description in words."""
     import matplotlib as mpl
     from markupsafe import escape
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -245,7 +245,7 @@ def _svg(draw: Callable[[Any], None], alt: str, height: float = 2.2) -> str:
 
 
 def _for_page(picture: str, alt: str) -> str:
-    """The SVG without what only a file of its own needs; its ids differ from those of other pictures."""
+    """The SVG without what only a separate file needs; its ids differ from those of other charts."""
     body = picture[picture.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
     own = f"p{crc32(body.encode()):08x}"
