@@ -15,15 +15,17 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from sklearn.metrics import confusion_matrix
+
 from factory.scorers.nli import Nli, NliModel, Probabilities
-from factory.training.labelled import Pair, PairFile, read_pairs
+from factory.training.labelled import LabelledPair, PairFile, read_pairs
 from factory.training.neutrals import dialogues_of
 from factory.training.pairs import draw_pair
 
 THRESHOLDS = (0.5, 0.8, 0.9)
 
 
-def held_out(data: Path) -> dict[str, list[Pair]]:
+def held_out(data: Path) -> dict[str, list[LabelledPair]]:
     """Pairs that the bundled recipe does not train on, by source."""
     rng = random.Random(99)
     nli = data / "nli"
@@ -44,39 +46,39 @@ def held_out(data: Path) -> dict[str, list[Pair]]:
     }
 
 
-def minimal_edits(data: Path) -> list[tuple[Pair, Pair]]:
+def minimal_edits(data: Path) -> list[tuple[LabelledPair, LabelledPair]]:
     """A fact with the reply it was edited for, as contradiction, and with the first rewrite, as entailment."""
     rows = json.loads((data / "nli" / "persona_minimal_edit_valid.json").read_text(encoding="utf-8"))
     return [
         (
-            Pair(row["intervening_persona"][0], row["original_response"], "contradiction", "minimal edit"),
-            Pair(row["intervening_persona"][0], row["references"][0], "entailment", "minimal edit"),
+            LabelledPair(row["intervening_persona"][0], row["original_response"], "contradiction", "minimal edit"),
+            LabelledPair(row["intervening_persona"][0], row["references"][0], "entailment", "minimal edit"),
         )
         for row in rows
     ]
 
 
-def write(pairs: Sequence[Pair], path: Path) -> None:
+def write(pairs: Sequence[LabelledPair], path: Path) -> None:
     """Pairs as JSON Lines."""
     rows = ({"premise": one.premise, "hypothesis": one.hypothesis, "label": one.label} for one in pairs)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def share(condition: Sequence[bool]) -> str:
+def share(count: int, total: int) -> str:
     """A share in per cent."""
-    return f"{sum(condition) / len(condition):6.1%}" if condition else "     –"
+    return f"{count / total:6.1%}" if total else "     –"
 
 
-def show(name: str, pairs: Sequence[Pair], scores: Sequence[Probabilities]) -> None:
+def show(name: str, pairs: Sequence[LabelledPair], scores: Sequence[Probabilities]) -> None:
     """One line: accuracy, and at each threshold precision, recall and the share of consistent pairs flagged."""
-    both = list(zip(pairs, scores, strict=True))
     likeliest = [max(("entailment", "neutral", "contradiction"), key=lambda label: getattr(s, label)) for s in scores]
-    parts = [share([pair.label == label for pair, label in zip(pairs, likeliest, strict=True)])]
+    right = sum(pair.label == label for pair, label in zip(pairs, likeliest, strict=True))
+    parts = [share(right, len(pairs))]
+    wrong = [pair.label == "contradiction" for pair in pairs]
     for threshold in THRESHOLDS:
-        precision = share([pair.label == "contradiction" for pair, score in both if score.contradiction >= threshold])
-        recall = share([score.contradiction >= threshold for pair, score in both if pair.label == "contradiction"])
-        false = share([score.contradiction >= threshold for pair, score in both if pair.label != "contradiction"])
-        parts.append(f"{precision} {recall} {false}")
+        flagged = [score.contradiction >= threshold for score in scores]
+        kept, false, missed, found = confusion_matrix(wrong, flagged, labels=[False, True]).ravel().tolist()
+        parts.append(f"{share(found, found + false)} {share(found, found + missed)} {share(false, false + kept)}")
     print(f"{name:28} {len(pairs):5}  {'   '.join(parts)}", flush=True)
 
 
@@ -91,7 +93,7 @@ def show_edits(before: Sequence[Probabilities], after: Sequence[Probabilities]) 
             [b.entailment - b.contradiction < a.entailment - a.contradiction for b, a in edits],
         ),
     ):
-        print(f"  the rewrite is {name:42} {share(better)}")
+        print(f"  the rewrite is {name:42} {share(sum(better), len(better))}")
 
 
 async def evaluate(model: str, data: Path, written: Path | None) -> None:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from factory.engines import Message
+from factory.methods.makers.triples import RELATIONS
 from factory.methods.prompts import bundled, render
 from factory.methods.scores.verify import persona
 from factory.models import resolve
@@ -32,8 +33,7 @@ from factory.scorers.nli import Nli, NliModel
 from factory.store.corpus import Corpus
 from factory.training.chats import Tokens
 from factory.training.dialogues import END
-from factory.training.examples import NOTHING, RELATIONS, converse, draw_extract, read_corpus
-from factory.training.examples import Corpus as Talk
+from factory.training.examples import NOTHING, PublishedTalk, converse, draw_extract, read_talk
 from factory.training.grammar import attributes, draw_persona, sentence
 from factory.training.lm import perplexity, swapped
 from factory.training.words import content
@@ -171,7 +171,7 @@ def recall_figure(chatter: Chatter, number: int = 200) -> float:
 def extract_figures(chatter: Chatter, number: int = 200) -> dict[str, float]:
     """Extraction on turns of held-out values, greedy: F1 of whole lines, and the share of empty turns called empty."""
     rng = random.Random(6)
-    examples = [draw_extract(rng, "held", Talk()) for _ in range(number)]
+    examples = [draw_extract(rng, "held", PublishedTalk()) for _ in range(number)]
     prompts = [example.messages[:-1] for example in examples]
     replies = [reply for i in range(0, number, 50) for reply in chatter.reply(prompts[i : i + 50], 0)]
     wanted = [set(example.messages[-1]["content"].splitlines()) for example in examples]
@@ -221,7 +221,7 @@ def extracted(chatter: Chatter, turns: Sequence[str]) -> list[str]:
 def perplexity_figures(chatter: Chatter, data: Path) -> dict[str, float]:
     """Perplexity of people's turns (held-out Synthetic-Persona-Chat), with the right persona and with a wrong one."""
     path = data / "dialogues" / "synthetic_persona_chat_valid.csv"
-    everything, trained = (read_corpus(path, skip).dialogues for skip in (0, 100))
+    everything, trained = (read_talk(path, skip).dialogues for skip in (0, 100))
     held = everything[: len(everything) - len(trained)]
     tokens = Tokens(chatter.tokenizer, 1024)
     chats = [converse(personas[side], turns, side).messages for personas, turns in held for side in (0, 1)]
@@ -258,7 +258,7 @@ async def contradicted(dialogues: Sequence[Dialogue], judge: str) -> float:
     return len(found) / len(spoken)
 
 
-def held_personas(path: Path, talk: Talk, number: int) -> list[tuple[list[str], list[str]]]:
+def held_personas(path: Path, talk: PublishedTalk, number: int) -> list[tuple[list[str], list[str]]]:
     """Multi-Session Chat personas of which the training corpus holds no fact."""
     known = {fact.lower() for fact in talk.facts}
     rows = [json.loads(line)["facts"] for line in path.read_text(encoding="utf-8").splitlines()]
@@ -296,7 +296,7 @@ def main() -> None:
         show(given.corpus, {**chat_figures(dialogues), f"turns contradicted, by {given.judge}": judged})
         return
     chatter = Chatter(given.model, seed=1)
-    talk = read_corpus(given.data / "dialogues" / "synthetic_persona_chat_valid.csv")
+    talk = read_talk(given.data / "dialogues" / "synthetic_persona_chat_valid.csv")
     msc = held_personas(given.data / "personas" / "msc_personas.jsonl", talk, given.dialogues)
     show("held-out values of the grammar", chat_figures(self_chats(chatter, grammar_personas(given.dialogues))))
     show("Multi-Session Chat personas", chat_figures(self_chats(chatter, msc)))

@@ -19,11 +19,11 @@ import pyarrow as pa
 import pytest
 import ray
 
+from factory.base import stores as stores_module
 from factory.planning.plan import Plan
 from factory.running.pool import RunError
 from factory.running.run import run
 from factory.spec.job import Job
-from factory.store import storage as storage_module
 from factory.store import table as table_module
 from factory.store.corpus import Corpus
 from factory.store.storage import Storage, StorageError
@@ -81,8 +81,8 @@ def faults(s3_server: str) -> Iterator[Faults]:
 def hurry(faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
     """No orders, and less patience than in earnest."""
     faults.order()
-    monkeypatch.setattr(storage_module, "_ANSWER_S", 1.0)
-    monkeypatch.setattr(storage_module, "_RETRIES", 2)
+    monkeypatch.setattr(stores_module, "ANSWER_S", 1.0)
+    monkeypatch.setattr(stores_module, "RETRIES", 2)
     monkeypatch.setattr(table_module, "_ATTEMPTS", 3)
     for name, value in {"timeout": "1s", "max_retries": "2", "retry_timeout": "2s"}.items():
         monkeypatch.setitem(table_module._CLIENT, name, value)

@@ -17,8 +17,6 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
-import pyarrow.fs as pafs
-
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _UNREACHED = re.compile(r"%[0-9A-Fa-f]{2}|[#?:]")
 """What the Delta client reads as something else in a key, or finds no versions under."""
@@ -41,7 +39,7 @@ def absolute(place: str, base: str | Path = ".") -> str:
         place = url2pathname(parts.path)
     if not is_uri(place):
         return str(Path(base, os.path.expanduser(place)).resolve())
-    store, key = _parts(place)
+    store, key = parts_of(place)
     return f"{store}/{key}" if key else store
 
 
@@ -56,7 +54,7 @@ def refusal(place: str, *, of_table: bool = False) -> str | None:
         return "the name is no UTF-8; rename the folder"
     if not is_uri(place):
         return None
-    store, key = _parts(place)
+    store, key = parts_of(place)
     unreached = _UNREACHED.search(key) if of_table else None
     if store.endswith("://") or _CONTROL.search(place) or {"", ".", ".."} & set((key or "-").split("/")):
         return (
@@ -76,18 +74,16 @@ def printable(place: str) -> str:
     return place.encode(errors="backslashreplace").decode()
 
 
-def filesystem(place: str) -> tuple[pafs.FileSystem, str]:
-    """Arrow's file system of an absolute place, and what the place is called in it. Raises ArrowInvalid or OSError."""
-    if not is_uri(place):
-        return pafs.LocalFileSystem(), place
-    store, key = _parts(place)
-    files, top = pafs.FileSystem.from_uri(store)
-    return files, "/".join(filter(None, (top.rstrip("/"), key)))
+def parts_of(uri: str) -> tuple[str, str]:
+    """Store (s3://bucket) and key of the address of an object."""
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    return f"{scheme}://{bucket}", key.rstrip("/")
 
 
 def escaped(place: str) -> str:
     """The URI of a place in an object store, for clients that read one as a URL."""
-    store, key = _parts(place)
+    store, key = parts_of(place)
     return f"{store}/{quote(key, safe=_UNESCAPED)}" if key else store
 
 
@@ -114,10 +110,3 @@ class Alias:
     def close(self) -> None:
         """Take the folder away."""
         self._folder.cleanup()
-
-
-def _parts(uri: str) -> tuple[str, str]:
-    """Store and key of a URI."""
-    scheme, _, rest = uri.partition("://")
-    bucket, _, key = rest.partition("/")
-    return f"{scheme}://{bucket}", key.rstrip("/")

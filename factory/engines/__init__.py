@@ -113,6 +113,11 @@ class Reply:
     prompt_tokens: int
     cached_tokens: int = 0
 
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens of all completions."""
+        return sum(completion.tokens for completion in self.completions)
+
 
 class EngineStartError(Exception):
     """The engine cannot start: one readable message that says why and what to do."""

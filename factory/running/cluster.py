@@ -21,7 +21,7 @@ from factory.running.pool import RunError
 from factory.spec.job import Job, Workers
 
 _OBJECT_STORE_BYTES = 100 * 1024 * 1024
-"""Of a local Ray: only specs and receipts pass through it."""
+"""Of a local Ray: only tasks and their results pass through it, no rows."""
 
 
 class _Job(JobConfig):  # type: ignore[misc]
@@ -34,13 +34,13 @@ class _Job(JobConfig):  # type: ignore[misc]
 
 @contextmanager
 def joined(job: Job, address: str | None) -> Iterator[None]:
-    """Join the cluster at `address` (HOST:PORT, or `auto`), or start Ray on this machine, bound to loopback; a
-    connection that stands is used as it is. Raises RunError."""
+    """Join the cluster at `address` (HOST:PORT, or `auto`), or start Ray on this machine, bound to loopback; an
+    existing connection is used as it is. Raises RunError."""
     if ray.is_initialized():
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # what concerns a run comes to its driver anyway
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # the driver is told of a run's errors anyway
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # it announces that tokens are in use
     cluster = find_cluster(address)
     if cluster is None:
@@ -67,7 +67,7 @@ def _local(pools: Sequence[Workers]) -> Iterator[None]:
             include_dashboard=False,
             # Ray starts workers at niceness 15: whatever else runs on the machine would starve the engine.
             _system_config={"worker_niceness": 0},
-            _temp_dir=str(folder / "r"),  # Ray opens it to everybody; the folder around it stays shut
+            _temp_dir=str(folder / "r"),  # Ray makes it readable to all; the folder around it is private
         )
         with start:
             _refuse_what_never_fits(pools)
@@ -89,7 +89,7 @@ def _connected(failure: str, start: AbstractContextManager[None], **options: Any
 
 @contextmanager
 def _sigterm_kept() -> Iterator[None]:
-    """Keep the process's own answer to SIGTERM: Ray puts others in its place, in Python and below, that end it."""
+    """Keep the process's own handler of SIGTERM: Ray installs others, in Python and in C++, that end the process."""
     handler, ours = signal.getsignal(signal.SIGTERM), utils.set_sigterm_handler
     utils.set_sigterm_handler = lambda _: None
     try:

@@ -1,7 +1,7 @@
 """The Ray cluster to join: which one it is, and whether it can be joined, found out before Ray tries.
 
 Ray waits for a cluster that is gone for minutes, and warns all the while. So its port is tried first, then the cluster
-is asked for its versions and nodes, with this machine's token if it wants one; whatever is wrong is one line.
+is asked for its versions and nodes, with this machine's token if it wants one; whatever is wrong is said in one line.
 Limitations: a driver needs a node of the cluster on its machine, as Ray's own do; Ray client addresses (ray://) are
 refused.
 """
@@ -33,7 +33,7 @@ _TOKEN = "put its token in ~/.ray/auth_token, in a file that RAY_AUTH_TOKEN_PATH
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A head node's address, who names it, and what to do where it is of no use."""
+    """A head node's address, where it was named, and what to do if it cannot be used."""
 
     host: str
     port: int
@@ -50,8 +50,8 @@ class Address:
 
 
 def find_cluster(named: str | None) -> Address | None:
-    """The head node that is named; for `auto`, that of the last `ray start` on this machine. `local` and nothing name
-    none. Raises RunError."""
+    """The head node that is named; for `auto`, that of the last `ray start` on this machine. None for `local` and
+    without a name. Raises RunError."""
     if not named or named == "local":
         return None
     source = "RAY_ADDRESS" if named == os.environ.get("RAY_ADDRESS") else "--address"
@@ -137,7 +137,7 @@ def _ask(address: Address) -> None:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep what Ray's native code warns of off the terminal: what matters of it is told in a line."""
+    """Keep warnings of Ray's native code off the terminal: what matters is raised as an error."""
     kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 2)
     try:
@@ -165,5 +165,5 @@ def _set(variables: Mapping[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    ray._raylet.Config.initialize("")  # Ray keeps what it has read, the token too
+    ray._raylet.Config.initialize("")  # Ray caches what it has read, the token too
     ray._raylet.AuthenticationTokenLoader.instance().reset_cache()

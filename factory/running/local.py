@@ -1,7 +1,7 @@
-"""A Ray of the run's own, on this machine alone.
+"""A Ray for one run, on this machine only.
 
-Its sockets, logs and token lie in a folder that nobody else may open, and that is gone with it unless an error leads to
-the logs. What Ray has no option for is done to its own modules, and only while it starts. Limitations: no dashboard.
+Its sockets, logs and token are in a private folder, which is deleted at the end unless an error message points to the
+logs. Where Ray has no option, its own modules are changed, and only while it starts. Limitations: no dashboard.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from ray._private.node import Node
 from factory.running.pool import RunError
 
 _UNUSED = ("start_api_server", "start_monitor", "start_log_monitor")
-"""Processes of a local Ray that no run asks: its web server (which it starts without a dashboard too, and waits for),
-its autoscaler, and what sends the driver the workers' output. They would double the start and the end of Ray."""
+"""Processes of a local Ray that no run needs: its web server (which it starts and waits for even without a dashboard),
+its autoscaler, and the one that sends the workers' output to the driver. With them Ray takes twice as long to start and
+to stop."""
 
 _SOCKET = "/ray-12345678/r/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 _LONGEST = (103 if sys.platform == "darwin" else 107) - len(_SOCKET)
@@ -38,7 +39,7 @@ _HOMELESS = ("HF_MODULES_CACHE", "MPLCONFIGDIR")
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """A new folder with a short path that nobody else may read. It stays if an error leads to the logs in it."""
+    """A new folder with a short path that nobody else may read. It is kept if an error points to the logs in it."""
     folder = _new_folder()
     kept = False
     try:
@@ -87,14 +88,14 @@ def surroundings(folder: Path) -> dict[str, str | None]:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Make Ray bind to loopback alone, and start only what a run on one machine needs. It turns 127.0.0.1 into the
-    machine's own address wherever it can be given one, except where clusters are switched off, as it does by itself on
-    desktop systems. Under `uv run` it would send the working directory to the workers, which are on this machine."""
-    fated = partial(_in_a_session_of_its_own, utils.set_kill_on_parent_death_linux)
+    """Make Ray bind to loopback only, and start only what a run on one machine needs. Ray replaces 127.0.0.1 by the
+    machine's own address unless clusters are switched off, as they are by default on desktop systems. Under `uv run` it
+    would send the working directory to the workers, which are on this machine."""
+    in_own_session = partial(_in_a_session_of_its_own, utils.set_kill_on_parent_death_linux)
     ours: list[tuple[Any, str, Any]] = [
         (ray_constants, "ENABLE_RAY_CLUSTER", False),
         (ray_constants, "RAY_ENABLE_UV_RUN_RUNTIME_ENV", False),
-        (utils, "set_kill_on_parent_death_linux", fated),
+        (utils, "set_kill_on_parent_death_linux", in_own_session),
         *((Node, name, lambda *_, **__: None) for name in _UNUSED),
     ]
     before = [getattr(owner, name) for owner, name, _ in ours]

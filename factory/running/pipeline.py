@@ -45,7 +45,7 @@ class Meter:
         reply = await self.engine.generate(request)
         self.record.prompt_tokens += reply.prompt_tokens
         self.record.cached_tokens += reply.cached_tokens
-        self.record.completion_tokens += sum(completion.tokens for completion in reply.completions)
+        self.record.completion_tokens += reply.completion_tokens
         self.text = reply.completions[0].text
         return reply
 

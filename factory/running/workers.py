@@ -93,7 +93,7 @@ class _Counted:
 
     async def generate(self, request: Request) -> Reply:
         reply = await self._engine.generate(request)
-        self._worker.beat(tokens=sum(completion.tokens for completion in reply.completions))
+        self._worker.beat(tokens=reply.completion_tokens)
         return reply
 
     async def close(self) -> None:

@@ -6,11 +6,11 @@ a cosine are finer than bfloat16 (a cosine moves by up to 0.01), and a sentence 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,7 +44,7 @@ class Embeddings:
             self._encoder = _open(model)
         self._dimensions: int = self._encoder.get_embedding_dimension()
         self._batch_size = model.batch_size
-        self._recent: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._recent: LRUCache[str, NDArray[np.float32]] = LRUCache(_KEPT)
         self._batcher: Batcher[str, NDArray[np.float32]] = Batcher(self._encode, _BATCHES * model.batch_size)
 
     async def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -58,18 +58,16 @@ class Embeddings:
         self._batcher.close()
 
     def _encode(self, texts: list[str]) -> list[NDArray[np.float32]]:
-        # Taken out and put back, so that what this batch asks for is the newest and cannot be dropped before its use.
-        found = {text: self._recent.pop(text) for text in dict.fromkeys(texts) if text in self._recent}
+        found = {text: self._recent[text] for text in dict.fromkeys(texts) if text in self._recent}
         missing = [text for text in dict.fromkeys(texts) if text not in found]
         if missing:
             rows = self._encoder.encode(
                 missing, batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False
             )
             # Copies, since a row that is kept would hold all of its batch in memory.
-            found.update((text, row.copy()) for text, row in zip(missing, rows, strict=True))
-        self._recent.update(found)
-        while len(self._recent) > _KEPT:
-            self._recent.popitem(last=False)
+            new = {text: row.copy() for text, row in zip(missing, rows, strict=True)}
+            found |= new
+            self._recent.update(new)
         return [found[text] for text in texts]
 
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from factory.base.places import absolute
-from factory.store.storage import patient
+from factory.base.stores import filesystem
 
 FileFormat = Literal["auto", "jsonl", "csv", "tsv", "parquet", "text", "spc", "convai2"]
 
@@ -36,8 +36,7 @@ _FORMATS: dict[str, FileFormat] = {
     ".parquet": "parquet",
     ".txt": "text",
 }
-_OPTIONS = {"s3": "", "gs": "?retry_limit_seconds=60"}
-"""Of object stores: Arrow would look for Google's credentials for 15 minutes."""
+_STORES = ("s3", "gs")
 _HINTS = {
     "s3": "check the address, and the AWS credentials and AWS_ENDPOINT_URL in the environment",
     "gs": "check the address, and GOOGLE_APPLICATION_CREDENTIALS in the environment",
@@ -98,7 +97,7 @@ def find_files(path: str, form: FileFormat, base: Path) -> list[SeedFile]:
             raise SourceError(str(error)) from error
     if "@" in rest.partition("/")[0]:
         raise SourceError(f"{scheme}://…: credentials do not belong in a path; set them in the environment")
-    if scheme in _OPTIONS:
+    if scheme in _STORES:
         return _stored_files(scheme, rest, form)
     try:
         parts = urlsplit(path)
@@ -143,8 +142,7 @@ def _stored_files(scheme: str, rest: str, form: FileFormat) -> list[SeedFile]:
     named = f"{scheme}://{rest}".partition("?")
     shown = named[0] + ("?…" if named[1] else "")
     try:
-        files, _ = pafs.FileSystem.from_uri(f"{scheme}://{bucket}{_OPTIONS[scheme]}")
-        files = patient(files) if isinstance(files, pafs.S3FileSystem) else files
+        files, _ = filesystem(f"{scheme}://{bucket}")
         info = files.get_file_info(rest.rstrip("/"))
         if info.type == pafs.FileType.File:
             found = [key]

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
 from factory.base.fingerprint import blake, fingerprint
+from factory.base.sentences import split_sentences
 from factory.seeds.fields import SeedFields
 from factory.seeds.files import BadRow, FileFormat, SeedFile
 from factory.seeds.foreign import foreign_row
@@ -41,14 +42,6 @@ _FIRST = 3
 """Unreadable seeds that a message names."""
 _WHOLE_FLOAT = re.compile(r"-?\d+\.0")
 _PYTHON_LIST = re.compile(r"\s*\['.*'\]\s*", re.DOTALL)
-_SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*(?=\s)|[。！？]++[”’」』）]*")
-_NEXT = re.compile(r"\s*(\S?)")
-_LOOK_BACK = 32
-"""Characters: above any abbreviation."""
-_NEVER_LAST = re.compile(
-    r"(?:^|[\s(\"'“])(?:Mr|Mrs|Ms|Dr|Prof|Rev|Sr|Jr|St|Mt|Lt|Col|Gen|Sgt|Capt|Ph\.D|(?:[A-Z]\.)+[A-Z]|[A-HJ-Z])\.$"
-)
-_RARELY_LAST = re.compile(r"""(?:[\s(](?:etc|e\.g|i\.e|vs|approx|No|Inc|Ltd|Co|a\.m|p\.m)\.|\.\.|…|["'”’])$""")
 
 
 class SeedSource(BaseModel):
@@ -182,19 +175,6 @@ def _facts(value: Any, what: str) -> tuple[str, ...]:
     if len(facts) > MAX_FACTS:
         raise BadRow("too_long", f"{len(facts):,} facts in {what}; {MAX_FACTS} are allowed")
     return tuple(facts)
-
-
-def split_sentences(text: str) -> list[str]:
-    """The sentences of a paragraph, white space between them removed."""
-    sentences, start = [], 0
-    for match in _SENTENCE_END.finditer(text):
-        end = match.end()
-        before, after = text[max(start, end - _LOOK_BACK) : end], _NEXT.match(text, end)
-        if _NEVER_LAST.search(before) or (_RARELY_LAST.search(before) and not (after and after[1].isupper())):
-            continue
-        sentences.append(text[start:end].strip())
-        start = end
-    return [*sentences, text[start:].strip()]
 
 
 def _dialogue(row: FileRow, fields: SeedFields, speakers: SpeakerReader) -> tuple[_Personas, _Turns, _Speakers]:

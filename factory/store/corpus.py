@@ -1,6 +1,6 @@
-"""The corpus: a table of rows, and a second one of dead letters beside it; and its rows as what other libraries load.
+"""A corpus: a table of rows and a table of dead letters beside it, and its rows as other libraries load them.
 
-Recipes (what each fingerprint stands for), staged files of a running job, and what planning keeps live beside the table
+Recipes (what each fingerprint stands for), staged files of a running job, and what planning keeps are beside the table
 in folders that readers of Delta ignore. Limitations: a row is found by its id by reading the ids of every shard.
 """
 

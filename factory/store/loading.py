@@ -1,8 +1,8 @@
 """A corpus as rows to train on: an iterable dataset for PyTorch, shuffled, split between ranks, and resumed exactly.
 
-The order is a function of version, seed, epoch, ranks and workers alone. Shards are drawn in an order of the epoch;
-each part (a worker of a rank) takes a range of that sequence of rows, as long as any other to a row, and reads only the
-shards in it, pool by pool; the rows of a pool are shuffled. Limitations: rows that lie in one shard stay in one pool.
+The order is a function of version, seed, epoch, ranks and workers alone. Each epoch draws an order of the shards. Each
+part (a worker of a rank) takes a range of that sequence of rows, and reads only the shards in it, pool by pool; the
+rows of a pool are shuffled. Ranges differ in length by a row at most. Limitations: rows of one shard stay in one pool.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from factory.store.corpus import Corpus
-from factory.store.records import Decision
+from factory.store.records import ROW_SCHEMA, Decision
 from factory.store.storage import MissingFileError
 from factory.store.table import CorpusError, Shard, Table
 
 _POOL = 4096
-"""Rows that are shuffled together, at least; two pools are in memory."""
+"""The fewest rows that are shuffled together; two pools are in memory."""
 
 _BATCH = 256
 """Rows that become Python objects at once."""
@@ -32,7 +31,7 @@ _BATCH = 256
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """The rows `[first, last)` of those of a shard that are wanted."""
+    """The rows `[first, last)` among the wanted rows of a shard."""
 
     shard: Shard
     first: int
@@ -112,7 +111,7 @@ class CorpusDataset(torch.utils.data.IterableDataset[dict[str, Any]]):
         while pools and start >= _rows(pools[0][1]):
             start -= _rows(pools.pop(0)[1])
         chance = [self._seed, self._epoch, part, parts]
-        table = Corpus(self._corpus).table
+        table = Table(self._corpus, ROW_SCHEMA)
         with ThreadPoolExecutor(1) as reader:
             ahead = [reader.submit(self._read, table, spans) for _, spans in pools[:1]]
             for at, (number, spans) in enumerate(pools):
@@ -128,7 +127,7 @@ class CorpusDataset(torch.utils.data.IterableDataset[dict[str, Any]]):
     def _pin(self, version: int | None) -> None:
         """Settle on a version's shards, and on how many rows of each are wanted."""
         self._version = version
-        table = Corpus(self._corpus).table
+        table = Table(self._corpus, ROW_SCHEMA)
         self._shards = [] if version is None else table.shards_at(version)
         if self._decisions is None:
             self._wanted = [shard.rows for shard in self._shards]

@@ -25,7 +25,8 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from factory.base.places import absolute, filesystem, printable, refusal
+from factory.base.places import absolute, printable, refusal
+from factory.base.stores import filesystem
 
 _Item = TypeVar("_Item")
 
@@ -34,13 +35,6 @@ _AT_ONCE = 16
 _COPIED_AT_ONCE = 8 * 1024 * 1024
 UNFINISHED = ".partial"
 """How the names of local files end that are being written, or were when their process died."""
-
-_CONNECT_S = 5.0
-_ANSWER_S = 10.0
-"""Seconds without a byte after which an S3 server is asked again."""
-_RETRIES = 10
-"""Times an S3 server is asked again, after pauses that double from 50 ms: 25 s of them in all. One that is silent is
-given up after two to four minutes."""
 
 _DENIED = re.compile(r"ACCESS_DENIED|FORBIDDEN|HTTP status 40[13]|CREDENTIALS|ACCESS_KEY|SIGNATURE|TOKEN|EXPIRED")
 _REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -82,11 +76,10 @@ class Storage:
         if refused := refusal(self._place):
             raise StorageError(f"{printable(root)}: {refused}")
         try:
-            files, self._root = filesystem(self._place)
+            self._files, self._root = filesystem(self._place)
         except (pa.ArrowInvalid, OSError) as error:
             cause = str(error).partition("\n")[0]
             raise StorageError(f"{root}: {cause}; use a path or an s3://, gs:// or abfs:// URI") from error
-        self._files = patient(files) if isinstance(files, pafs.S3FileSystem) else files
         self._local = isinstance(self._files, pafs.LocalFileSystem)
 
     def _path(self, path: str) -> str:
@@ -279,11 +272,3 @@ def on_scratch(folder: str) -> Iterator[None]:
     except OSError as error:
         hint = "make room there, or name another folder in the environment variable TMPDIR"
         raise StorageError(f"{folder}: cannot be written: {error}; {hint}") from error
-
-
-def patient(files: pafs.S3FileSystem) -> pafs.S3FileSystem:
-    """The same file system with time-outs and retries, for which a URI has no words. Arrow's own give up on an
-    overloaded server after 6 s; those of its "standard" strategy run out when a client has seen enough of them."""
-    _, (options,) = files.__reduce__()
-    times = {"connect_timeout": _CONNECT_S, "request_timeout": _ANSWER_S}
-    return pafs.S3FileSystem(**options | times, retry_strategy=pafs.AwsDefaultS3RetryStrategy(max_attempts=_RETRIES))

@@ -32,11 +32,17 @@ from deltalake.transaction import (
 )
 
 from factory.base.places import Alias, absolute, escaped, in_shell, is_uri, plain, printable, refusal
+from factory.base.stores import ANSWER_S, CONNECT_S, RETRIES, RETRIES_S
 from factory.store.storage import Storage, StorageError
 
 _NAME = re.compile(r"shards/n(\d+)-[0-9a-f]{32}\.parquet")
 
-_CLIENT = {"connect_timeout": "5s", "timeout": "10s", "max_retries": "10", "retry_timeout": "60s"}
+_CLIENT = {
+    "connect_timeout": f"{CONNECT_S}s",
+    "timeout": f"{ANSWER_S}s",
+    "max_retries": str(RETRIES),
+    "retry_timeout": f"{RETRIES_S}s",
+}
 """Of the Delta log's client in an object store, whose own time-outs add up to three minutes a request."""
 
 _PROPERTIES = {

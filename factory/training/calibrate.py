@@ -13,12 +13,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from factory.scorers.nli import Nli, NliModel, Probabilities
-from factory.training.labelled import Pair
+from factory.training.labelled import LabelledPair
 
 Floats = NDArray[np.float64]
 
@@ -57,7 +58,7 @@ class Calibration:
 
 
 def calibrate(
-    pairs: Sequence[Pair],
+    pairs: Sequence[LabelledPair],
     model: NliModel,
     *,
     max_rejected: float,
@@ -83,7 +84,7 @@ def calibrate(
     )  # fmt: skip
 
 
-async def _score(pairs: Sequence[Pair], model: NliModel, report: Callable[[int], None]) -> list[Probabilities]:
+async def _score(pairs: Sequence[LabelledPair], model: NliModel, report: Callable[[int], None]) -> list[Probabilities]:
     nli, scores = Nli(model), list[Probabilities]()
     try:
         for first in range(0, len(pairs), _CHUNK):
@@ -100,23 +101,24 @@ def _likeliest(score: Probabilities) -> str:
 
 
 def _point(threshold: float, contradiction: Floats, wrong: NDArray[np.bool_]) -> Point:
-    flagged = contradiction >= threshold
-    found, false = int((flagged & wrong).sum()), int((flagged & ~wrong).sum())
-    consistent = int((~wrong).sum())
+    from sklearn.metrics import confusion_matrix  # slow to import, and every command imports this module
+
+    kept, false, missed, found = map(int, confusion_matrix(wrong, contradiction >= threshold).ravel())
     return Point(
         threshold,
         found / (found + false) if found + false else None,
-        found / int(wrong.sum()),
-        false / consistent,
-        wilson_most(false, consistent),
+        found / (found + missed),
+        false / (false + kept),
+        wilson_most(false, false + kept),
     )
 
 
 def wilson_most(count: int, total: int, z: float = 1.96) -> float:
     """The upper end of the interval of a share (Wilson, 1927), of 95 % unless another quantile `z` is given."""
-    share = count / total
-    centre, spread = share + z * z / (2 * total), math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return min(1.0, (centre + z * spread) / (1 + z * z / total))
+    from scipy.stats import binomtest
+
+    confidence = 2 * NormalDist().cdf(z) - 1
+    return float(binomtest(count, total).proportion_ci(confidence, method="wilson").high)
 
 
 def _lowest(points: Sequence[Point], bound: float) -> Point | None:

@@ -55,7 +55,7 @@ def _seed_is_held(seed: str, share: float) -> bool:
     return fraction("held", seed) < share
 
 
-def facts_of(row: Row, source: ChatSource) -> list[list[str]]:
+def prompt_facts(row: Row, source: ChatSource) -> list[list[str]]:
     """What each speaker's prompt holds. A row to train on has no distractor in it that a held-out seed gave."""
     trained = not is_held(row, source.held)
     return [
@@ -88,7 +88,7 @@ def epoch(source: ChatSource, tokens: Tokens, order: random.Random) -> Iterator[
     """All chats to train on, once. Raises TrainingError if there are none."""
     found, templates = False, Templates(Corpus(source.corpus))
     for row in rows_of(source, held=False, order=order):
-        for chat in chats_of(row, facts_of(row, source), templates):
+        for chat in chats_of(row, prompt_facts(row, source), templates):
             found = True
             yield from tokens.parts(chat)
     if not found:

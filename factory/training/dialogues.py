@@ -1,8 +1,8 @@
 """Dialogues of the grammar: two people with personas who ask, answer, state, react and follow up, then say goodbye.
 
 A turn says of its own speaker only what the persona holds; a question about anything else gets an honest no, or a
-change of subject to a fact that there is. It gives up long arcs: nothing said is remembered beyond the partner's last
-turn and the facts already told.
+change of subject to a fact that there is. Limitations: nothing said is remembered beyond the partner's
+last turn and the facts already told.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from factory.training.grammar import Attribute, Fact, attributes, sentence, small_talk
+from factory.training.grammar import Attribute, GrammarFact, attributes, sentence, small_talk
 
 END = " [END]"
 
@@ -36,11 +36,11 @@ _PLAIN_STARTS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class GrammarTurn:
     """What one speaker says, and the facts of their own that the turn states."""
 
     text: str
-    facts: tuple[Fact, ...] = ()
+    facts: tuple[GrammarFact, ...] = ()
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class _Question:
     """What the partner just asked: about attributes, this very fact (check), more about a told fact (answers)."""
 
     attributes: tuple[str, ...] = ()
-    check: Fact | None = None
+    check: GrammarFact | None = None
     answers: tuple[str, ...] = ()
     anything: bool = False
     greeting: bool = False
@@ -56,11 +56,11 @@ class _Question:
 
 @dataclass(slots=True)
 class _Speaker:
-    facts: list[Fact]
-    told: list[Fact] = field(default_factory=list)
+    facts: list[GrammarFact]
+    told: list[GrammarFact] = field(default_factory=list)
 
     @property
-    def untold(self) -> list[Fact]:
+    def untold(self) -> list[GrammarFact]:
         return [fact for fact in self.facts if fact not in self.told]
 
 
@@ -69,7 +69,7 @@ def answers_to(question: str) -> tuple[str, ...]:
     return tuple(name for name, attribute in attributes().items() if question in attribute.ask)
 
 
-def stated(fact: Fact, rng: random.Random) -> str:
+def stated(fact: GrammarFact, rng: random.Random) -> str:
     """The fact as its owner says it; half of the time as the persona list words it."""
     if rng.random() < 0.5:
         return fact.text
@@ -113,15 +113,17 @@ def _barred(name: str, held: set[str]) -> bool:
 class _Talk:
     """One dialogue in the making."""
 
-    def __init__(self, rng: random.Random, personas: tuple[list[Fact], list[Fact]], openness: float) -> None:
+    def __init__(
+        self, rng: random.Random, personas: tuple[list[GrammarFact], list[GrammarFact]], openness: float
+    ) -> None:
         self.rng = rng
         self.openness = openness
         self.speakers = (_Speaker(personas[0]), _Speaker(personas[1]))
         self.question = _Question(greeting=True)
-        self.last: tuple[Fact, ...] = ()
+        self.last: tuple[GrammarFact, ...] = ()
         self.asked: set[str] = set()
 
-    def turn(self, who: int) -> Turn:
+    def turn(self, who: int) -> GrammarTurn:
         """The next turn: an answer or a reaction, perhaps a fact, perhaps a question back."""
         rng, me = self.rng, self.speakers[who]
         parts, told = self.answer(me)
@@ -138,7 +140,7 @@ class _Talk:
             parts.append(self._ask(me, told))
         me.told += told
         self.last = tuple(told)
-        return Turn(" ".join(part for part in parts if part) or _small("short", rng), tuple(told))
+        return GrammarTurn(" ".join(part for part in parts if part) or _small("short", rng), tuple(told))
 
     def _reaction(self) -> str:
         rng = self.rng
@@ -147,7 +149,7 @@ class _Talk:
             return sentence(rng.choice(fact.attribute.react), rng, fact.values)
         return _small("short", rng)
 
-    def answer(self, me: _Speaker) -> tuple[list[str], list[Fact]]:  # noqa: PLR0911 (one case a question)
+    def answer(self, me: _Speaker) -> tuple[list[str], list[GrammarFact]]:  # noqa: PLR0911 (one case a question)
         """What answers the partner's question, and the facts that it states; nothing where nothing was asked."""
         rng, asked = self.rng, self.question
         if asked.greeting:
@@ -170,7 +172,7 @@ class _Talk:
             return self._without(me, asked.attributes)
         return [], []
 
-    def _confirm(self, me: _Speaker, check: Fact) -> tuple[list[str], list[Fact]]:
+    def _confirm(self, me: _Speaker, check: GrammarFact) -> tuple[list[str], list[GrammarFact]]:
         rng = self.rng
         for fact in me.facts:
             if fact.attribute.name == check.attribute.name and fact.attribute.functional:
@@ -184,10 +186,10 @@ class _Talk:
         return self._without(me, ())
 
     @staticmethod
-    def _says_same(fact: Fact, check: Fact) -> bool:
+    def _says_same(fact: GrammarFact, check: GrammarFact) -> bool:
         return bool(set(fact.values.values()) & set(check.values.values()))
 
-    def _without(self, me: _Speaker, asked: tuple[str, ...]) -> tuple[list[str], list[Fact]]:
+    def _without(self, me: _Speaker, asked: tuple[str, ...]) -> tuple[list[str], list[GrammarFact]]:
         """An honest no where the persona has nothing to say, then, if there is one, another fact."""
         rng = self.rng
         held = {fact.attribute.name for fact in me.facts}
@@ -202,7 +204,7 @@ class _Talk:
             return parts, [fact]
         return parts, []
 
-    def _ask(self, me: _Speaker, told: list[Fact]) -> str:
+    def _ask(self, me: _Speaker, told: list[GrammarFact]) -> str:
         """A question: more about what the partner told, the same back, about an attribute, or simply for more."""
         rng = self.rng
         kind = rng.random()
@@ -236,23 +238,23 @@ class _Talk:
 
 
 def draw_dialogue(
-    rng: random.Random, personas: tuple[list[Fact], list[Fact]], turns: int, openness: float = 0.7
-) -> list[Turn]:
+    rng: random.Random, personas: tuple[list[GrammarFact], list[GrammarFact]], turns: int, openness: float = 0.7
+) -> list[GrammarTurn]:
     """A dialogue of `turns` turns, at least 4; speaker 0 opens, the last turn ends with ` [END]`.
 
     `openness` is the chance that a speaker volunteers an untold fact where nothing asked for one.
     """
     talk = _Talk(rng, personas, openness)
     opening = _small("open", rng)
-    dialogue = [Turn(opening)]
+    dialogue = [GrammarTurn(opening)]
     if rng.random() < 0.4:
         fact = rng.choice(personas[0])
         talk.speakers[0].told.append(fact)
         talk.last = (fact,)
-        dialogue = [Turn(f"{opening} {stated(fact, rng)}", (fact,))]
+        dialogue = [GrammarTurn(f"{opening} {stated(fact, rng)}", (fact,))]
     while len(dialogue) < turns - 2:
         dialogue.append(talk.turn(len(dialogue) % 2))
     answer, told = talk.answer(talk.speakers[len(dialogue) % 2])
-    dialogue.append(Turn(" ".join([*answer, _small("end", rng)]), tuple(told)))
-    dialogue.append(Turn(_small("bye", rng) + END))
+    dialogue.append(GrammarTurn(" ".join([*answer, _small("end", rng)]), tuple(told)))
+    dialogue.append(GrammarTurn(_small("bye", rng) + END))
     return dialogue

@@ -3,8 +3,8 @@
 Converse, expand and extract, from the grammar's personas and dialogues, plus, as material that no grammar has, the
 persona facts and turns of a published corpus where one is given. The first share of training is a curriculum of short
 chats in which each answer says a fact: a small model must learn to copy before it learns to talk. Half of the phrases
-that instruct are put in other words, so that a prompt of a user's own is not foreign. It gives up obedience: the model
-has seen roles and topics, but does one task a prompt, whatever else the prompt asks.
+that instruct are put in other words, so that a prompt of a user's own is not foreign. Limitations: the
+model has seen roles and topics, but does one task a prompt, whatever else the prompt asks.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from pathlib import Path
 import yaml
 
 from factory.engines import Message
+from factory.methods.makers.triples import RELATIONS
 from factory.methods.prompts import Task, bundled, render
 from factory.training.dialogues import END, draw_dialogue, stated
 from factory.training.grammar import (
     Attribute,
-    Fact,
+    GrammarFact,
     Split,
     Wild,
     attributes,
@@ -36,12 +37,6 @@ from factory.training.grammar import (
     small_talk,
 )
 from factory.training.words import SHARED, content
-
-RELATIONS = (
-    "like", "dislike", "have", "have_pet", "have_family", "job", "employer", "study", "live_in", "from", "age", "hobby",
-    "favorite_food", "favorite_music", "favorite_color", "favorite_other", "play_sport", "play_instrument", "read",
-    "watch", "travel_to", "physical_attribute", "personality", "belief", "diet", "want", "own", "other",
-)  # fmt: skip
 
 NOTHING = "[None]"
 
@@ -77,7 +72,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Corpus:
+class PublishedTalk:
     """What is taken from published corpora: first-person facts, dialogues with both personas, values out of place."""
 
     facts: tuple[str, ...] = ()
@@ -140,7 +135,7 @@ def expand(facts: Sequence[str], new: Sequence[str]) -> Example:
     return Example((*prompt, _assistant("\n".join(f"- {fact}" for fact in new))))
 
 
-def extract(utterance: str, facts: Sequence[Fact], triple: bool) -> Example:
+def extract(utterance: str, facts: Sequence[GrammarFact], triple: bool) -> Example:
     """What an utterance reveals, as sentences in each attribute's first form or as triples; `[None]` for nothing."""
     form = "triple" if triple else "sentence"
     prompt = render(bundled("extract"), form=form, relations=list(RELATIONS), utterance=utterance)
@@ -148,7 +143,7 @@ def extract(utterance: str, facts: Sequence[Fact], triple: bool) -> Example:
     return Example((*prompt, _assistant("\n".join(lines) or NOTHING)), (utterance,))
 
 
-def plain(fact: Fact) -> str:
+def plain(fact: GrammarFact) -> str:
     """The fact in its attribute's first form."""
     return sentence(fact.attribute.fact[0], random.Random(0), fact.values)
 
@@ -177,12 +172,12 @@ def _free_attribute() -> Attribute:
 _OPEN = _free_attribute()
 
 
-def free_fact(text: str) -> Fact:
+def free_fact(text: str) -> GrammarFact:
     """A fact that is only a sentence."""
-    return Fact(_OPEN, {"v": text}, text)
+    return GrammarFact(_OPEN, {"v": text}, text)
 
 
-def _draw_facts(rng: random.Random, size: int, split: Split, corpus: Corpus) -> list[Fact]:
+def _draw_facts(rng: random.Random, size: int, split: Split, corpus: PublishedTalk) -> list[GrammarFact]:
     """A persona of the grammar, of a published one's sentences, or of both kinds."""
     kind = rng.random()
     if not corpus.facts or kind < 0.65:
@@ -195,7 +190,7 @@ def _draw_facts(rng: random.Random, size: int, split: Split, corpus: Corpus) -> 
     return mixed
 
 
-def draw_recall(rng: random.Random, split: Split, corpus: Corpus) -> Example:
+def draw_recall(rng: random.Random, split: Split, corpus: PublishedTalk) -> Example:
     """A short chat of two to five questions, each answered with a fact of the persona."""
     facts = _draw_facts(rng, rng.randint(2, 6), split, corpus)
     turns: list[str] = []
@@ -205,7 +200,7 @@ def draw_recall(rng: random.Random, split: Split, corpus: Corpus) -> Example:
     return reworded(converse([fact.text for fact in facts], turns, speaker=1), "converse", rng)
 
 
-def draw_converse(rng: random.Random, split: Split, corpus: Corpus) -> Example:
+def draw_converse(rng: random.Random, split: Split, corpus: PublishedTalk) -> Example:
     """A whole dialogue, seen by one of its speakers."""
     if corpus.dialogues and rng.random() < 0.12:
         personas, said = rng.choice(corpus.dialogues)
@@ -222,19 +217,19 @@ def draw_converse(rng: random.Random, split: Split, corpus: Corpus) -> Example:
     return reworded(chat, "converse", rng)
 
 
-def draw_expand(rng: random.Random, split: Split, _: Corpus) -> Example:
+def draw_expand(rng: random.Random, split: Split, _: PublishedTalk) -> Example:
     """A persona cut in two: what is given and what is to be added."""
     given, new = rng.randint(1, 5), rng.randint(1, 5)
     texts = [fact.text for fact in draw_persona(rng, given + new, split)]
     return reworded(expand(texts[:given], texts[given:]), "expand", rng)
 
 
-def draw_extract(rng: random.Random, split: Split, corpus: Corpus) -> Example:
+def draw_extract(rng: random.Random, split: Split, corpus: PublishedTalk) -> Example:
     """A turn with what it reveals; four in ten reveal nothing."""
     return reworded(_extraction(rng, split, corpus), "extract", rng)
 
 
-def _extraction(rng: random.Random, split: Split, corpus: Corpus) -> Example:
+def _extraction(rng: random.Random, split: Split, corpus: PublishedTalk) -> Example:
     triple = rng.random() < 0.4
     if rng.random() < 0.4:
         return extract(_empty_turn(rng, split), [], triple)
@@ -259,7 +254,7 @@ def _empty_turn(rng: random.Random, split: Split) -> str:
     return " ".join(rng.sample(parts, rng.choice((1, 1, 2))))
 
 
-_KINDS: tuple[Callable[[random.Random, Split, Corpus], Example], ...] = (
+_KINDS: tuple[Callable[[random.Random, Split, PublishedTalk], Example], ...] = (
     draw_recall,
     draw_converse,
     draw_expand,
@@ -275,16 +270,16 @@ def _shares(progress: float) -> tuple[float, ...]:
 
 
 def draw_example(
-    rng: random.Random, progress: float = 1.0, split: Split = "train", corpus: Corpus | None = None
+    rng: random.Random, progress: float = 1.0, split: Split = "train", corpus: PublishedTalk | None = None
 ) -> Example:
     """One example of the mixture at a point of training."""
-    return rng.choices(_KINDS, _shares(progress))[0](rng, split, corpus or Corpus())
+    return rng.choices(_KINDS, _shares(progress))[0](rng, split, corpus or PublishedTalk())
 
 
-def read_corpus(path: Path | None, skip: int = 100, wild: Wild = MADE_UP) -> Corpus:
+def read_talk(path: Path | None, skip: int = 100, wild: Wild = MADE_UP) -> PublishedTalk:
     """Synthetic-Persona-Chat from its CSV; the first `skip` rows are held out, and so is what holds placeholders."""
     if path is None:
-        return Corpus(wild=wild)
+        return PublishedTalk(wild=wild)
     facts: dict[str, None] = {}
     dialogues = []
     with path.open(encoding="utf-8", newline="") as file:
@@ -296,7 +291,7 @@ def read_corpus(path: Path | None, skip: int = 100, wild: Wild = MADE_UP) -> Cor
             complete = not any(_PLACEHOLDER.search(text) for _, text in turns)
             if alternate and complete and len(turns) >= 6 and all(personas):
                 dialogues.append((personas, (*(text for _, text in turns[:-1]), turns[-1][1] + END)))
-    return Corpus(tuple(facts), tuple(dialogues), wild)
+    return PublishedTalk(tuple(facts), tuple(dialogues), wild)
 
 
 def _sentences(persona: str) -> tuple[str, ...]:

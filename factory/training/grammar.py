@@ -2,7 +2,7 @@
 
 The tables are YAML (talk, values, small talk); this module draws from them. Values are split once, by hash: a tenth of
 each longer list is never drawn for training, so that a held-out persona has facts that no training text contained.
-It gives up world knowledge: a persona is consistent by construction (one value a functional attribute), not plausible.
+Limitations: a persona is consistent by construction (one value a functional attribute), not always plausible.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ TAME = Wild()
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class GrammarFact:
     """A fact of a persona: its attribute, the slots' values and the sentence of the persona list."""
 
     attribute: Attribute
@@ -259,21 +259,21 @@ def _wild_value(kind: str, rng: random.Random, split: Split, wild: Wild) -> str:
     return f"{rng.choice(values_of('pasts', split))} some {thing}" if kind == "PAST" else thing
 
 
-def draw_fact(attribute: Attribute, rng: random.Random, split: Split, wild: Wild = TAME) -> Fact:
+def draw_fact(attribute: Attribute, rng: random.Random, split: Split, wild: Wild = TAME) -> GrammarFact:
     """A fact of an attribute, in any of its forms."""
     values = {slot: draw(kind, rng, split) for slot, kind in attribute.slots.items()}
     kind = attribute.slots.get("v")
     if kind in _REPLACEABLE and rng.random() < wild.share:
         values["v"] = _wild_value(kind, rng, split, wild)
-    return Fact(attribute, values, sentence(rng.choice(attribute.fact), rng, values))
+    return GrammarFact(attribute, values, sentence(rng.choice(attribute.fact), rng, values))
 
 
-def draw_persona(rng: random.Random, size: int, split: Split = "train", wild: Wild = TAME) -> list[Fact]:
+def draw_persona(rng: random.Random, size: int, split: Split = "train", wild: Wild = TAME) -> list[GrammarFact]:
     """`size` facts that fit together: no functional attribute twice, no value twice, one of each exclusive group."""
     table = attributes()
     names = list(table)
     weights = [WEIGHTS.get(name, 1) for name in names]
-    facts: list[Fact] = []
+    facts: list[GrammarFact] = []
     taken: set[str] = set()
     spoken: set[str] = set()
     while len(facts) < size:

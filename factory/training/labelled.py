@@ -23,7 +23,7 @@ LABELS: tuple[Label, ...] = get_args(Label)
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class LabelledPair:
     """A labelled pair, and the file or rule that it comes of."""
 
     premise: str
@@ -52,7 +52,7 @@ class PairFile(BaseModel):
 class Labelled:
     """Pairs read, and how many rows were left out, by reason."""
 
-    pairs: list[Pair] = field(default_factory=list)
+    pairs: list[LabelledPair] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
 
@@ -60,7 +60,7 @@ def read_pairs(files: Sequence[PairFile], base: Path = Path()) -> Labelled:
     """The labelled pairs of all files, in order; relative paths start at `base`. Raises SourceError."""
     found = Labelled()
     for source in files:
-        pairs: list[Pair] = []
+        pairs: list[LabelledPair] = []
         for file in find_files(source.path, source.format, base.absolute()):
             for _, row in read_rows(file, (source.premise, source.hypothesis, source.label)):
                 try:
@@ -73,7 +73,7 @@ def read_pairs(files: Sequence[PairFile], base: Path = Path()) -> Labelled:
     return found
 
 
-def _pair(row: dict[str, Any], source: PairFile, name: str) -> Pair:
+def _pair(row: dict[str, Any], source: PairFile, name: str) -> LabelledPair:
     for column in (source.premise, source.hypothesis, source.label):
         if row.get(column) is None:
             raise BadRow(f"no column {column}", f"the columns are {', '.join(row)}")
@@ -84,4 +84,4 @@ def _pair(row: dict[str, Any], source: PairFile, name: str) -> Pair:
     label = next((label for number, label in enumerate(LABELS) if given in (label, str(number))), None)
     if label is None:
         raise BadRow("no gold label", f"the label is {given!r}")
-    return Pair(premise, hypothesis, label, name)
+    return LabelledPair(premise, hypothesis, label, name)

@@ -34,8 +34,8 @@ from factory.training.chats import (
     characters,
     chats_of,
     epoch,
-    facts_of,
     pad,
+    prompt_facts,
     rows_of,
 )
 from factory.training.loop import replace_folder
@@ -86,7 +86,7 @@ class LmResult:
 
 def train_lm(config: LmConfig, output: Path) -> LmResult:
     """Train to the configured steps and write the model folder. Beside it, `<output>.training` holds the checkpoints
-    that a killed training goes on from, and the loss curve. Raises TrainingError and CorpusError."""
+    that a killed training resumes from, and the loss curve. Raises TrainingError and CorpusError."""
     work = output.with_name(f"{output.name}.training")
     begin(work, config)
     version = pinned(config.data.corpus, config.data.version, work / "corpus_version")
@@ -129,8 +129,8 @@ def persona_perplexity(model: Any, tokens: Tokens, source: ChatSource) -> tuple[
         others = (*rows[number + 1 :], *rows[:number])
         stranger = next((other for other in others if seeds.isdisjoint(seed.id for seed in other.seeds)), None)
         if stranger is not None:
-            own += chats_of(row, facts_of(row, source), templates)
-            wrong += chats_of(row, facts_of(stranger, source), templates)
+            own += chats_of(row, prompt_facts(row, source), templates)
+            wrong += chats_of(row, prompt_facts(stranger, source), templates)
     return (perplexity(model, tokens, own), perplexity(model, tokens, wrong)) if own else (None, None)
 
 

@@ -1,8 +1,8 @@
 """The training loop that both models share: steps, a schedule, checkpoints, progress lines and a loss curve.
 
 A batch is a function of its step, so a run resumes to the step after a kill from the last checkpoint alone: no
-sampler state, no data order to restore. Own code, since the steps are short and the batches made on the fly; it gives
-up several devices.
+sampler state, no data order to restore. Own code, since the steps are short and the batches made on the fly.
+Limitations: one device.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from factory.training.labelled import Pair
+from factory.training.labelled import LabelledPair
 from factory.training.words import content
 
 _TURN = re.compile(r"^User ([12]): (.*)$", re.MULTILINE)
@@ -30,13 +30,13 @@ class TalkPairs(BaseModel):
     pairs: int = Field(ge=1, description="Pairs to draw.")
 
 
-def talk_pairs(source: TalkPairs, rng: random.Random) -> list[Pair]:
+def talk_pairs(source: TalkPairs, rng: random.Random) -> list[LabelledPair]:
     """Drawn pairs of the dialogues that are not held out."""
     pairs = [pair for dialogue in dialogues_of(source.path)[source.skip :] for pair in dialogue]
     return rng.sample(pairs, min(source.pairs, len(pairs)))
 
 
-def dialogues_of(path: Path) -> list[list[Pair]]:
+def dialogues_of(path: Path) -> list[list[LabelledPair]]:
     """All neutral pairs, by dialogue: a fact and its speaker's turn or partner's question."""
     dialogues = []
     with path.open(encoding="utf-8", newline="") as file:
@@ -52,7 +52,7 @@ def dialogues_of(path: Path) -> list[list[Pair]]:
                     words = _stems(fact)
                     for speaker, text in turns:
                         if not words & _stems(text) and (speaker == who or text.endswith("?")):
-                            found.append(Pair(fact, text, "neutral", "talk"))
+                            found.append(LabelledPair(fact, text, "neutral", "talk"))
             dialogues.append(found)
     return dialogues
 

@@ -25,7 +25,7 @@ from factory.base.places import absolute
 from factory.models import placed, resolve
 from factory.store.corpus import Corpus
 from factory.training import TrainingError
-from factory.training.labelled import LABELS, Pair, PairFile, read_pairs
+from factory.training.labelled import LABELS, LabelledPair, PairFile, read_pairs
 from factory.training.loop import replace_folder
 from factory.training.neutrals import TalkPairs, talk_pairs
 from factory.training.pairs import draw_pair
@@ -106,7 +106,7 @@ class NliResult:
 
 def train_nli(config: NliConfig, output: Path) -> NliResult:
     """Train to the configured steps and write the model folder. Beside it, `<output>.training` holds the checkpoints
-    that a killed training goes on from, and the loss curve. Raises TrainingError, SourceError and CorpusError."""
+    that a killed training resumes from, and the loss curve. Raises TrainingError, SourceError and CorpusError."""
     work = output.with_name(f"{output.name}.training")
     begin(work, config)
     versions = [
@@ -118,7 +118,7 @@ def train_nli(config: NliConfig, output: Path) -> NliResult:
     tokenizer, model, dtype = _load(config)
     encode = partial(_encode, tokenizer, model.config.label2id, config.max_tokens)
     stream = partial(
-        Stream[Pair], partial(_shuffled, trained), encode, _size, seed=config.seed, batch=config.training.batch
+        Stream[LabelledPair], partial(_shuffled, trained), encode, _size, seed=config.seed, batch=config.training.batch
     )
     collate = partial(tokenizer.pad, return_tensors="pt", pad_to_multiple_of=8)
     fit(model, stream, collate, config.training, seed=config.seed, work=work, groups=_groups(model, config))
@@ -130,7 +130,7 @@ def train_nli(config: NliConfig, output: Path) -> NliResult:
     return NliResult(str(output), config.training.steps, len(trained), left_out, accuracy)
 
 
-def gather(config: NliConfig) -> tuple[list[Pair], list[Pair], dict[str, int]]:
+def gather(config: NliConfig) -> tuple[list[LabelledPair], list[LabelledPair], dict[str, int]]:
     """The pairs to train on, those held out, and how many rows of files were left out, by reason. Raises TrainingError
     if there is nothing to train on."""
     rng = random.Random(config.seed)
@@ -146,32 +146,34 @@ def gather(config: NliConfig) -> tuple[list[Pair], list[Pair], dict[str, int]]:
     return trained, [pair for pair, out in zip(pairs, held, strict=True) if out], dict(found.left_out)
 
 
-def is_held(pair: Pair, share: float) -> bool:
+def is_held(pair: LabelledPair, share: float) -> bool:
     """Whether a pair is held out: by its premise, which is none in training, whatever its hypothesis."""
     return int(blake("held", pair.premise)[:8], 16) < share * 2**32
 
 
-def scored_pairs(source: ScoredPairs) -> Iterator[Pair]:
+def scored_pairs(source: ScoredPairs) -> Iterator[LabelledPair]:
     """Each pair that a corpus has scored with confidence, once."""
     seen: set[tuple[str, str]] = set()
     for row in Corpus(source.corpus).rows(version=source.version):
         for score in row.scores:
             probabilities = (score.entailment, score.neutral, score.contradiction)
-            pair = Pair(score.premise, score.hypothesis, LABELS[probabilities.index(max(probabilities))], source.corpus)
+            pair = LabelledPair(
+                score.premise, score.hypothesis, LABELS[probabilities.index(max(probabilities))], source.corpus
+            )
             if max(probabilities) >= source.confidence and (pair.premise, pair.hypothesis) not in seen:
                 seen.add((pair.premise, pair.hypothesis))
                 yield pair
 
 
-def _shuffled(pairs: Sequence[Pair], order: random.Random) -> Iterable[Pair]:
+def _shuffled(pairs: Sequence[LabelledPair], order: random.Random) -> Iterable[LabelledPair]:
     return order.sample(pairs, len(pairs))
 
 
-def _size(pair: Pair) -> int:
+def _size(pair: LabelledPair) -> int:
     return len(pair.premise) + len(pair.hypothesis)
 
 
-def _encode(tokenizer: Any, label2id: dict[str, int], longest: int, pair: Pair) -> dict[str, Any]:
+def _encode(tokenizer: Any, label2id: dict[str, int], longest: int, pair: LabelledPair) -> dict[str, Any]:
     encoded: dict[str, Any] = dict(tokenizer(pair.premise, pair.hypothesis, truncation=True, max_length=longest))
     return {**encoded, "labels": {name.lower(): number for name, number in label2id.items()}[pair.label]}
 

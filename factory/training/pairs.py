@@ -3,7 +3,8 @@
 Labels follow by rule, as in Dialogue NLI (Welleck et al., 2019): the same values entail, another value of a functional
 slot and a denial contradict, everything else is neutral; here that includes what talk is mostly made of, questions,
 reactions and small talk about the very same value. A fifth of the forms of each attribute (template families) and a
-tenth of the values are held out for the development figures. Rules make a few wrong labels and no hard inference.
+tenth of the values are held out for the development figures. Limitations: rules give a few wrong labels, and no pair is
+hard to infer.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from factory.training.dialogues import lowered
 from factory.training.grammar import (
     REPEATABLE,
     Attribute,
-    Fact,
+    GrammarFact,
     Split,
     attributes,
     draw,
@@ -22,7 +23,7 @@ from factory.training.grammar import (
     sentence,
     small_talk,
 )
-from factory.training.labelled import LABELS, Pair
+from factory.training.labelled import LABELS, LabelledPair
 
 # Attributes whose values or denials bear on one another, so that a pair of them is no safe neutral.
 RELATED = (
@@ -65,7 +66,7 @@ def _forms(forms: tuple[str, ...], held: bool) -> tuple[str, ...]:
     return kept if kept and len(forms) > 2 else forms
 
 
-def state(fact: Fact, rng: random.Random, held: bool, spoken: bool = True) -> str:
+def state(fact: GrammarFact, rng: random.Random, held: bool, spoken: bool = True) -> str:
     """The fact in a form of one side of the template split, as said in talk or as listed in a persona."""
     forms = fact.attribute.say if spoken else fact.attribute.fact
     values = dict(fact.values)
@@ -74,7 +75,7 @@ def state(fact: Fact, rng: random.Random, held: bool, spoken: bool = True) -> st
     return sentence(rng.choice(_forms(forms, held)), rng, values)
 
 
-def dressed(text: str, fact: Fact, rng: random.Random, split: Split) -> str:  # noqa: PLR0911 (one case a dress)
+def dressed(text: str, fact: GrammarFact, rng: random.Random, split: Split) -> str:  # noqa: PLR0911 (one case a dress)
     """The statement as a turn: often with more said around it that has no bearing on the fact."""
     talk = small_talk()
     if rng.random() < 0.15 and text.endswith("."):
@@ -114,15 +115,15 @@ _ALSO = {
 }
 
 
-def _other_values(fact: Fact, slots: tuple[str, ...], rng: random.Random, split: Split) -> Fact:
+def _other_values(fact: GrammarFact, slots: tuple[str, ...], rng: random.Random, split: Split) -> GrammarFact:
     values = dict(fact.values)
     for slot in slots:
         while values[slot] == fact.values[slot]:
             values[slot] = draw(fact.attribute.slots[slot], rng, split)
-    return Fact(fact.attribute, values, sentence(rng.choice(fact.attribute.fact), rng, values))
+    return GrammarFact(fact.attribute, values, sentence(rng.choice(fact.attribute.fact), rng, values))
 
 
-def _contradiction(fact: Fact, rng: random.Random, held: bool, split: Split) -> tuple[str, str]:
+def _contradiction(fact: GrammarFact, rng: random.Random, held: bool, split: Split) -> tuple[str, str]:
     attribute = fact.attribute
     rules = ["denial"]
     if attribute.functional:
@@ -136,7 +137,7 @@ def _contradiction(fact: Fact, rng: random.Random, held: bool, split: Split) -> 
         other = _other_values(fact, (rng.choice(attribute.functional),), rng, split)
         return state(other, rng, held, rng.random() < 0.8), rule
     if rule == "opposite":
-        opposite = Fact(attributes()[str(attribute.opposite)], fact.values, "")
+        opposite = GrammarFact(attributes()[str(attribute.opposite)], fact.values, "")
         return state(opposite, rng, held, rng.random() < 0.8), rule
     forms = attribute.none if rule == "none" else _forms(attribute.denial, held)
     return sentence(rng.choice(forms), rng, fact.values), rule
@@ -148,7 +149,7 @@ def _unrelated(attribute: Attribute, rng: random.Random) -> Attribute:
 
 
 def _neutral(  # noqa: PLR0911, PLR0912 (one case a rule)
-    fact: Fact, rng: random.Random, held: bool, split: Split
+    fact: GrammarFact, rng: random.Random, held: bool, split: Split
 ) -> tuple[str, str]:
     attribute, talk = fact.attribute, small_talk()
     rules = ["unrelated"] * 3 + ["question", "react", "about", "idle", "answer", "other question", "no"]
@@ -194,7 +195,7 @@ def _neutral(  # noqa: PLR0911, PLR0912 (one case a rule)
             return sentence(rng.choice(talk[purpose]), rng), rule
 
 
-def _other_person(fact: Fact, rng: random.Random, held: bool, split: Split) -> str:
+def _other_person(fact: GrammarFact, rng: random.Random, held: bool, split: Split) -> str:
     """The same kind of statement about somebody else: my brother's job says nothing of mine, or of my sister's."""
     table = attributes()
     if fact.attribute.name == "relative_job" and rng.random() < 0.5:
@@ -203,10 +204,10 @@ def _other_person(fact: Fact, rng: random.Random, held: bool, split: Split) -> s
     values = dict(draw_fact(other, rng, split).values)
     if rng.random() < 0.5:
         values["v"] = fact.values["v"]
-    return state(Fact(other, values, ""), rng, held)
+    return state(GrammarFact(other, values, ""), rng, held)
 
 
-def _without(rng: random.Random, held: bool, split: Split) -> Pair:
+def _without(rng: random.Random, held: bool, split: Split) -> LabelledPair:
     """A pair whose premise denies an attribute altogether: I do not own any pets."""
     attribute = rng.choice([attribute for attribute in attributes().values() if len(attribute.none) > 1])
     fact = draw_fact(attribute, rng, split)
@@ -220,10 +221,10 @@ def _without(rng: random.Random, held: bool, split: Split) -> Pair:
         other = draw_fact(_unrelated(attribute, rng), rng, split)
         forms = other.attribute.none or other.attribute.denial
         hypothesis = sentence(rng.choice(forms), rng, other.values) if rng.random() < 0.6 else state(other, rng, held)
-    return Pair(premise, dressed(hypothesis, fact, rng, split), label, "none as premise")
+    return LabelledPair(premise, dressed(hypothesis, fact, rng, split), label, "none as premise")
 
 
-def draw_pair(rng: random.Random, split: Split = "train", held_forms: bool = False) -> Pair:
+def draw_pair(rng: random.Random, split: Split = "train", held_forms: bool = False) -> LabelledPair:
     """One labelled pair; `split` chooses the values, `held_forms` the side of the template split of both sentences."""
     if rng.random() < 0.08:
         return _without(rng, held_forms, split)
@@ -237,4 +238,4 @@ def draw_pair(rng: random.Random, split: Split = "train", held_forms: bool = Fal
         hypothesis, rule = _contradiction(fact, rng, held_forms, split)
     else:
         hypothesis, rule = _neutral(fact, rng, held_forms, split)
-    return Pair(premise, dressed(hypothesis, fact, rng, split), label, rule)
+    return LabelledPair(premise, dressed(hypothesis, fact, rng, split), label, rule)

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from factory.training.examples import Corpus, Example, draw_example, read_corpus, read_wild
+from factory.training.examples import Example, PublishedTalk, draw_example, read_talk, read_wild
 from factory.training.induction import set_induction_heads
 from factory.training.loop import Schedule, replace_folder, train
 from factory.training.words import content
@@ -39,7 +39,7 @@ POOL = 32
 """Steps whose examples are drawn together and sorted by length, so that little of a batch is padding."""
 
 
-class LmConfig(BaseModel):
+class PersonaLmConfig(BaseModel):
     """What persona-lm is and how it is trained."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -71,7 +71,7 @@ class LmConfig(BaseModel):
     schedule: Schedule
 
 
-def make_tokenizer(vocabulary: int, seed: int, corpus: Corpus) -> PreTrainedTokenizerFast:
+def make_tokenizer(vocabulary: int, seed: int, corpus: PublishedTalk) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer trained on drawn examples; digits stand alone, so that any number can be copied."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -99,7 +99,7 @@ def make_tokenizer(vocabulary: int, seed: int, corpus: Corpus) -> PreTrainedToke
     )  # fmt: skip
 
 
-def _tokenizer(config: LmConfig, corpus: Corpus, kept: Path) -> PreTrainedTokenizerFast:
+def _tokenizer(config: PersonaLmConfig, corpus: PublishedTalk, kept: Path) -> PreTrainedTokenizerFast:
     """The tokenizer of the run that is resumed, or a new one: it must outlive a change of the grammar."""
     if kept.exists():
         resumed: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(kept)
@@ -109,7 +109,7 @@ def _tokenizer(config: LmConfig, corpus: Corpus, kept: Path) -> PreTrainedTokeni
     return tokenizer
 
 
-def make_model(config: LmConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+def make_model(config: PersonaLmConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """A fresh Llama with induction heads in its initial weights."""
     model = LlamaForCausalLM(  # type: ignore[no-untyped-call]
         LlamaConfig(
@@ -158,7 +158,7 @@ class Encoder:
 class Batches:
     """Batches of like length, each a function of its step."""
 
-    def __init__(self, config: LmConfig, encoder: Encoder, corpus: Corpus) -> None:
+    def __init__(self, config: PersonaLmConfig, encoder: Encoder, corpus: PublishedTalk) -> None:
         self.config, self.encoder, self.corpus = config, encoder, corpus
         self._pool: tuple[int, list[list[tuple[list[int], list[float]]]]] = (-1, [])
 
@@ -191,10 +191,10 @@ class Batches:
         return groups
 
 
-def train_lm(config: LmConfig, output: Path, work: Path) -> int:
+def train_persona_lm(config: PersonaLmConfig, output: Path, work: Path) -> int:
     """Train to the configured steps, resuming from `work`; write the model folder. The steps done in this call."""
     torch.manual_seed(config.seed)
-    corpus = read_corpus(config.corpus, wild=read_wild(config.words))
+    corpus = read_talk(config.corpus, wild=read_wild(config.words))
     tokenizer = _tokenizer(config, corpus, work / "tokenizer")
     model = make_model(config, tokenizer)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -217,7 +217,7 @@ def train_lm(config: LmConfig, output: Path, work: Path) -> int:
     return train(model, optimizers(model, config), loss_of, config.schedule, checkpoint=work / "lm.pt", save=save)
 
 
-def optimizers(model: LlamaForCausalLM, config: LmConfig) -> list[torch.optim.Optimizer]:
+def optimizers(model: LlamaForCausalLM, config: PersonaLmConfig) -> list[torch.optim.Optimizer]:
     """Muon for the hidden matrices (Jordan et al., 2024), AdamW for the rest."""
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim < 2 or "embed" in name]
@@ -244,7 +244,7 @@ def main(config: Path, output: Path, work: Path = Path("checkpoints/persona-lm")
     """Train from a YAML file into a model folder; checkpoints go to `work`."""
     content = yaml.safe_load(config.read_text(encoding="utf-8"))
     files = {name: config.parent / content[name] for name in ("corpus", "words") if content.get(name)}
-    train_lm(LmConfig.model_validate(content | files), output, work)
+    train_persona_lm(PersonaLmConfig.model_validate(content | files), output, work)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Training examples as an endless stream that can begin anywhere: a training that goes on sees what it would have seen.
+"""Training examples as an endless stream that can begin anywhere: a resumed training sees what it would have seen.
 
 Examples are sorted by length within a pool, so that little of a batch is padding; memory holds one pool. Limitations:
 examples before the start are drawn again, though not encoded.

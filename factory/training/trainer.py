@@ -1,7 +1,7 @@
 """Fine-tuning with transformers' Trainer: what `train-lm` and `train-nli` share.
 
-The Trainer does the work (optimizer, bf16, several devices, checkpoints). Around it: a run goes on from the last whole
-checkpoint, to the step, and only with the configuration that began it; progress is a bar on a terminal and plain lines
+The Trainer does the work (optimizer, bf16, several devices, checkpoints). Around it: a run resumes from the last whole
+checkpoint, and only with the configuration that it began with; progress is a bar on a terminal and plain lines
 elsewhere; the losses end as a picture. Limitations: a kill costs the steps since the last checkpoint.
 """
 
@@ -59,7 +59,7 @@ def begin(work: Path, config: BaseModel) -> None:
     kept, wanted = work / "config.json", config.model_dump_json(indent=1)
     if kept.exists() and kept.read_text(encoding="utf-8") != wanted:
         raise TrainingError(
-            f"{work} holds a training with another configuration: go on with that one, "
+            f"{work} holds a training with another configuration: use that one, "
             "name another output, or remove the folder"
         )
     work.mkdir(parents=True, exist_ok=True)
@@ -71,8 +71,8 @@ def begin(work: Path, config: BaseModel) -> None:
 
 
 def pinned(corpus: str, version: int | None, kept: Path) -> int:
-    """The version of a corpus that a training reads: the one it names, or the newest at its first start, which `kept`
-    tells where it goes on, since the corpus may have grown meanwhile. Raises TrainingError if there is no corpus."""
+    """The version of a corpus that a training reads: the one it names, or the newest at its first start. The file
+    `kept` holds it for a resumed training, since the corpus may have grown. Raises TrainingError if there is none."""
     if version is None and kept.exists():
         return int(kept.read_text())
     table = Corpus(corpus).table
@@ -94,7 +94,7 @@ class _Report(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Begin to show."""
         if state.global_step:
-            self._err.print(f"goes on from step {state.global_step}")
+            self._err.print(f"resumes from step {state.global_step}")
         self._task = self._bar.add_task("steps", total=state.max_steps, completed=state.global_step, note="")
         if self._err.is_terminal:
             self._bar.start()

@@ -1,8 +1,8 @@
 """The dataset card of a corpus in the Hugging Face form: a YAML header for machines, the text for people.
 
-Everything in it is read off the corpus: rows, recipes, dead letters. The header lists the files of the newest version
-one by one, since old versions' files lie beside them until `factory gc`; after a run, write the card anew. Limitations:
-whatever only people know (why the corpus was made, what its seeds may be used for).
+Everything in it is read from the corpus: rows, recipes, dead letters. The header lists the files of the newest version
+one by one, since files of old versions lie beside them until `factory gc`; write the card again after a run.
+Limitations: what only people know (why the corpus was made, what its seeds may be used for) is not in it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from factory.store.corpus import Corpus
 from factory.store.records import ROW_SCHEMA
 from factory.store.storage import Storage
 from factory.store.table import CorpusError, Shard
-from factory.views.card_facts import facts_of
+from factory.views.card_facts import card_facts
 from factory.views.status import status
 
 UNSTATED = "unknown"
@@ -55,8 +55,8 @@ _MARKUP = re.compile(r"([\\`*\[\]<>|&~$#])")
 
 
 def write_card(corpus: Corpus, text: str, to: str | None = None) -> str:
-    """Write a card, into the corpus's folder as README.md unless it is to go elsewhere; its address. Raises CorpusError
-    rather than overwrite a file that people wrote or edited."""
+    """Write a card, into the corpus's folder as README.md unless `to` names another place. Returns its address.
+    Raises CorpusError rather than overwrite a file that people wrote or edited."""
     address = to or f"{corpus.root.rstrip('/')}/README.md"
     folder, name = os.path.split(address)
     place = Storage(folder or ".")
@@ -84,7 +84,7 @@ def card(
     if counts["version"] != version:
         raise CorpusError(f"{corpus.root}: a run has committed meanwhile; write the card again")
     columns = [(name, _type(ROW_SCHEMA.field(name).type), told) for name, told in COLUMNS.items()]
-    facts = facts_of(corpus, counts) | {"licence": licence, "shards": len(shards), "columns": columns}
+    facts = card_facts(corpus, counts) | {"licence": licence, "shards": len(shards), "columns": columns}
     header = _header(facts, shards, _arrow_bytes(corpus, shards, report), language)
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, finalize=_plain, trim_blocks=True)
     template = environment.from_string(Path(__file__).with_name("card.md.j2").read_text(encoding="utf-8"))
@@ -92,7 +92,7 @@ def card(
 
 
 def _plain(value: object) -> object:
-    """Text of a corpus as Markdown that says just that."""
+    """A corpus's text with Markdown's marks escaped."""
     return _MARKUP.sub(r"\\\1", _SPACE.sub(" ", value)) if isinstance(value, str) else value
 
 
@@ -133,7 +133,7 @@ def _header(facts: dict[str, Any], shards: list[Shard], size: int, language: str
 
 
 def _feature(kind: pa.DataType) -> dict[str, Any]:
-    """A column's type as `datasets` puts it. The package itself is slow to import, and looks for torch when it is."""
+    """A column's type in the words of `datasets`, which is slow to import and looks for torch then."""
     if pa.types.is_list(kind):
         inner = _feature(kind.value_type)
         return {"list": inner.get("struct") or inner.get("dtype") or inner}

@@ -19,7 +19,7 @@ from factory.store.recipes import kept
 _MOST_SOURCES = 20
 
 
-def facts_of(corpus: Corpus, counts: dict[str, Any]) -> dict[str, Any]:
+def card_facts(corpus: Corpus, counts: dict[str, Any]) -> dict[str, Any]:
     """The counts of `status`, and what else the text is made of: rows by kind, facts by origin, seeds by file, recipes,
     packages, models, an accepted row, and what of them limits the corpus. Raises CorpusError for a lost recipe."""
     rows = corpus.scan()

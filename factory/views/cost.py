@@ -1,4 +1,4 @@
-"""What a plan will cost and a corpus did, as tables and lines to print."""
+"""What a plan will cost and what a corpus has cost, as tables and lines for the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def estimated(estimate: Estimate) -> Iterator[str]:
         cached = f" ({estimate.cached_tokens:,} of them from the cache)" if estimate.cached_tokens else ""
         yield f"about {estimate.prompt_tokens:,} prompt{cached} and {estimate.completion_tokens:,} completion tokens"
     if estimate.seconds:
-        yield f"about {_time(estimate.seconds)} at the pace of this corpus, once the models are open"
+        yield f"about {duration(estimate.seconds)} at the pace of this corpus, once the models are open"
     stages: dict[str, list[str]] = defaultdict(list)
     for stage, basis in estimate.basis.items():
         stages[basis].append(stage)
@@ -28,14 +28,14 @@ def estimated(estimate: Estimate) -> Iterator[str]:
 
 
 def spent(cost: dict[str, Any]) -> Iterator[Table | str]:
-    """The costs of a corpus: by stage and of dead letters, for each accepted dialogue, and what went into what was
-    refused."""
+    """The costs of a corpus: by stage and of dead letters, for each accepted dialogue, and of what was flagged or
+    rejected."""
     table = _table("stage", "rows", "calls", "prompt tokens", "cached", "completion tokens", "under way")
     for stage, took in cost["stages"].items():
-        table.add_row(stage, f"{took['rows']:,}", *_counts(took), _time(took["under_way_s"]))
+        table.add_row(stage, f"{took['rows']:,}", *_counts(took), duration(took["under_way_s"]))
     if (failed := cost["dead_letters"])["rows"]:
         table.add_row("dead letters", f"{failed['rows']:,}", *_counts(failed))
-    table.add_row("all", "", *_counts(cost["total"]), _time(cost["total"]["under_way_s"]))
+    table.add_row("all", "", *_counts(cost["total"]), duration(cost["total"]["under_way_s"]))
     yield table
     if (each := cost["per_accepted"]) is not None:
         yield (
@@ -93,7 +93,8 @@ def _counts(took: dict[str, Any]) -> tuple[str, ...]:
     return f"{took['calls']:,}", f"{prompt:,}", cached, f"{took['completion_tokens']:,}"
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time to read, in hours, minutes or seconds."""
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"

@@ -36,11 +36,11 @@ def show_letters(failures: Sequence[dict[str, Any]], letters: Sequence[DeadLette
 
 
 def show_no_letters(failures: Sequence[dict[str, Any]]) -> None:
-    """Say that none fits, and which there are."""
+    """Say that none matches, and which there are."""
     if not failures:
         out.print("No dead letters.")
         return
-    out.print("No dead letter fits. There are:")
+    out.print("No dead letter matches. There are:")
     out.print(costview.failed(failures))
 
 

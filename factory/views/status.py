@@ -1,6 +1,6 @@
-"""What stands in a corpus: rows by decision and reason, gates, dead letters with examples, models, costs.
+"""What is in a corpus: rows by decision and reason, gates, dead letters with examples, models, costs.
 
-Counted by polars over the columns that matter, streaming; nothing is kept beside the corpus.
+polars counts over the columns it needs; no count is stored.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import polars as pl
 from factory.planning.cost import cost
 from factory.store.corpus import Corpus
 from factory.store.failures import failures
+from factory.views.measures import mean_scores
 
 
 def status(corpus: Corpus) -> dict[str, Any]:
@@ -20,18 +21,12 @@ def status(corpus: Corpus) -> dict[str, Any]:
 
 
 def counts(corpus: Corpus, rows: pl.LazyFrame) -> dict[str, Any]:
-    """The same of rows that the corpus's `scan` gave."""
+    """The same, for rows that the corpus's `scan` returned."""
     reason = pl.col("reasons").str.split(":").list.first()
     letters = corpus.scan_dead_letters()
     failed = failures(letters)
     totals = rows.select(
-        rows=pl.len(),
-        turns=pl.col("turns").list.len().cast(pl.Int64).sum(),
-        coverage=pl.col("consistency").struct.field("coverage").mean(),
-        entailed_share=pl.col("consistency").struct.field("entailed_share").mean(),
-        contradicted_share=pl.col("consistency").struct.field("contradicted_share").mean(),
-        c_score=pl.col("consistency").struct.field("c_score").mean(),
-        apc=pl.col("consistency").struct.field("apc").mean(),
+        pl.len().alias("rows"), pl.col("turns").list.len().cast(pl.Int64).sum(), *mean_scores()
     ).collect()
     stages = pl.col("stages").struct
     return {

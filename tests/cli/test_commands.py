@@ -180,7 +180,7 @@ def test_letters_filters(failed: Job, asked: list[str], only: Only) -> None:
 
 def test_no_letters(failed: Job, tmp_path: Path) -> None:
     text = call("letters", failed.corpus, "--reason", "turn_emty")
-    assert text.startswith("No dead letter fits. There are:")
+    assert text.startswith("No dead letter matches. There are:")
     assert "turn_empty" in text
     write_seeds(tmp_path, some_personas(2))
     Rehearsal().run(job_in(tmp_path))

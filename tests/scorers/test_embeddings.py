@@ -55,12 +55,16 @@ def test_a_text_is_read_once(embedder: Embeddings, monkeypatch: pytest.MonkeyPat
     np.testing.assert_array_equal(first[0], again[0])
 
 
-def test_old_texts_are_forgotten(embedder: Embeddings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_texts_that_were_asked_for_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("factory.scorers.embeddings._KEPT", 3)
+    embedder = Embeddings(EmbeddingModel())
     texts = [f"I know {n} songs." for n in range(8)]
     rows = asyncio.run(embedder.encode(texts))
     assert rows.shape[0] == 8
-    assert list(embedder._recent) == texts[-3:]
+    assert set(embedder._recent) == set(texts[-3:])
+    asyncio.run(embedder.encode([texts[5], texts[0]]))
+    assert set(embedder._recent) == {texts[0], texts[5], texts[7]}
+    embedder.close()
 
 
 def test_what_is_kept_holds_no_more_than_itself(embedder: Embeddings) -> None:

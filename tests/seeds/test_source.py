@@ -24,7 +24,6 @@ from factory.seeds.source import (
     MAX_TURNS,
     BadSeed,
     SeedSource,
-    split_sentences,
 )
 from factory.store.records import Seed
 from tests.reading import outcome, personas, read, read_bytes, read_seeds
@@ -169,23 +168,6 @@ def test_convai2(tmp_path: Path) -> None:
     assert (first.line, first.personas) == (1, (("i sew.",), ("i ski.",)))
     assert first.turns == ((0, "hi there"), (1, "hello"), (0, "bye"), (1, "see you"))
     assert (second.line, second.personas, second.turns) == (5, ((), ("i cook.",)), ((0, "hey"), (1, "hi")))
-
-
-@pytest.mark.parametrize(
-    ("text", "sentences"),
-    [
-        ("I ski. i cook! Do I? Yes.", ["I ski.", "i cook!", "Do I?", "Yes."]),
-        ("I know Dr. Lee and J. K. Rowling.", ["I know Dr. Lee and J. K. Rowling."]),
-        ("I moved to the U.S. in 2001. I teach A.I. there.", ["I moved to the U.S. in 2001.", "I teach A.I. there."]),
-        ("I like tea, milk, etc. and more... always. No. 9 is mine.",
-         ["I like tea, milk, etc. and more... always.", "No. 9 is mine."]),
-        ('He asked "Why?" and left. "Fine." I stayed.', ['He asked "Why?" and left.', '"Fine."', "I stayed."]),
-        ("我是教练。我喜欢茶！", ["我是教练。", "我喜欢茶！"]),
-        ("a chef at 3.5 stars", ["a chef at 3.5 stars"]),
-    ],
-)  # fmt: skip
-def test_sentences(text: str, sentences: list[str]) -> None:
-    assert [sentence for sentence in split_sentences(text) if sentence] == sentences
 
 
 @given(st.lists(st.text(max_size=80), min_size=1, max_size=20))

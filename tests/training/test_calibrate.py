@@ -4,11 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from scipy.stats import binomtest
 
 from factory.scorers.nli import Nli, NliModel, ScorerStartError
 from factory.training.calibrate import Calibration, CalibrationError, calibrate, draw, wilson_most
-from factory.training.labelled import Pair
+from factory.training.labelled import LabelledPair
 
 FACTS = ["I have a dog.", "I work as a nurse.", "I live in Berlin.", "I am married.", "I love coffee."]
 SAID = {
@@ -16,7 +15,7 @@ SAID = {
     "contradiction": ["I have no pets.", "I work as a cook.", "I live in Rome.", "I'm single.", "I hate coffee."],
     "neutral": ["It is late.", "Do you like jazz?", "My car is red.", "I ran home.", "I play chess."],
 }
-PAIRS = [Pair(fact, said, label, "t") for label in SAID for fact, said in zip(FACTS, SAID[label], strict=True)]  # type: ignore[arg-type]
+PAIRS = [LabelledPair(fact, said, label, "t") for label in SAID for fact, said in zip(FACTS, SAID[label], strict=True)]  # type: ignore[arg-type]
 MODEL = NliModel(name="nli-small")
 
 
@@ -49,7 +48,8 @@ def test_the_proposed_thresholds_are_the_lowest_that_keep_the_bounds(result: Cal
 
 def test_a_bound_that_cannot_be_kept_proposes_nothing() -> None:
     swapped = [
-        Pair(p.premise, p.hypothesis, "neutral" if p.label == "contradiction" else "contradiction", "t") for p in PAIRS
+        LabelledPair(p.premise, p.hypothesis, "neutral" if p.label == "contradiction" else "contradiction", "t")
+        for p in PAIRS
     ]
     assert calibrate(swapped, MODEL, max_rejected=0.0, max_flagged=1.0).reject is None
 
@@ -71,7 +71,9 @@ def test_the_picture_is_drawn(result: Calibration, tmp_path: Path) -> None:
         draw(result, tmp_path / "curves.pgn")
 
 
-@pytest.mark.parametrize(("count", "total"), [(0, 50), (3, 50), (50, 50), (1, 2000)])
-def test_the_interval_is_wilsons(count: int, total: int) -> None:
-    expected = binomtest(count, total).proportion_ci(method="wilson").high
-    assert wilson_most(count, total) == pytest.approx(expected, abs=1e-3)
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    # Newcombe (1998), table I, gives these: 81 of 263, 15 of 148, 0 of 20.
+    assert wilson_most(81, 263) == pytest.approx(0.3662, abs=1e-4)
+    assert wilson_most(15, 148) == pytest.approx(0.1605, abs=1e-4)
+    assert wilson_most(0, 20) == pytest.approx(0.1611, abs=1e-4)
+    assert wilson_most(5, 10, z=2.576) > wilson_most(5, 10)

@@ -13,7 +13,18 @@ from factory.store.corpus import Corpus
 from factory.store.recipes import Templates, kept
 from factory.store.records import Fact, Row
 from factory.training import TrainingError
-from factory.training.chats import IGNORED, Chat, ChatSource, Tokens, chats_of, epoch, facts_of, is_held, pad, rows_of
+from factory.training.chats import (
+    IGNORED,
+    Chat,
+    ChatSource,
+    Tokens,
+    chats_of,
+    epoch,
+    is_held,
+    pad,
+    prompt_facts,
+    rows_of,
+)
 from factory.views.explain import sent_prompts
 from tests import rehearsal
 from tests.rehearsal import Rehearsal, job_in, some_personas, write_seeds
@@ -32,7 +43,7 @@ def tokens() -> Tokens:
 
 
 def sides(row: Row) -> list[Chat]:
-    return chats_of(row, facts_of(row, ChatSource(corpus="c", facts=("seed",))), Templates(Corpus("c")))
+    return chats_of(row, prompt_facts(row, ChatSource(corpus="c", facts=("seed",))), Templates(Corpus("c")))
 
 
 def learned(tokens: Tokens, encoded: dict[str, list[int]]) -> str:
@@ -126,8 +137,8 @@ def test_no_prompt_to_train_on_holds_what_a_held_out_seed_said(tmp_path: Path) -
         row.speakers[0].facts.append(Fact(said[donor], "augment", donor))
     source = ChatSource(corpus="c", facts=("seed", "augment"), held=0.3)
     held_out = {text for seed, text in said.items() if fraction("held", seed) < 0.3}
-    trained = {text for row in rows if not is_held(row, 0.3) for text in facts_of(row, source)[0]}
-    tested = {text for row in rows if is_held(row, 0.3) for text in facts_of(row, source)[0]}
+    trained = {text for row in rows if not is_held(row, 0.3) for text in prompt_facts(row, source)[0]}
+    tested = {text for row in rows if is_held(row, 0.3) for text in prompt_facts(row, source)[0]}
     assert trained
     assert not trained & held_out
     assert tested > held_out

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from factory.methods.makers.triples import RELATIONS
 from factory.methods.prompts import Task, bundled, render
 from factory.training import examples
 from factory.training.examples import (
     NOTHING,
-    RELATIONS,
     converse,
     draw_converse,
     draw_example,
     draw_expand,
     draw_extract,
-    read_corpus,
+    read_talk,
     read_wild,
 )
 from factory.training.grammar import held_values
@@ -53,7 +53,7 @@ def _lines(text: str) -> list[str]:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seeds)
 def test_a_drawn_dialogue_has_the_stage_prompt(seed: int) -> None:
-    messages = draw_converse(random.Random(seed), "train", read_corpus(None)).messages
+    messages = draw_converse(random.Random(seed), "train", read_talk(None)).messages
     facts = _lines(messages[0]["content"])
     lines = dict(line.split(": ", 1) for line in messages[0]["content"].splitlines() if ": " in line and line[0] != "-")
     roles = {"role": lines.get("Your role"), "partner_role": lines.get("You are talking to")}
@@ -65,7 +65,7 @@ def test_a_drawn_dialogue_has_the_stage_prompt(seed: int) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seeds)
 def test_a_drawn_expansion_has_the_stage_prompt_and_answers_what_it_asks(seed: int) -> None:
-    *prompt, answer = draw_expand(random.Random(seed), "train", read_corpus(None)).messages
+    *prompt, answer = draw_expand(random.Random(seed), "train", read_talk(None)).messages
     given_facts, new = _lines(prompt[1]["content"]), _lines(answer["content"])
     assert tuple(prompt) == render(bundled("expand"), facts=given_facts, count=len(new))
     assert len(new) == len(answer["content"].splitlines())
@@ -76,7 +76,7 @@ def test_a_drawn_expansion_has_the_stage_prompt_and_answers_what_it_asks(seed: i
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seeds)
 def test_a_drawn_extraction_has_the_stage_prompt_and_a_readable_answer(seed: int) -> None:
-    *prompt, answer = draw_extract(random.Random(seed), "train", read_corpus(None)).messages
+    *prompt, answer = draw_extract(random.Random(seed), "train", read_talk(None)).messages
     utterance = prompt[1]["content"].removeprefix("Message: ")
     form = "triple" if " | relation | " in prompt[0]["content"] else "sentence"
     assert tuple(prompt) == render(bundled("extract"), form=form, relations=list(RELATIONS), utterance=utterance)
@@ -122,7 +122,7 @@ def test_rewording_happens_in_every_task() -> None:
     for seed in range(40):
         rng = random.Random(seed)
         for task, draw in (("converse", draw_converse), ("expand", draw_expand), ("extract", draw_extract)):
-            texts[task].add(draw(rng, "train", read_corpus(None)).messages[0]["content"].split(".")[0])
+            texts[task].add(draw(rng, "train", read_talk(None)).messages[0]["content"].split(".")[0])
     assert all(len(wordings) > 5 for wordings in texts.values())
 
 
@@ -159,7 +159,7 @@ def test_a_published_corpus_loses_its_placeholders(tmp_path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["user 1 personas", "user 2 personas", "Best Generated Conversation"])
         writer.writerows(rows)
-    corpus = read_corpus(path, skip=0)
+    corpus = read_talk(path, skip=0)
     assert corpus.facts == ("I like tea.", "I am a nurse.", "I ski.")
     assert len(corpus.dialogues) == 1
     assert corpus.dialogues[0][1][-1] == "This is turn 5. [END]"

@@ -61,7 +61,7 @@ def test_a_killed_training_goes_on_to_the_step_and_ends_the_same(config: LmConfi
     write_corpus(tmp_path / "corpus", [dialogue(number) for number in range(100, 140)])
 
     resumed = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=True)
-    assert "goes on from step" in resumed.stderr
+    assert "resumes from step" in resumed.stderr
     whole, killed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
     assert (tmp_path / "killed.training" / "loss.png").stat().st_size > 0

@@ -9,11 +9,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from factory.training.examples import Corpus, draw_example
+from factory.training.examples import PublishedTalk, draw_example
 from factory.training.loop import Schedule
-from factory.training.persona_lm import Encoder, LmConfig, make_model, make_tokenizer, train_lm
+from factory.training.persona_lm import Encoder, PersonaLmConfig, make_model, make_tokenizer, train_persona_lm
 
-CONFIG = LmConfig(
+CONFIG = PersonaLmConfig(
     corpus=None, words=None, vocabulary=700, hidden=128, layers=2, heads=2, intermediate=128, seed=3, batch_tokens=512,
     learning_rate=1e-3, muon_learning_rate=5e-3, copy_weight=4.0, partner_weight=0.0,
     schedule=Schedule(steps=6, warmup=1, checkpoint_every=3, report_every=3),
@@ -22,7 +22,7 @@ CONFIG = LmConfig(
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
-    return make_tokenizer(CONFIG.vocabulary, CONFIG.seed, Corpus())
+    return make_tokenizer(CONFIG.vocabulary, CONFIG.seed, PublishedTalk())
 
 
 def test_ids_are_those_of_the_chat_template_and_only_answers_are_learned(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -60,8 +60,8 @@ def test_a_fresh_model_already_repeats_random_tokens(tokenizer: PreTrainedTokeni
 
 
 def test_the_saved_folder_loads_and_answers(tmp_path: Path) -> None:
-    assert train_lm(CONFIG, tmp_path / "model", tmp_path / "work") == 6
-    assert train_lm(CONFIG, tmp_path / "model", tmp_path / "work") == 0
+    assert train_persona_lm(CONFIG, tmp_path / "model", tmp_path / "work") == 6
+    assert train_persona_lm(CONFIG, tmp_path / "model", tmp_path / "work") == 0
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     assert model.dtype == torch.bfloat16

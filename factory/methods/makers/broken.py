@@ -1,7 +1,7 @@
 """Broken turns: what a model writes when it stops being a person in a conversation.
 
-Cheap lexical rules for English and for the chat markers of common models. They know the usual ways of breaking, not
-all of them: what reads well but contradicts the persona is left to `verify`.
+Cheap lexical rules for English and for the chat markers of common models. Limitations: they know the usual ways of
+breaking, not all; what reads well but contradicts the persona is left to `verify`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+
+from factory.base.sentences import ends_sentence
 
 Fault = Literal["turn_empty", "turn_marker", "turn_refusal", "turn_repeat", "turn_loop", "turn_truncated"]
 
@@ -24,7 +26,6 @@ _END = re.compile(re.escape(END), re.IGNORECASE)
 _WORD = re.compile(r"\w+")
 # The shortest words are left alone: people laugh ("ha ha ha ha") and hesitate.
 _LOOP = re.compile(r"\b(\w{3,}|\w+(?:\W+\w+){1,4}?)(?:\W+\1\b){3}", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)*\s]*$")
 _MARKER = re.compile(
     r"<\||\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>"
     r"|^\W*(?:user|assistant|system|human|bot|ai|you|me|(?:speaker|person|user)\s*[12ab])\W{0,2}:",
@@ -77,7 +78,7 @@ def _fault(text: str, cut_off: bool, earlier: Sequence[str]) -> Fault | None:  #
         return "turn_repeat"
     if _LOOP.search(text):
         return "turn_loop"
-    if cut_off and not _SENTENCE_END.search(text):
+    if cut_off and not ends_sentence(text):
         return "turn_truncated"
     return None
 

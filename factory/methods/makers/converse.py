@@ -134,7 +134,7 @@ class Converse:
     """Fills the turns, and with them roles, topic and opening."""
 
     name = "converse"
-    version = 2
+    version = 3
 
     def __init__(self, params: ConverseParams) -> None:
         self.params = params
@@ -243,7 +243,7 @@ def _count(turn: Turn, reply: Reply) -> None:
     turn.attempts += 1
     turn.prompt_tokens += reply.prompt_tokens
     turn.cached_tokens += reply.cached_tokens
-    turn.completion_tokens += sum(completion.tokens for completion in reply.completions)
+    turn.completion_tokens += reply.completion_tokens
 
 
 def _drawn(row: Row, purpose: str, options: Sequence[str]) -> str | None:

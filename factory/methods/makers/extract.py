@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from factory.base.sentences import split_sentences
 from factory.engines import Completion, Message, Request, Sampling
 from factory.methods import Kit, Role, completing, together
 from factory.methods.makers.triples import RELATIONS, as_sentence, relation_name
@@ -24,8 +25,8 @@ from factory.store.records import Extraction, Fact, Row
 _SAMPLING = Sampling(temperature=0, max_tokens=96)
 _BULLET = re.compile(r"^(?:[-*•]|\d+[.)])\s+")
 _NONE = re.compile(r"\W*none\W*", re.IGNORECASE)
-# First person, more than the pronoun, no question, no second sentence ("St." and "Dr." end none).
-_SENTENCE = re.compile(r"(?!.*\w{3}[.!]\s+\w)(?:I|My|We|Our)\b(?:['’]\w+)?\s+\w[^?]*", re.IGNORECASE)
+_STATEMENT = re.compile(r"(?:I|My|We|Our)\b(?:['’]\w+)?\s+\w[^?]*", re.IGNORECASE)
+"""In the first person, more than the pronoun, and no question."""
 
 
 class ExtractParams(BaseModel):
@@ -58,7 +59,7 @@ class Extract:
     """Fills `extracted`, and adds facts of origin `extract`."""
 
     name = "extract"
-    version = 2
+    version = 3
 
     def __init__(self, params: ExtractParams) -> None:
         self.params = params
@@ -104,7 +105,8 @@ class Extract:
             found.gate = "format"
             return found
         if self.params.form == "sentence":
-            found.gate = "accepted" if _SENTENCE.fullmatch(line) else "format"
+            stated = _STATEMENT.fullmatch(line) and len(split_sentences(line)) == 1
+            found.gate = "accepted" if stated else "format"
             return found
         parts = [part.strip() for part in line.split("|")]
         if len(parts) != 3 or not all(parts):

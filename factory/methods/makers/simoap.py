@@ -13,11 +13,11 @@ import math
 import re
 from collections.abc import Sequence, Set
 
+from factory.base.sentences import split_sentences
 from factory.methods import Kit
 from factory.store.records import Candidate
 
 _WORD = r"\w+"
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _SAYING = 3
 """Words from which on a sentence counts as saying something ("I am married")."""
 
@@ -81,7 +81,7 @@ def copied(query: str, text: str) -> float:
 
 def sentences(text: str) -> set[str]:
     """The sentences of a text that say something, as bare words: shorter ones ("I see.") may well come again."""
-    words = map(_bare, _SENTENCE_END.split(text))
+    words = map(_bare, split_sentences(text))
     return {sentence for sentence in words if len(sentence.split()) >= _SAYING}
 
 

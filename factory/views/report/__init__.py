@@ -20,7 +20,7 @@ from factory.views.report.page import page
 from factory.views.report.sample import dialogues as sample
 
 STEPS = counting.PARTS + 2
-"""How often `report` is told of progress."""
+"""The steps of which `report` tells its progress."""
 
 
 def report(
@@ -31,13 +31,13 @@ def report(
     dialogues: int = 400,
     progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[Path, Path]:
-    """Write the page to `to`, with so many dialogues, and the figures beside it as `.json`; both paths are returned.
-    `since` is the version to compare with, that which the last run found without it. `progress` is told how many of
-    the STEPS are done. Raises CorpusError, also if the page cannot be written, and ScorerStartError."""
+    """Write the page to `to`, with at most so many dialogues, and the figures beside it as `.json`. Returns both paths.
+    `since` is the version to compare with; by default the one that the last run started from. `progress` is called
+    with the number of STEPS done. Raises CorpusError, also if the page cannot be written, and ScorerStartError."""
     to = Path(os.path.expanduser(to))
     beside = to.with_suffix(".json")
     if beside == to:
-        raise CorpusError(f"{to}: is where the figures go; give the page a name that ends in .html")
+        raise CorpusError(f"{to}: the figures are written there; give the page a name that ends in .html")
     figures = counting.figures(corpus, since=since, report=progress)
     shown = sample(corpus, corpus.scan(), dialogues)
     progress(counting.PARTS + 1)

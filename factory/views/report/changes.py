@@ -9,18 +9,17 @@ import polars as pl
 from factory.planning.diff import diff
 from factory.store.corpus import Corpus
 from factory.store.versions import Version, log
-
-_MEANS = ("coverage", "entailed_share", "contradicted_share", "c_score", "apc")
+from factory.views.measures import DECISIONS, mean_scores
 
 
 def changes(corpus: Corpus, newest: int, since: int | None) -> dict[str, Any]:
     """`since` and `until` (versions), `changes` (what, why, rows), `moved` (decisions before and after, rows), and the
-    key figures `before` and `after`. Without `since`: the version that the last run found. `left_out` says why there
-    is none. Raises CorpusError if there is no such version or its files are gone."""
+    key figures `before` and `after`. Without `since`, the version is the one that the last run started from; `left_out`
+    says why there is none. Raises CorpusError if there is no such version or its files are gone."""
     versions = [one for one in log(corpus) if one.version <= newest]
     base = since if since is not None else found_by_last_run(versions)
     if base is None:
-        return {"left_out": "All versions are of one run; there is no earlier one to compare with."}
+        return {"left_out": "All versions were made by one run; there is no earlier one to compare with."}
     found = diff(corpus, base, newest)
     counted = found.group_by("what", "why").len("rows").sort("rows", "what", "why", descending=[True, False, False])
     moved = found.drop_nulls(["before", "after"]).filter(pl.col("before") != pl.col("after"))
@@ -37,8 +36,8 @@ def changes(corpus: Corpus, newest: int, since: int | None) -> dict[str, Any]:
 
 
 def found_by_last_run(versions: list[Version]) -> int | None:
-    """Of versions, newest first, the newest that the run which made the first of them did not make. A version whose
-    log does not name its run is taken as a run of its own."""
+    """The newest of these versions (newest first) that the run which made the first one did not make. A version whose
+    log does not name a run counts as a run of its own."""
     run = versions[0].run
     return next((one.version for one in versions[1:] if run is None or one.run != run), None)
 
@@ -53,8 +52,8 @@ def _key_figures(corpus: Corpus, version: int) -> dict[str, Any]:
         .select(
             pl.len().alias("rows"),
             pl.col("turns").list.len().cast(pl.Int64).sum(),
-            *((decided == name).mean().alias(name) for name in ("accept", "flag", "reject")),
-            *(pl.col("consistency").struct.field(name).mean() for name in _MEANS),
+            *((decided == name).mean().alias(name) for name in DECISIONS if name != "undecided"),
+            *mean_scores(),
         )
         .collect(engine="streaming")
         .to_dicts()[0]

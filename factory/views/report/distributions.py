@@ -1,7 +1,7 @@
 """How a quantity is distributed over rows, turns or scored pairs, by decision.
 
-Counted by polars, streaming, in steps that are fine enough to draw and to read quantiles from; so memory holds one
-number a step and decision, whatever the corpus holds. Limitations: quantiles finer than the step.
+polars counts the values in a stream, in steps that are fine enough for a histogram and for quantiles. So memory holds
+one number per step and decision, however large the corpus is. Limitations: quantiles are rounded down to a step.
 """
 
 from __future__ import annotations
@@ -12,49 +12,36 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from factory.views.report.frames import DECISION, TEXTS, of_scores
+from factory.views.measures import DECISIONS
+from factory.views.report.frames import DECISION
+from factory.views.report.quantities import QUANTITIES
 
 BINS = 25
-"""Bars at most."""
+"""The most bars of a histogram."""
 _TAIL = 0.995
-"""What lies above this quantile shares the last bar, if it would stretch the axis by half."""
+"""Values above this quantile share the last bar if the axis would be half as long again with them."""
 
 
 def distributions(rows: pl.LazyFrame) -> dict[str, dict[str, Any]]:
     """Per quantity that the corpus has: what one value is `of` (dialogue, turn, pair), `count`, `mean`, `min`, `max`,
     the quantiles `p5`, `median` and `p95` (rounded down to `step`), and a histogram: `edges` (one more than bars) and
-    `counts` by decision; `open` says that the last bar also holds what lies above. Without values: left out."""
-    score = pl.col("consistency").struct.field
-    tokens = pl.col("stages").list.eval(pl.element().struct.field("completion_tokens")).list.sum()
-    contradiction = of_scores("contradiction", "turn_persona")
-    spoken = pl.element().str.count_matches(r"\S+")
-    asked = {
-        "turns": ("dialogue", 1, pl.col("turns").list.len()),
-        "words": ("turn", 1, TEXTS.list.eval(spoken)),
-        "tokens": ("dialogue", 1, pl.when(tokens > 0).then(tokens)),
-        "entailment": ("pair", 0.01, of_scores("entailment", "turn_persona")),
-        "contradiction": ("pair", 0.01, contradiction),
-        "worst_contradiction": ("dialogue", 0.01, contradiction.list.max()),
-        "c_score": ("dialogue", 0.01, score("c_score")),
-        "apc": ("dialogue", 0.01, score("apc")),
-        "coverage": ("dialogue", 0.01, score("coverage")),
-    }
+    `counts` by decision; `open` says that the last bar also holds all larger values. Quantities without values
+    are left out."""
     found = {}
-    for name, (of, step, values) in asked.items():
-        share = name in {"entailment", "contradiction", "worst_contradiction", "coverage"}
-        frame = rows.select(decision=DECISION, value=values)
+    for quantity in QUANTITIES:
+        frame = rows.select(decision=DECISION, value=quantity.values)
         if frame.collect_schema()["value"].is_nested():
             frame = frame.explode("value")
-        told = distribution(frame, step, share)
+        told = distribution(frame, quantity.step, quantity.share)
         if told:
-            found[name] = {"of": of, "step": step} | told
+            found[quantity.name] = {"of": quantity.of, "step": quantity.step} | told
     return found
 
 
 def distribution(frame: pl.LazyFrame, step: float, share: bool) -> dict[str, Any]:
-    """One of them, of a frame with `decision` and `value`, in steps; a `share` is drawn from 0 to 1."""
+    """The distribution of a frame's `value`, by its `decision`; the axis of a `share` runs from 0 to 1."""
     value = pl.col("value").cast(pl.Float64)
-    # A value that stands on a step must not fall below it by its last bit.
+    # Rounding errors must not move a value that lies on a step to the one below.
     number = (value / step + 1e-6).floor().cast(pl.Int64)
     counted = (
         frame.drop_nulls("value")
@@ -80,7 +67,7 @@ def distribution(frame: pl.LazyFrame, step: float, share: bool) -> dict[str, Any
     place = np.clip((steps - first) // width, 0, bars - 1)
     counts = {
         decision: np.bincount(place[mask], lens[mask], bars).astype(int).tolist()
-        for decision in ("accept", "flag", "reject", "undecided")
+        for decision in DECISIONS
         if (mask := (counted["decision"] == decision).to_numpy()).any()
     }
     return {
@@ -98,6 +85,6 @@ def distribution(frame: pl.LazyFrame, step: float, share: bool) -> dict[str, Any
 
 
 def _width(steps: int) -> int:
-    """Steps to a bar: 1, 2 or 5 times a power of ten, and few enough bars."""
+    """How many steps make a bar: 1, 2 or 5 times a power of ten, so that there are at most BINS bars."""
     power: int = 10 ** max(0, math.floor(math.log10(steps / BINS)))
     return next(width for width in (power, 2 * power, 5 * power, 10 * power) if steps <= BINS * width)

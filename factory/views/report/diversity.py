@@ -1,7 +1,7 @@
-"""Whether dialogues differ: distinct n-grams, repetition, what is said most, near duplicates.
+"""How diverse the dialogues are: distinct n-grams, repetition, the most frequent openings and facts, near duplicates.
 
-Texts are read of a sample that is the same each time; openings of all rows. Limitations: of near duplicates, the sample
-shows fewer than the corpus has where it is a part of it, since both of a pair must be in it.
+Texts are read from a sample that is the same each time, openings from all rows. Limitations: a sample has a smaller
+share of near duplicates than its corpus, since both dialogues of a pair must be in it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import polars as pl
 from factory.views.report.frames import TEXTS, of_facts, sampled, sides
 
 DIALOGUES = 20_000
-"""Dialogues whose turns and facts are read."""
+"""How many dialogues are read for their turns and facts."""
 WORDS = 50_000
-"""Words that distinct-n is taken of: it falls with the length of the text (Li et al., NAACL 2016, divide by it)."""
+"""How many words distinct-n is counted in, since it falls with the length of the text (Li et al., NAACL 2016)."""
 REPEATED = 4
 """Words of an n-gram that counts as repeated (Salkar et al., AACL 2022)."""
 COMPARED = 100_000
-"""Dialogues among which near duplicates are sought."""
+"""How many dialogues are compared with each other to find near duplicates."""
 THRESHOLD, PERMUTATIONS, BANDS = 0.9, 128, 16
 """Near duplicates: MinHash over sets of words, as Persona Hub (arXiv 2406.20094) does; the bands are ours, and find a
 pair at the threshold with probability 0.9999."""
@@ -36,7 +36,7 @@ _WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 def diversity(rows: pl.LazyFrame, total: int) -> dict[str, Any]:
     """`distinct` over a fixed number of words, `self_repetition` within dialogues, the most frequent `openings` and
-    `facts`, `near_duplicates`; each says how much it was taken of. `openings` and `facts` of origin are lists."""
+    `facts`, `near_duplicates`; each with the size of what it was computed over."""
     sample = sampled(rows, total, DIALOGUES)
     spoken = sample.filter(pl.col("turns").list.len() > 0).sort("row_id").select(texts=TEXTS).collect()["texts"]
     return {
@@ -49,13 +49,13 @@ def diversity(rows: pl.LazyFrame, total: int) -> dict[str, Any]:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, in small letters."""
+    """The words of a text, in lower case."""
     return _WORD.findall(text.casefold())
 
 
 def distinct(texts: Iterable[str], limit: int = WORDS) -> dict[str, Any]:
-    """Distinct-1 and distinct-2 (Li et al., NAACL 2016) of the first `limit` words: different n-grams, none across
-    turns, over all of them. None without any."""
+    """Distinct-1 and distinct-2 (Li et al., NAACL 2016) of the first `limit` words: the number of
+    different n-grams over that of all; no n-gram spans two turns. None if there are none."""
     one: set[str] = set()
     two: set[tuple[str, str]] = set()
     count = pairs = 0
@@ -128,7 +128,7 @@ def _facts(sample: pl.LazyFrame) -> dict[str, list[dict[str, Any]]]:
 
 
 def near_duplicates(rows: pl.LazyFrame, total: int) -> dict[str, Any]:
-    """How many dialogues a deduplication would drop, each for one before it; those that most are dropped for."""
+    """How many dialogues a deduplication would drop for an earlier one, and which have the most such duplicates."""
     from rensa import RMinHash, RMinHashDeduplicator
 
     seen = RMinHashDeduplicator(THRESHOLD, PERMUTATIONS, True, BANDS, _SEED)

@@ -1,7 +1,7 @@
-"""All figures of a corpus that a person would ask for, as one dict of JSON values.
+"""All figures of the report, as one dict of JSON values.
 
-Counted by polars, streaming, over one version of the corpus; where texts are compared, over a sample that is the same
-each time. Limitations: dead letters are those of now, which a run under way may have moved on.
+polars counts them in a stream, over one version of the corpus; texts are compared within a sample that is the same each
+time. Limitations: dead letters are read at their newest version, which can be newer than the rows' while a run goes on.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pydantic_core import to_jsonable_python
 from factory.methods.scores.select import SelectParams
 from factory.store.corpus import Corpus
 from factory.store.versions import log
+from factory.views.measures import SCORES
 from factory.views.report.changes import changes
 from factory.views.report.distributions import distributions
 from factory.views.report.diversity import diversity
@@ -23,14 +24,14 @@ from factory.views.report.groups import groups
 from factory.views.status import counts
 
 PARTS = 5
-"""How often `report` is called."""
+"""How many times `report` is called."""
 
 
 def figures(
     corpus: Corpus, *, since: int | None = None, report: Callable[[int], None] = lambda _: None
 ) -> dict[str, Any]:
-    """The figures of the newest version, which is compared with `since` (the version that the last run found, without
-    it). `report` is told how many of the PARTS are done. Raises CorpusError, ScorerStartError.
+    """The figures of the newest version, which is compared with `since` (by default the version that the last run
+    started from). `report` is called with the number of PARTS done. Raises CorpusError, ScorerStartError.
 
     - `about`: `corpus`, `version`, `time`, `rows`, `imported`, `personas`, `seeds`, `turns`, `words`, `tokens`
       (`prompt`, `cached`, `completion`), `stages`, `models` (name with revision: how many stage records name it),
@@ -40,11 +41,11 @@ def figures(
       decision), `reasons` (as `factory.planning.cost`), `gates` (extracted lines and tokens by gate),
       `turns_without_a_line`, `candidates` (`sampled`, `said`), `attempts_again`
     - `failures`: dead letters by stage and reason; see `factory.store.failures`
-    - `consistency`: means of the dialogues' scores; none where nothing was verified
+    - `consistency`: means of the dialogues' scores; None if nothing was verified
     - `distributions`, `diversity`, `groups`, `changes`: see the functions of these names
     - `cost`: see `factory.planning.cost`
 
-    What a corpus does not have is an empty dict or list, none, or `left_out`, a sentence.
+    What a corpus does not have is an empty dict or list, None, or a sentence under `left_out`.
     """
     rows = corpus.scan()
     status = counts(corpus, rows)
@@ -63,16 +64,13 @@ def figures(
         "about": about,
         "funnel": _funnel(corpus, rows, status),
         "failures": status["failures"],
-        "consistency": {name: status[name] for name in _MEANS} if status["coverage"] is not None else None,
+        "consistency": {name: status[name] for name in SCORES} if status["coverage"] is not None else None,
         "distributions": spread,
         "diversity": diverse,
         "groups": grouped,
         "changes": changed,
         "cost": status["cost"],
     }
-
-
-_MEANS = ("coverage", "entailed_share", "contradicted_share", "c_score", "apc")
 
 
 def _about(corpus: Corpus, rows: pl.LazyFrame, status: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +106,7 @@ def _versions(corpus: Corpus) -> list[dict[str, Any]]:
 
 
 def _recipes(corpus: Corpus, rows: pl.LazyFrame) -> list[dict[str, Any]]:
-    """The recipes of the rows that are kept, those of most rows first."""
+    """The recipes of the rows, as far as the corpus still has them; those of most rows first."""
     recipe = pl.element().struct.field("recipe")
     counted = rows.select(recipe=pl.col("stages").list.eval(recipe)).explode("recipe").drop_nulls()
     ids = counted.group_by("recipe").len().sort("len", "recipe", descending=True).collect(engine="streaming")["recipe"]

@@ -1,4 +1,4 @@
-"""Rows seen in the ways the report counts them: by dialogue, by side, and as a sample that is the same each time."""
+"""Rows as the report counts them: by dialogue, by side, and as a sample that is the same each time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ CODES = pl.col("reasons").list.eval(pl.element().str.split(":").list.first())
 """The reasons of a row without their counts."""
 DECISION = pl.col("decision").fill_null("undecided")
 FACTS = pl.col("speaker").struct.field("facts").list
-"""The facts of a side, of those that `sides` gives."""
+"""The facts of a side, in a frame that `sides` gives."""
 TEXTS = pl.col("turns").list.eval(_element.field("text"))
-"""What was said, a list of turns."""
+"""The texts of a row's turns, a list."""
 
 
 def of_facts(field: str, *origins: str) -> pl.Expr:

@@ -1,7 +1,7 @@
-"""The page: figures and a sample of dialogues as one HTML file that loads nothing.
+"""The page: figures and a sample of dialogues as one HTML file that loads nothing else.
 
 What comes from the corpus is escaped by the template or set as text by the script; a policy in the page forbids the
-network and any script but its own. Limitations: a browser older than 2023.
+network and any script but its own. Limitations: browsers older than 2023 are not supported.
 """
 
 from __future__ import annotations
@@ -17,13 +17,21 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from factory.views.report import plots, tables
+from factory.views.report.quantities import QUANTITIES
 
 _HERE = Path(__file__).parent
-_PARTS = (
-    ("corpus", "Corpus"), ("funnel", "Funnel"), ("distributions", "Distributions"), ("diversity", "Diversity"),
-    ("groups", "Persona groups"), ("failed", "Failed"), ("cost", "Cost"), ("changes", "Changes"),
-    ("dialogues", "Dialogues"),
-)  # fmt: skip
+_PARTS = {
+    "corpus": ("Corpus", "The corpus"),
+    "funnel": ("Funnel", "From seeds to accepted dialogues"),
+    "distributions": ("Distributions", "Distributions"),
+    "diversity": ("Diversity", "Diversity and collapse"),
+    "groups": ("Persona groups", "Persona groups"),
+    "failed": ("Failed", "What failed"),
+    "cost": ("Cost", "Cost"),
+    "changes": ("Changes", "What changed"),
+    "dialogues": ("Dialogues", "Dialogues"),
+}
+"""The sections in the order of the page: their names in the navigation, and their headings."""
 
 
 def page(told: Mapping[str, Any], dialogues: Sequence[Mapping[str, Any]]) -> str:
@@ -39,7 +47,7 @@ def page(told: Mapping[str, Any], dialogues: Sequence[Mapping[str, Any]]) -> str
         script=script,
         script_hash=f"sha256-{digest}",
         data=_embedded(dialogues),
-        made_by=f"Made by persona-factory {version('persona-factory')}; the same figures as JSON lie beside this page.",
+        made_by=f"Made by persona-factory {version('persona-factory')}; the figures as JSON are beside this page.",
         plots=_plots(told),
         funnel=plots.funnel(told["funnel"]),
         map=plots.personas(told["groups"]) if told["groups"]["groups"] else "",
@@ -56,7 +64,12 @@ def _plots(told: Mapping[str, Any]) -> list[dict[str, str]]:
     lines = {"contradiction": bands, "worst_contradiction": bands}
     if limits["min_coverage"]:
         lines["coverage"] = {"reject below": limits["min_coverage"]}
-    return [plots.distribution(name, one, lines.get(name, {})) for name, one in told["distributions"].items()]
+    found = told["distributions"]
+    return [
+        plots.distribution(quantity, found[quantity.name], lines.get(quantity.name, {}))
+        for quantity in QUANTITIES
+        if quantity.name in found
+    ]
 
 
 def _embedded(value: Iterable[Mapping[str, Any]]) -> str:

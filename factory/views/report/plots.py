@@ -1,7 +1,7 @@
-"""The figures as pictures: matplotlib's SVG, put into the page as it is.
+"""The figures as charts: matplotlib's SVG, written into the page.
 
-Colours become the page's variables and text its font, so that a picture follows light, dark and print. All are drawn at
-the width of a phone, and stand side by side where there is more room. Limitations: nothing moves or answers the mouse.
+Colours become CSS variables of the page and text takes its font, so that a chart follows light, dark and print. All are
+as wide as a phone, and stand side by side where there is more room. Limitations: charts are not interactive.
 """
 
 from __future__ import annotations
@@ -15,49 +15,38 @@ from statistics import median
 from typing import Any
 from zlib import crc32
 
+from factory.views.measures import DECISIONS
+from factory.views.report.cells import rounded
 from factory.views.report.distributions import BINS
+from factory.views.report.quantities import Quantity
 
-DECISIONS = ("accept", "flag", "reject", "undecided")
 TOKENS = {"prompt, from the cache": "line", "prompt, computed": "muted", "completion": "accent"}
 
 _WIDTH = 3.6
-"""Inches: of 72 points each, so that text of 9 points is read at 12 pixels on a phone."""
+"""In inches of 72 points, so that text of 9 points has 12 pixels on a phone."""
 _INKS = {"ink": "#010101", "muted": "#020202", "line": "#030303", "paper": "#040404", "accent": "#050505"} | {
     name: f"#06060{number}" for number, name in enumerate(DECISIONS)
 }
-"""Colours that stand for the page's variables."""
+"""Colours that are replaced by the page's variables."""
 _HUES = (
     "#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#d4a72c", "#9d755d", "#ff9da6", "#6b6ecf",
     "#8ca252", "#bd9e39",
 )  # fmt: skip
-"""Of groups, each of which is also numbered; they are seen on white and on black."""
-_TITLES = {
-    "turns": ("Turns of a dialogue", "turns"),
-    "words": ("Words of a turn", "words"),
-    "tokens": ("Tokens written for a dialogue", "completion tokens, all stages and candidates"),
-    "entailment": ("Own fact entails turn", "P(entailment) of a scored pair"),
-    "contradiction": ("Own fact contradicts turn", "P(contradiction) of a scored pair"),
-    "worst_contradiction": ("Worst pair of a dialogue", "highest P(contradiction) with an own fact"),
-    "c_score": ("C score", "C score of a dialogue"),
-    "apc": ("APC score", "APC of a dialogue"),
-    "coverage": ("Persona coverage", "share of both personas' facts that a turn expresses"),
-}
-_NOUNS = {"dialogue": "dialogues", "turn": "turns", "pair": "pairs"}
+"""Colours of groups, which are also numbered; they can be seen on white and on black."""
 
 
-def distribution(name: str, told: Mapping[str, Any], thresholds: Mapping[str, float]) -> dict[str, str]:
-    """One histogram, bars stacked by decision: `title`, `svg`, `note`. Counts of pairs are on a scale of powers of ten,
-    since nearly all stand at its ends. Thresholds are drawn by name."""
-    title, label = _TITLES[name]
+def distribution(quantity: Quantity, told: Mapping[str, Any], thresholds: Mapping[str, float]) -> dict[str, str]:
+    """One histogram, bars stacked by decision: `title`, `svg`, `note`. Counts of pairs are on a logarithmic scale,
+    since nearly all pairs are at the ends of the axis. Thresholds are drawn with their names."""
     from matplotlib.ticker import MaxNLocator, NullLocator
 
-    logarithmic = told["of"] == "pair"
+    logarithmic = quantity.of == "pair"
 
     def draw(axes: Any) -> None:
         # Whole numbers stand in the middle of their bars.
-        edges = [edge - (0.5 if told["step"] == 1 else 0) for edge in told["edges"]]
+        edges = [edge - (0.5 if quantity.step == 1 else 0) for edge in told["edges"]]
         widths = [after - before for before, after in pairwise(edges)]
-        # On a scale of powers, stacked parts would lie about their sizes: there the bar is of all.
+        # Parts stacked on a logarithmic scale would mislead about their sizes: there the bar counts all.
         counts = {"accent": _summed(told)} if logarithmic else told["counts"]
         below = [0] * len(widths)
         for decision in (*DECISIONS, "accent"):
@@ -74,9 +63,9 @@ def distribution(name: str, told: Mapping[str, Any], thresholds: Mapping[str, fl
             axes.yaxis.set_minor_locator(NullLocator())
         else:
             axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-        if told["step"] == 1:
+        if quantity.step == 1:
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.set(xlabel=label, ylabel=_NOUNS[told["of"]])
+        axes.set(xlabel=quantity.axis, ylabel=f"{quantity.of}s")
         if spare := max(5 - len(widths), 0) * widths[0] / 2:
             axes.set_xlim(edges[0] - spare, edges[-1] + spare)
         for line, (meaning, at) in enumerate(sorted(thresholds.items(), key=lambda item: item[1])):
@@ -86,13 +75,13 @@ def distribution(name: str, told: Mapping[str, Any], thresholds: Mapping[str, fl
                 transform=axes.get_xaxis_transform(),
             )  # fmt: skip
 
-    note = f"{told['count']:,} {_NOUNS[told['of']]}; mean {number(told['mean'])}, median {number(told['median'])}"
-    note += f", 90 % from {number(told['p5'])} to {number(told['p95'])}"
+    note = f"{told['count']:,} {quantity.of}s; mean {rounded(told['mean'])}, median {rounded(told['median'])}"
+    note += f", 90 % from {rounded(told['p5'])} to {rounded(told['p95'])}"
     if told["open"]:
-        note += f"; the last bar holds all up to {number(told['max'])}"
+        note += f"; the last bar holds all up to {rounded(told['max'])}"
     if logarithmic:
-        note += "; counts in powers of ten"
-    return {"title": title, "svg": _svg(draw, f"{title}: histogram. {note}."), "note": note}
+        note += "; logarithmic counts"
+    return {"title": quantity.title, "svg": _svg(draw, f"{quantity.title}: histogram. {note}."), "note": note}
 
 
 def funnel(told: Mapping[str, Any]) -> str:
@@ -100,7 +89,6 @@ def funnel(told: Mapping[str, Any]) -> str:
     rows, decisions = told["rows"], told["decisions"]
     steps = [("wanted", rows["wanted"], "accent"), ("made", rows["made"], "accent")]
     steps += [(name, decisions[name], name) for name in DECISIONS if name in decisions]
-    words = {"accept": "accepted", "flag": "flagged", "reject": "rejected"}
 
     def draw(axes: Any) -> None:
         most = max(rows["wanted"], 1)
@@ -112,7 +100,7 @@ def funnel(told: Mapping[str, Any]) -> str:
                 count - 0.015 * most if inside else count + 0.015 * most, place, f"{count:,}{share}",
                 ha="right" if inside else "left", va="center", color=_INKS["paper" if inside else "ink"],
             )  # fmt: skip
-        axes.set_yticks(range(len(steps)), [words.get(name, name) for name, *_ in steps])
+        axes.set_yticks(range(len(steps)), [DECISIONS.get(name, name) for name, *_ in steps])
         axes.invert_yaxis()
         axes.set_xlim(0, most)
         axes.xaxis.set_visible(False)
@@ -121,7 +109,7 @@ def funnel(told: Mapping[str, Any]) -> str:
             side.set_visible(False)
         axes.grid(visible=False)
 
-    said = ", ".join(f"{words.get(name, name)} {count:,}" for name, count, _ in steps)
+    said = ", ".join(f"{DECISIONS.get(name, name)} {count:,}" for name, count, _ in steps)
     return _svg(draw, f"Dialogues: {said}.", height=0.3 * len(steps) + 0.25)
 
 
@@ -212,13 +200,6 @@ def hue(group: int) -> str:
     return _HUES[(group - 1) % len(_HUES)]
 
 
-def number(value: float) -> str:
-    """A number to read: thousands separated, two digits after the point where there are few before it."""
-    if value == int(value):
-        return f"{int(value):,}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
-
-
 def _tick(value: float, _: float) -> str:
     return f"{int(value):,}" if value == int(value) else f"{value:g}"
 
@@ -245,7 +226,7 @@ _STYLE: Any = {
 
 
 def _svg(draw: Callable[[Any], None], alt: str, height: float = 2.2) -> str:
-    """A picture as the SVG element that stands in the page, with what it shows in words."""
+    """A chart as an SVG element of the page, with a description in words."""
     import matplotlib as mpl
     from markupsafe import escape
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -264,7 +245,7 @@ def _svg(draw: Callable[[Any], None], alt: str, height: float = 2.2) -> str:
 
 
 def _for_page(picture: str, alt: str) -> str:
-    """The SVG without what only a file of its own needs; its ids differ from those of other pictures."""
+    """The SVG without what only a separate file needs; its ids differ from those of other charts."""
     body = picture[picture.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
     own = f"p{crc32(body.encode()):08x}"

@@ -1,7 +1,7 @@
-"""The dialogues that the page carries: every decision and every reason is among them, then as many others as fit.
+"""The dialogues on the page: some of every decision and reason, then as many others as fit.
 
-Ids of rows are hashes, so the smallest of a kind are a sample of it, the same each time. Limitations: with few rows of
-many kinds, their shares in the sample are not those of the corpus, which the figures tell.
+Row ids are hashes, so the rows of a kind with the smallest ids are a sample of it, the same each time. Limitations: the
+sample does not have the corpus's shares of decisions and reasons; the figures do.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def dialogues(corpus: Corpus, rows: pl.LazyFrame, count: int) -> list[dict[str, 
 
 
 def _chosen(rows: pl.LazyFrame, count: int) -> list[str]:
-    """Ids: of each decision and reason a part of the first half, at least one; the rest as they come."""
+    """Row ids: half of them are spread over the decisions and reasons, at least one for each; the rest are any."""
     kinds = rows.select("row_id", decision=DECISION, code=CODES).explode("code")
     known = kinds.select("decision", "code").unique().sort("decision", "code").collect(engine="streaming")
     quota = max(1, count // max(2 * len(known), 1))

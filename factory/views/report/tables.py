@@ -1,22 +1,78 @@
-"""The figures in words and cells, as the page's template wants them."""
+"""The figures in words and tables, as the page's template wants them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from factory.views.cost import duration
+from factory.views.measures import DECISIONS, SCORES
+from factory.views.report.cells import Column, count, counted, percent, rounded, share, table, text, thousandths
 from factory.views.report.diversity import WORDS
-from factory.views.report.plots import DECISIONS, number
 
-_MEANS = {
-    "coverage": "coverage",
-    "entailed_share": "pairs entailed",
-    "contradicted_share": "pairs contradicted",
-    "c_score": "C score",
-    "apc": "APC",
-}
 _OFTEN = 0.2
 """Share of one opening, or one expanded fact, from which it is pointed out (ours)."""
+
+_VERSIONS = (
+    count("version", "version"),
+    Column("time (UTC)", lambda one: one["time"][:19].replace("T", " ")),
+    count("rows", "rows"),
+    Column("what", lambda one: one["message"]),
+)
+_REASONS = (
+    text("decision", "decision"), text("reason", "reason"), count("rows", "rows"), count("for it alone", "rows_alone"),
+    count("tokens", "tokens"),
+)  # fmt: skip
+_GATES = (text("gate", "gate"), count("lines", "lines"), Column("share", lambda one: one["share"], numeric=True),
+          count("tokens", "tokens"))  # fmt: skip
+_TRIES = (text("turns", "what"), count("", "count"))
+_OPENINGS = (Column("first words", lambda one: one["text"]), count("dialogues", "dialogues"), share("share", "share"))
+_FACTS = (Column("fact", lambda one: one["text"]), count("personas", "personas"), share("share", "share"))
+_FACTS_OF = {
+    "seed": "Most frequent given facts",
+    "expand": "Most frequent added facts (expand)",
+    "extract": "Most frequent extracted facts",
+}
+_DUPLICATED = (Column("row", lambda one: one["row_id"][:12]), count("near duplicates of it", "duplicates"))
+_GROUPED = {
+    "contradicted": ("contradicted", percent),
+    "coverage": (SCORES["coverage"], rounded),
+    "c_score": (SCORES["c_score"], rounded),
+    "apc": (SCORES["apc"], rounded),
+    "turns": ("turns", rounded),
+    "distinct_2": ("distinct-2", thousandths),
+    "failed": ("failed", counted),
+}
+"""What is told of groups where any of them has it: titles, and how it is written."""
+_FAILURES = (
+    Column("stage", lambda one: one["stage"]),
+    Column("reason", lambda one: one["reason"]),
+    Column("what", lambda one: f"{one['kind']}s"),
+    count("count", "count"),
+    count("calls", "calls"),
+    count("prompt tokens", "prompt_tokens"),
+    count("completion tokens", "completion_tokens"),
+    Column("for example", lambda one: "; ".join(one["details"])),
+)
+_STAGES = (
+    text("stage", "stage"),
+    count("rows", "rows"),
+    count("calls", "calls"),
+    count("prompt tokens", "prompt_tokens"),
+    Column(
+        "cached",
+        lambda one: percent(one["cached_tokens"] / one["prompt_tokens"]) if one["prompt_tokens"] else "",
+        numeric=True,
+    ),
+    count("completion tokens", "completion_tokens"),
+    Column(
+        "under way",
+        lambda one: "" if one["under_way_s"] is None else duration(one["under_way_s"]),
+        numeric=True,
+    ),
+)
+_CHANGED = (count("rows", "rows"), Column("what", lambda one: one["what"]), Column("why", lambda one: one["why"]))
+_MOVED = (count("rows", "rows"), text("before", "before"), text("after", "after"))
 
 
 def told(figures: Mapping[str, Any], shown: int) -> dict[str, Any]:
@@ -28,25 +84,13 @@ def told(figures: Mapping[str, Any], shown: int) -> dict[str, Any]:
         "tiles": _tiles(figures),
         "findings": _findings(figures),
         "facts": _facts(figures),
-        "versions": _rows(
-            (one["version"], one["time"][:19].replace("T", " "), _count(one["rows"]), one["message"])
-            for one in about["versions"]
-        ),
+        "versions": table(_VERSIONS, about["versions"]),
         **_funnel(figures["funnel"]),
         "key": [name for name in DECISIONS if name in figures["funnel"]["decisions"]],
         "scored": figures["consistency"] is not None,
         **_diversity(figures["diversity"]),
         **_groups(figures["groups"]),
-        "failures": _rows(
-            (
-                one["stage"],
-                one["reason"],
-                f"{one['kind']}s",
-                *(_count(one[name]) for name in ("count", "calls", "prompt_tokens", "completion_tokens")),
-                "; ".join(one["details"]),
-            )
-            for one in figures["failures"]
-        ),
+        "failures": table(_FAILURES, figures["failures"], wide=True),
         **_cost(figures["cost"]),
         **_changes(figures["changes"]),
         "sample_note": _sample(shown, rows),
@@ -55,22 +99,23 @@ def told(figures: Mapping[str, Any], shown: int) -> dict[str, Any]:
 
 def _tiles(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     about, decisions = figures["about"], figures["funnel"]["decisions"]
-    decided = sum(count for name, count in decisions.items() if name != "undecided")
+    decided = sum(number for name, number in decisions.items() if name != "undecided")
     near = figures["diversity"]["near_duplicates"]
+    accepted = decisions.get("accept", 0) / decided if decided else None
     tiles = [
-        ("dialogues", _count(about["rows"]), f"{about['imported']:,} imported" if about["imported"] else ""),
-        ("accepted", _share(decisions.get("accept", 0) / decided) if decided else "–", f"of {decided:,} decided"),
-        ("personas", _count(about["personas"]), f"of {about['seeds']:,} seeds"),
-        ("turns", _count(about["turns"]), f"{about['words']:,} words"),
-        ("tokens written", _count(about["tokens"]["completion"]), "by the language model"),
+        ("dialogues", counted(about["rows"]), f"{about['imported']:,} imported" if about["imported"] else ""),
+        (DECISIONS["accept"], percent(accepted), f"of {decided:,} decided"),
+        ("personas", counted(about["personas"]), f"of {about['seeds']:,} seeds"),
+        ("turns", counted(about["turns"]), f"{about['words']:,} words"),
+        ("tokens written", counted(about["tokens"]["completion"]), "by the language model"),
     ]
     if near["share"] is not None:
-        tiles.append(("near duplicates", _share(near["share"]), f"of {near['dialogues']:,} dialogues"))
+        tiles.append(("near duplicates", percent(near["share"]), f"of {near['dialogues']:,} dialogues"))
     return tiles
 
 
 def _findings(figures: Mapping[str, Any]) -> list[tuple[str, bool]]:
-    """What to know first, and whether it wants a look."""
+    """What to know first, and whether it needs attention."""
     found: list[tuple[str, bool]] = []
     groups, rows = figures["groups"], figures["funnel"]["rows"]
     below = [one for one in groups["groups"] if one["below"]]
@@ -84,12 +129,12 @@ def _findings(figures: Mapping[str, Any]) -> list[tuple[str, bool]]:
     openings = figures["diversity"]["openings"]
     if openings["most"] and rows["made"] > 1:
         first = openings["most"][0]
-        text = f"Of {openings['dialogues']:,} dialogues {_share(first['share'])} open with “{first['text']}”."
-        found.append((text, first["share"] >= _OFTEN))
+        sentence = f"Of {openings['dialogues']:,} dialogues {percent(first['share'])} open with “{first['text']}”."
+        found.append((sentence, first["share"] >= _OFTEN))
     for fact in figures["diversity"]["facts"].get("expand", [])[:1]:
         often = fact["share"] >= _OFTEN and fact["personas"] > 2
         found.append(
-            (f"The fact added most, “{fact['text']}”, was given to {_share(fact['share'])} of personas.", often)
+            (f"The fact added most, “{fact['text']}”, was given to {percent(fact['share'])} of personas.", often)
         )
     near = figures["diversity"]["near_duplicates"]
     if near["duplicates"]:
@@ -100,76 +145,65 @@ def _findings(figures: Mapping[str, Any]) -> list[tuple[str, bool]]:
 def _facts(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     about, tokens = figures["about"], figures["about"]["tokens"]
     imported = f", of which {about['imported']:,} imported" if about["imported"] else ""
-    told = [
+    facts = [
         ("where", about["corpus"]),
-        ("rows", _count(about["rows"]) + imported),
+        ("rows", counted(about["rows"]) + imported),
         ("stages", " → ".join(about["stages"])),
         ("models", ", ".join(about["models"])),
         (
             "tokens",
             f"{tokens['prompt']:,} of prompts ({tokens['cached']:,} from the cache), {tokens['completion']:,} written",
         ),
-        ("made with", ", ".join(f"{name} {number}" for name, number in about["made_with"].items())),
+        ("made with", ", ".join(f"{name} {version}" for name, version in about["made_with"].items())),
     ]
     if figures["consistency"] is not None:
         means = figures["consistency"]
-        told.append(("means", ", ".join(f"{title} {means[name]:.2f}" for name, title in _MEANS.items())))
-    return [(title, value) for title, value in told if value]
+        facts.append(("means", ", ".join(f"{title} {means[name]:.2f}" for name, title in SCORES.items())))
+    return [(title, value) for title, value in facts if value]
 
 
 def _funnel(funnel: Mapping[str, Any]) -> dict[str, Any]:
     seeds, rows = funnel["seeds"], funnel["rows"]
-    text = f"{seeds['used']:,} seeds asked for {rows['wanted']:,} dialogues; {rows['made']:,} were made, "
-    text += f"{rows['failed']:,} failed." if rows["failed"] else "none failed."
+    sentence = f"{seeds['used']:,} seeds asked for {rows['wanted']:,} dialogues; {rows['made']:,} were made, "
+    sentence += f"{rows['failed']:,} failed." if rows["failed"] else "none failed."
     if seeds["unreadable"]:
-        why = ", ".join(f"{reason} {count:,}" for reason, count in seeds["reasons"].items())
-        text += f" {seeds['unreadable']:,} seeds could not be read ({why})."
-    lines = sum(gate["lines"] for gate in funnel["gates"].values())
-    candidates, again = funnel["candidates"], funnel["attempts_again"]
+        why = ", ".join(f"{reason} {number:,}" for reason, number in seeds["reasons"].items())
+        sentence += f" {seeds['unreadable']:,} seeds could not be read ({why})."
+    candidates, again, without = funnel["candidates"], funnel["attempts_again"], funnel["turns_without_a_line"]
+    lines = sum(one["lines"] for one in funnel["gates"].values())
     tries = []
     if candidates["sampled"]:
-        tries += [("candidates sampled", _count(candidates["sampled"])), ("of these, said", _count(candidates["said"]))]
+        tries += [("candidates sampled", candidates["sampled"]), ("of these, said", candidates["said"])]
     if again["attempts"]:
-        tries += [("attempts thrown away", _count(again["attempts"])), ("their tokens, about", _count(again["tokens"]))]
-    without = funnel["turns_without_a_line"]["turns"]
-    gates = [
-        (gate.replace("_", " "), _count(one["lines"]), _share(one["lines"] / lines), _count(one.get("tokens")))
-        for gate, one in funnel["gates"].items()
-    ]
-    if gates and without:
-        gates.append(("(turns without a line)", _count(without), "", _count(funnel["turns_without_a_line"]["tokens"])))
+        tries += [("attempts thrown away", again["attempts"]), ("their tokens, about", again["tokens"])]
+    gates = [{"gate": gate, "share": percent(one["lines"] / lines)} | one for gate, one in funnel["gates"].items()]
+    if gates and without["turns"]:
+        gates.append(
+            {"gate": "(turns without a line)", "lines": without["turns"], "share": "", "tokens": without["tokens"]}
+        )
     return {
-        "seeds": text,
-        "reasons": _rows(
-            (
-                one["decision"],
-                one["reason"].replace("_", " "),
-                *(_count(one[name]) for name in ("rows", "rows_alone", "tokens")),
-            )
-            for one in funnel["reasons"]
+        "seeds": sentence,
+        "reasons": table(_REASONS, funnel["reasons"], "Rejected and flagged, by reason"),
+        "gates": table(_GATES, gates, "Extracted facts, by the gate that stopped them"),
+        "tries": table(
+            _TRIES, ({"what": what, "count": number} for what, number in tries), "What was sampled for turns"
         ),
-        "gates": _rows(gates),
-        "tries": _rows(tries),
     }
 
 
-def _diversity(told: Mapping[str, Any]) -> dict[str, Any]:
-    distinct, again, near, openings = (
-        told["distinct"], told["self_repetition"], told["near_duplicates"], told["openings"],
-    )  # fmt: skip
+def _diversity(found: Mapping[str, Any]) -> dict[str, Any]:
+    distinct, again = found["distinct"], found["self_repetition"]
+    near, openings = found["near_duplicates"], found["openings"]
     if not openings["dialogues"]:
         return {"diverse": []}
-    tiles = [
-        ("distinct-1", _three(distinct["distinct_1"]), f"of {distinct['words']:,} words"),
-        ("distinct-2", _three(distinct["distinct_2"]), f"of {distinct['words']:,} words"),
-        ("self-repetition", _share(again["mean"]), f"of {again['words']}-grams, mean of dialogues"),
-        ("near duplicates", _share(near["share"]), f"of {near['dialogues']:,} dialogues"),
-        ("openings", _count(openings["different"]), f"different, of {openings['dialogues']:,}"),
-    ]
-    titles = {"seed": "Most frequent given facts", "expand": "Most frequent added facts (expand)",
-              "extract": "Most frequent extracted facts"}  # fmt: skip
     return {
-        "diverse": tiles,
+        "diverse": [
+            ("distinct-1", thousandths(distinct["distinct_1"]), f"of {distinct['words']:,} words"),
+            ("distinct-2", thousandths(distinct["distinct_2"]), f"of {distinct['words']:,} words"),
+            ("self-repetition", percent(again["mean"]), f"of {again['words']}-grams, mean of dialogues"),
+            ("near duplicates", percent(near["share"]), f"of {near['dialogues']:,} dialogues"),
+            ("openings", counted(openings["different"]), f"different, of {openings['dialogues']:,}"),
+        ],
         "diversity_note": (
             f"Distinct-n (Li et al., NAACL 2016) falls with the length of the text: compare it with what was measured "
             f"on as many words ({WORDS:,}, or all of a smaller corpus). Self-repetition (after Salkar et al., AACL "
@@ -177,63 +211,52 @@ def _diversity(told: Mapping[str, Any]) -> dict[str, Any]:
             f"sets of words with a Jaccard index of {near['threshold']} or more to those of a dialogue that is kept "
             f"(MinHash, {near['permutations']} permutations, as Persona Hub, arXiv 2406.20094)."
         ),
-        "openings": _rows((one["text"], _count(one["dialogues"]), _share(one["share"])) for one in openings["most"]),
-        "openings_note": f"The first {openings['words']} words, in small letters.",
-        "facts_said": [
-            (titles[origin], _rows((one["text"], _count(one["personas"]), _share(one["share"])) for one in facts))
-            for origin, facts in told["facts"].items()
-        ],
-        "duplicated": _rows((one["row_id"][:12], _count(one["duplicates"])) for one in near["most"]),
+        "openings": table(_OPENINGS, openings["most"], "Most frequent openings"),
+        "openings_note": f"The first {openings['words']} words, in lower case.",
+        "facts_said": [table(_FACTS, facts, _FACTS_OF[origin]) for origin, facts in found["facts"].items()],
+        "duplicated": table(_DUPLICATED, near["most"], "Most duplicated dialogues"),
     }
 
 
-def _groups(told: Mapping[str, Any]) -> dict[str, Any]:
-    groups = told["groups"]
+def _groups(found: Mapping[str, Any]) -> dict[str, Any]:
+    groups = found["groups"]
     if not groups:
-        return {"groups": [], "groups_left_out": told["left_out"]}
-    decided = [name for name in DECISIONS if any(name in one["decisions"] for one in groups)]
-    optional = {
-        "contradicted": ("contradicted", _share),
-        "coverage": ("coverage", _two),
-        "c_score": ("C", _two),
-        "apc": ("APC", _two),
-        "turns": ("turns", _two),
-        "distinct_2": ("distinct-2", _three),
-        "failed": ("failed", _count),
-    }
-    kept = [name for name in optional if any(one[name] for one in groups)]
-    columns = [("group", False), ("typical facts", False), ("personas", True), ("rows", True)]
-    columns += (
-        [(name, True) for name in decided] + [(optional[name][0], True) for name in kept] + [("main reason", False)]
-    )
+        return {"groups": None, "groups_left_out": found["left_out"]}
+    columns = [
+        Column("group", lambda one: f"{one['group']} {one['name']}"),
+        Column("typical facts", lambda one: " ".join(one["typical"])),
+        count("personas", "personas"),
+        count("rows", "rows"),
+        *(_decided(name) for name in DECISIONS if any(name in one["decisions"] for one in groups)),
+        *(_measured(name) for name in _GROUPED if any(one[name] for one in groups)),
+        Column("main reason", _main_reason),
+    ]
     return {
-        "groups": [
-            {
-                "below": one["below"],
-                "cells": [
-                    f"{one['group']} {one['name']}",
-                    " ".join(one["typical"]),
-                    _count(one["personas"]),
-                    _count(one["rows"]),
-                    *(_share(one["decisions"].get(name, 0)) for name in decided),
-                    *(optional[name][1](one[name]) for name in kept),
-                    ", ".join(f"{why['reason'].replace('_', ' ')} ({why['rows']:,})" for why in one["reasons"][:1]),
-                ],
-            }
-            for one in groups
-        ],
-        "group_columns": columns,
+        "groups": table(columns, groups, wide=True),
         "groups_note": (
-            f"{told['personas']:,} personas in {len(groups)} groups by k-means over sentence embeddings "
-            f"({told['model']}), each named by the words that set it apart, with their {told['rows']:,} dialogues. A "
+            f"{found['personas']:,} personas in {len(groups)} groups by k-means over sentence embeddings "
+            f"({found['model']}), each named by the words that set it apart, with their {found['rows']:,} dialogues. A "
             f"dialogue counts for the groups of both speakers; it is contradicted if a turn contradicts an own fact "
-            f"with a probability of {told['contradiction']:g} or more."
+            f"with a probability of {found['contradiction']:g} or more."
         ),
         "test_note": (
-            f"Bars: intervals of {told['interval']:.1%} (Wilson, 1927; Bonferroni for {len(groups)} groups). A group "
+            f"Bars: intervals of {found['interval']:.1%} (Wilson, 1927; Bonferroni for {len(groups)} groups). A group "
             "whose whole interval lies below the share of all is marked."
         ),
     }
+
+
+def _decided(decision: str) -> Column:
+    return Column(decision, lambda one: percent(one["decisions"].get(decision, 0)), numeric=True)
+
+
+def _measured(name: str) -> Column:
+    title, written = _GROUPED[name]
+    return Column(title, lambda one: written(one[name]), numeric=True)
+
+
+def _main_reason(group: Mapping[str, Any]) -> str:
+    return ", ".join(f"{why['reason'].replace('_', ' ')} ({why['rows']:,})" for why in group["reasons"][:1])
 
 
 def _cost(cost: Mapping[str, Any]) -> dict[str, Any]:
@@ -243,18 +266,7 @@ def _cost(cost: Mapping[str, Any]) -> dict[str, Any]:
     if took:
         took["all"] = cost["total"] | {"rows": None}
     return {
-        "stages": _rows(
-            (
-                stage,
-                _count(one["rows"]),
-                _count(one["calls"]),
-                _count(one["prompt_tokens"]),
-                _share(one["cached_tokens"] / one["prompt_tokens"]) if one["prompt_tokens"] else "",
-                _count(one["completion_tokens"]),
-                _time(one["under_way_s"]),
-            )
-            for stage, one in took.items()
-        ),
+        "stages": table(_STAGES, ({"stage": stage} | one for stage, one in took.items()), wide=True),
         "per_accepted": each
         and (
             f"For each accepted dialogue {each['prompt_tokens']:,.0f} prompt tokens were computed and "
@@ -263,36 +275,45 @@ def _cost(cost: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _changes(told: Mapping[str, Any]) -> dict[str, Any]:
-    if "left_out" in told:
-        return {"changes": told}
-    titles = {"rows": "rows", "turns": "turns", "accept": "accepted", "flag": "flagged", "reject": "rejected", **_MEANS}
-    before, after = told["before"], told["after"]
-    pairs = [(name, title, before.get(name), after.get(name)) for name, title in titles.items()]
+def _changes(found: Mapping[str, Any]) -> dict[str, Any]:
+    if "left_out" in found:
+        return {"changes": found}
+    before, after = found["before"], found["after"]
+    lines = [
+        {"title": title, "form": form, "before": before.get(name), "after": after.get(name)}
+        for name, (title, form) in _KEY_FIGURES.items()
+        if before.get(name) is not None or after.get(name) is not None
+    ]
     return {
-        "changes": {"left_out": None} | dict(told),
-        "changed": _rows((_count(one["rows"]), one["what"], one["why"]) for one in told["changes"]),
-        "moved": _rows((_count(one["rows"]), one["before"], one["after"]) for one in told["moved"]),
-        "key_figures": _rows(
-            (title, _figure(name, was), _figure(name, now), _difference(name, was, now))
-            for name, title, was, now in pairs
-            if was is not None or now is not None
-        ),
+        "changes": {"left_out": None} | dict(found),
+        "changed": table(_CHANGED, found["changes"], "Rows that differ"),
+        "moved": table(_MOVED, found["moved"], "Decisions that moved"),
+        "key_figures": table(_COMPARED, lines, "Key figures"),
     }
 
 
-def _difference(name: str, before: float | None, after: float | None) -> str:
-    return "" if before is None or after is None else _figure(name, after - before, "+")
+def _difference(line: Mapping[str, Any]) -> str:
+    if line["before"] is None or line["after"] is None:
+        return ""
+    return format(line["after"] - line["before"], f"+{line['form']}")
 
 
-def _figure(name: str, value: float | None, sign: str = "") -> str:
-    if value is None:
-        return "–"
-    if name in {"rows", "turns"}:
-        return f"{value:{sign},}"
-    if name in {"accept", "flag", "reject"}:
-        return f"{value:{sign}.1%}"
-    return f"{value:{sign}.3f}"
+def _figure(line: Mapping[str, Any], when: str) -> str:
+    return "–" if line[when] is None else format(line[when], line["form"])
+
+
+_KEY_FIGURES = (
+    {"rows": ("rows", ","), "turns": ("turns", ",")}
+    | {name: (title, ".1%") for name, title in DECISIONS.items()}
+    | {name: (title, ".3f") for name, title in SCORES.items()}
+)
+"""What is compared with an earlier version: titles, and the format of a value."""
+_COMPARED = (
+    Column("", lambda line: line["title"]),
+    Column("before", lambda line: _figure(line, "before"), numeric=True),
+    Column("after", lambda line: _figure(line, "after"), numeric=True),
+    Column("difference", _difference, numeric=True),
+)
 
 
 def _sample(shown: int, rows: int) -> str:
@@ -304,32 +325,3 @@ def _sample(shown: int, rows: int) -> str:
         f"{shown:,} of the corpus's {rows:,} dialogues: every decision and reason is among them, so their shares are "
         "not the corpus's. Turns that contradict something are marked with it."
     )
-
-
-def _rows(rows: Any) -> list[dict[str, Any]]:
-    return [{"below": False, "cells": list(row)} for row in rows]
-
-
-def _count(value: int | None) -> str:
-    return "" if value is None else f"{value:,}"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
-
-
-def _two(value: float | None) -> str:
-    return "–" if value is None else number(value)
-
-
-def _three(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"

@@ -51,6 +51,7 @@ def test_the_format_gate_wants_one_statement_in_the_first_person(kit_of):
         "I": "format",
         "My sisters are twins.": "accepted",
         "I have sisters. I like them.": "format",
+        "I am OK. I like them.": "format",
         "We were born at St. Mary's with my sisters!": "accepted",
     }
     row = run(
