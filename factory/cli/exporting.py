@@ -61,7 +61,7 @@ class ExportCommand(TyperCommand):
         """The help, with a line for each format that is found, or why it cannot be used."""
         width = max(map(len, (*formats(), *faults("exports"))))
         lines = [f"{kind:<{width}}  {_first(format_)}" for kind, format_ in formats().items()]
-        lines += [f"{kind:<{width}}  cannot be used: {fault}" for kind, fault in faults("exports").items()]
+        lines += [f"{kind:<{width}}  {fault.removeprefix(f'{kind} ')}" for kind, fault in faults("exports").items()]
         said = inspect.getdoc(self.callback) or ""
         self.help = "\n\n".join([said, "Formats:", *map(escape, lines)])
         super().format_help(ctx, formatter)
