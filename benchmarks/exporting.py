@@ -35,8 +35,8 @@ from factory.store.records import (
 SHARD, TURNS, CANDIDATES, FACTS, PAIRS = 256, 8, 6, 13, 80
 CHILD = (
     "import resource, sys; from factory.export import export; a = sys.argv[1:]; "
-    "of = {'slots': ('preference', 'slot')}.get(a[1], (a[1], 'turn')) if a else None; "
-    "told = export(a[0], of[0], a[2], of=of[1], splits={'test': 0.2}) if a else None; "
+    "own = {'of': 'slot'} if a[1:2] == ['slots'] else {}; "
+    "told = export(a[0], 'preference' if own else a[1], a[2], splits={'test': 0.2}, **own) if a else None; "
     "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, told and told.rows)"
 )
 

@@ -13,11 +13,13 @@ from pydantic_core import to_jsonable_python
 
 from factory.base.packages import explain_missing
 from factory.cli import training as training_cli
+from factory.cli.exporting import ExportCommand, own_options
 from factory.cli.options import AsJson, Overrides, print_json
 from factory.cli.output import lasting_output
-from factory.export import By, ExportError, Form, Format, Of
+from factory.export import ExportError, Form
 from factory.export import export as export_corpus
 from factory.export.view import parse_decisions, parse_origins, parse_splits, show_export
+from factory.methods.registry import MethodError
 from factory.planning.diff import diff as corpus_diff
 from factory.planning.plan import Plan
 from factory.planning.wanted import PlanError
@@ -274,10 +276,11 @@ def gc(
         display.show_garbage(garbage, delete)
 
 
-@app.command()
+@app.command(cls=ExportCommand)
 def export(  # noqa: PLR0917 -- typer reads the options off the signature
+    context: typer.Context,
     corpus: _Corpus,
-    kind: Annotated[Format, typer.Argument(metavar="FORMAT", help="What to train on it.")],
+    kind: Annotated[str, typer.Argument(metavar="FORMAT", help="One of the formats below.")],
     to: Annotated[str, typer.Option("--to", metavar="URI", help="An empty place for the files: a path or a URI.")],
     form: Annotated[Form, typer.Option("--as", help="Parquet (zstd) or JSON Lines (gzip).")] = "parquet",
     split: Annotated[
@@ -294,10 +297,6 @@ def export(  # noqa: PLR0917 -- typer reads the options off the signature
             help="Facts of this origin stand in prompts (repeat it); else those a speaker had in its own.",
         ),
     ] = None,
-    by: Annotated[
-        By, typer.Option(help="preference: what makes a reply the better one; apc of turns asks NLI.")
-    ] = "nli",
-    of: Annotated[Of, typer.Option(help="preference: candidates of a turn, or dialogues of a slot.")] = "turn",
     version: Annotated[int | None, typer.Option(min=0, help="Version of the corpus; the newest unless set.")] = None,
     rows_per_file: Annotated[int, typer.Option(min=1, help="Examples per file, at most.")] = 50_000,
     as_json: AsJson = False,
@@ -305,8 +304,8 @@ def export(  # noqa: PLR0917 -- typer reads the options off the signature
     """Write a corpus as files to train on, which `datasets` reads by split."""
     result = export_corpus(
         corpus, kind, to, form=form, splits=parse_splits(split or ()),
-        decisions=parse_decisions(decision or ["accept"]), facts=parse_origins(facts) if facts else None, by=by, of=of,
-        version=version, rows_per_file=rows_per_file, report=CountView(),
+        decisions=parse_decisions(decision or ["accept"]), facts=parse_origins(facts) if facts else None,
+        version=version, rows_per_file=rows_per_file, report=CountView(), **own_options(context),
     )  # fmt: skip
     if as_json:
         print_json(to_jsonable_python(result))
@@ -333,7 +332,7 @@ for command in (training_cli.train_lm, training_cli.train_nli, training_cli.cali
 
 _MENDABLE = (
     YamlError, SourceError, PlanError, RunError, CorpusError, StorageError, ScorerStartError, CalibrationError,
-    TrainingError, ExportError,
+    TrainingError, ExportError, MethodError,
 )  # fmt: skip
 
 

@@ -4,50 +4,35 @@
 >>> export("out/quickstart", "chat", "out/chat").rows
 {'train': 48}
 
-A format reads no more of a corpus at once than a shard, and what it needs to look back at: 512 dialogues (`ranking`),
-one slot (`preference` of slots). The same version exported again gives the same bytes, but for the last digits of APC
-that is computed anew. Limitations: rows stand in the corpus's order, so shuffle when you train.
+The formats are methods, found in `factory/methods/exports/` and in other packages; what stands here reads the corpus,
+splits it and writes the files, and knows none of them by name. A format reads no more of a corpus at once than a shard,
+and what it needs to look back at: 512 dialogues (`ranking`), one slot (`preference` of slots). The same version
+exported again gives the same bytes, but for the last digits of APC that is computed anew. Limitations: rows stand in
+the corpus's order, so shuffle when you train.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from factory.base.places import in_shell
-from factory.export.errors import ExportError
-from factory.export.formats import CHAT, EXTRACTION, NLI, PLAIN, chat, extraction, nli, plain
-from factory.export.preference import By, Of, of_slots, of_turns
-from factory.export.preference import schema as preference_schema
-from factory.export.ranking import RANKING, ranked
-from factory.export.source import Source
+from factory.export.scorers import OpenedScorers
+from factory.export.source import Reader
 from factory.export.splits import Splits
-from factory.export.writing import Example, Files, Form
+from factory.export.writing import Files, Form
+from factory.methods.exports import ExportError, ExportFormat, Source
+from factory.methods.registry import found, named
 from factory.store.corpus import Corpus
-from factory.store.records import Decision, Origin, Row
+from factory.store.recipes import Templates
+from factory.store.records import ROW_SCHEMA, Decision, Origin
 
-__all__ = ["By", "Export", "ExportError", "Form", "Format", "Of", "export", "schema_of"]
-
-Format = Literal["chat", "plain", "preference", "extraction", "nli", "ranking"]
-
-_BY_ROW: dict[str, tuple[pa.Schema, Callable[[Source, Row], Iterator[Example]]]] = {
-    "chat": (CHAT, chat),
-    "plain": (PLAIN, plain),
-    "extraction": (EXTRACTION, extraction),
-    "nli": (NLI, nli),
-}
-_COLUMNS: dict[Format | Of, tuple[str, ...]] = {
-    "plain": ("reasons", "consistency"),
-    "extraction": ("extracted",),
-    "nli": ("scores",),
-    "turn": ("turns.list.element.candidates",),
-    "slot": ("consistency",),
-}
-"""What a format reads of a row besides what all do."""
+__all__ = ["Export", "ExportError", "Form", "export", "formats", "schema_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,43 +41,45 @@ class Export:
 
     corpus: str
     version: int
-    format: Format
+    format: str
     to: str
     files: dict[str, list[str]]
     rows: dict[str, int]
     left_out: dict[str, int]
 
 
-def schema_of(kind: Format, by: By = "nli") -> pa.Schema:
-    """The columns of a format."""
-    if kind == "preference":
-        return preference_schema(by)
-    return RANKING if kind == "ranking" else _BY_ROW[kind][0]
+def formats() -> Mapping[str, type[ExportFormat]]:
+    """The formats there are, by name. Raises MethodError for a mistake in the factory's own."""
+    return found("exports")
+
+
+def schema_of(kind: str, **options: Any) -> pa.Schema:
+    """The columns of a format with these options of its own. Raises ExportError, and MethodError for no such format."""
+    return _made(kind, options).schema
 
 
 def export(
     corpus: str,
-    kind: Format,
+    kind: str,
     to: str,
     *,
     form: Form = "parquet",
     splits: Mapping[str, float] | None = None,
     decisions: Sequence[Decision] = ("accept",),
     facts: Sequence[Origin] | None = None,
-    by: By = "nli",
-    of: Of = "turn",
     version: int | None = None,
     rows_per_file: int = 50_000,
     report: Callable[[str, int], None] = lambda *_: None,
+    **options: Any,
 ) -> Export:
     """Write the rows so decided of one version (the newest without it) to a place that holds nothing yet.
 
     `splits` are shares of the seeds that go to `test` and `validation`. `facts` are the origins of facts that prompts
-    hold; without, what a speaker was given and expanded, or else what was read off its turns. `by` and `of` are for
-    `preference` alone. Raises ExportError, CorpusError, StorageError, and ScorerStartError (`by` APC of turns).
+    hold; without, what a speaker was given and expanded, or else what was read off its turns. `options` are the
+    format's own, such as `by` of `preference`. Raises ExportError, MethodError (no such format, or one that cannot be
+    used), CorpusError, StorageError, and ScorerStartError from a format that asks models.
     """
-    if kind != "preference" and (by, of) != ("nli", "turn"):
-        raise ExportError(f"{kind} knows no `by` and no `of`: they say how replies are paired in preference")
+    made = _made(kind, options)
     opened = Corpus(corpus)
     opened.scan()
     newest = opened.table.version()
@@ -101,42 +88,55 @@ def export(
         raise ExportError(
             f"{corpus}: every row failed, so there is nothing to export; see: factory status {in_shell(corpus)}"
         )
-    columns = _COLUMNS.get(of if kind == "preference" else kind, ())
-    source = Source(opened, pinned, columns, Splits.of(splits or {}), decisions, facts, report)
-    with Files(to, schema_of(kind, by), form, rows_per_file) as files:
-        for split, example in _examples(source, kind, by, of):
-            files.add(split, example)
+    templates = Templates(opened)
+    with OpenedScorers(opened, made.needs) as scorers, Files(to, made, form, rows_per_file) as files:
+        source = Source(templates.of, templates.ended, facts, scorers.of)
+        reader = Reader(opened, pinned, made, source, Splits.of(splits or {}), decisions, report)
+        for split, record in reader.records():
+            files.add(split, record)
         if not files.rows:
             raise ExportError(f"{corpus}: nothing to export as {kind}: {_told(source)}")
         files.finish()
         rows = {split: sum(counts) for split, counts in sorted(files.rows.items())}
         names = {split: files.names(split) for split in rows}
         result = Export(corpus, pinned, kind, to, names, rows, dict(source.left_out))
-        files.write_manifest(_manifest(result, source, by, of))
+        files.write_manifest(_manifest(result, reader))
     return result
 
 
-def _examples(source: Source, kind: Format, by: By, of: Of) -> Iterator[tuple[str, Example]]:
-    if kind == "preference":
-        yield from of_turns(source, by) if of == "turn" else of_slots(source, by)
-    elif kind == "ranking":
-        yield from ranked(source)
-    else:
-        for split, row in source.rows():
-            yield from ((split, example) for example in _BY_ROW[kind][1](source, row))
+def _made(kind: str, options: Mapping[str, Any]) -> ExportFormat:
+    """The format with these options. Raises ExportError for an option it does not have, or a value that is none."""
+    format_: type[ExportFormat] = named("exports", kind)
+    own = format_.Params.model_fields
+    if unknown := sorted(options.keys() - own.keys()):
+        names = " and no ".join(f"`{name}`" for name in unknown)
+        told = ", ".join(f"`{name}`" for name in own)
+        raise ExportError(
+            f"{kind} knows no {names}; it has {f'the options {told}' if own else 'no options of its own'}"
+        )
+    try:
+        made = format_(format_.Params.model_validate(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "its options"
+        raise ExportError(f"{kind}: {name} {first['input']}: {first['msg']}") from None
+    for column in made.columns:
+        if column.partition(".")[0] not in ROW_SCHEMA.names:
+            raise ExportError(f"{kind}: it reads the column {column}, which rows do not have")
+    return made
 
 
-def _manifest(result: Export, source: Source, by: By, of: Of) -> dict[str, object]:
+def _manifest(result: Export, reader: Reader) -> dict[str, object]:
     """What was exported, and how it was asked for; a URI's credentials stay out of it."""
     told = asdict(result)
     del told["to"]
     return {
         **told,
         "corpus": re.sub("//[^/]*@", "//", result.corpus),
-        "splits": asdict(source.splits),
-        "decisions": list(source.decisions),
-        "facts": source.facts,
-        **({"by": by, "of": of} if result.format == "preference" else {}),
+        "splits": asdict(reader.splits),
+        "decisions": list(reader.decisions),
+        "facts": reader.source.facts,
+        **reader.made.params.model_dump(mode="json"),
     }
 
 

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
 from factory.base.fingerprint import fingerprint
-from factory.export.errors import ExportError
-from factory.export.formats import NOT_ALTERNATING
-from factory.export.source import Source
-from factory.methods.makers.converse import alternates
+from factory.methods.exports import ExportError
 from factory.store.records import ROWS, Row
 
 _OPTIONS = "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE;"
 
 
-def slots(source: Source) -> Iterator[tuple[str, list[Row]]]:
-    """Rows that differ by their sample alone (and what came of it), two or more, by sample; each has scores and no
-    working. Memory holds one slot. Raises ExportError if the scratch folder cannot hold them."""
+def slots(rows: Iterator[tuple[str, Row]], leave_out: Callable[[str], None]) -> Iterator[tuple[str, list[Row]]]:
+    """Rows that differ by their sample alone (and what came of it), two or more, by sample. Memory holds one slot.
+    Raises ExportError if the scratch folder cannot hold them."""
     with (
         tempfile.TemporaryDirectory() as folder,
         _scratch_errors(folder),
         closing(sqlite3.connect(Path(folder) / "rows")) as file,
     ):
         file.executescript(_OPTIONS + "CREATE TABLE rows (slot TEXT, sample INTEGER, split TEXT, row TEXT)")
-        file.executemany("INSERT INTO rows VALUES (?, ?, ?, ?)", _entries(source))
+        file.executemany("INSERT INTO rows VALUES (?, ?, ?, ?)", _entries(rows))
         file.execute("CREATE INDEX by_slot ON rows (slot, sample)")
         ordered = file.execute("SELECT slot, split, row FROM rows ORDER BY slot, sample")
         for _, members in groupby(ordered, key=lambda entry: entry[0]):
@@ -37,7 +33,7 @@ def slots(source: Source) -> Iterator[tuple[str, list[Row]]]:
             if len(found) > 1:
                 yield found[0][1], [ROWS.validate_json(f"[{row}]")[0] for _, _, row in found]
             else:
-                source.leave_out("rows that are the only one of their slot")
+                leave_out("rows that are the only one of their slot")
 
 
 @contextmanager
@@ -48,16 +44,8 @@ def _scratch_errors(folder: str) -> Iterator[None]:
         raise ExportError(f"{folder}: {error}; make room there, or name another folder in TMPDIR") from error
 
 
-def _entries(source: Source) -> Iterator[tuple[str, int, str, str]]:
-    for split, row in source.rows():
-        if not alternates(row):
-            source.leave_out(NOT_ALTERNATING)
-        elif row.consistency is None or not row.consistency.profile_length:
-            source.leave_out("rows without scores of `verify`")
-        else:
-            slot = [row.kind, [seed.id for seed in row.seeds], row.topic, row.opening]
-            roles = [speaker.role for speaker in row.speakers]
-            turns = [replace(turn, candidates=[]) for turn in row.turns]
-            stages = [record for record in row.stages if record.stage == "converse"]
-            bare = replace(row, turns=turns, stages=stages, donors=[], extracted=[], scores=[])
-            yield fingerprint("slot", [*slot, roles]), row.sample, split, ROWS.dump_json([bare]).decode()[1:-1]
+def _entries(rows: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, int, str, str]]:
+    for split, row in rows:
+        slot = [row.kind, [seed.id for seed in row.seeds], row.topic, row.opening]
+        roles = [speaker.role for speaker in row.speakers]
+        yield fingerprint("slot", [*slot, roles]), row.sample, split, ROWS.dump_json([row]).decode()[1:-1]

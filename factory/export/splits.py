@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from factory.base.fingerprint import fraction
-from factory.export.errors import ExportError
+from factory.methods.exports import ExportError
 from factory.store.records import Row
 
 TRAIN = "train"

@@ -15,17 +15,16 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Literal, Protocol, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from factory.export.errors import ExportError
 from factory.export.splits import TRAIN
+from factory.methods.exports import ExportError, ExportFormat, Record
 from factory.store.storage import Storage, StorageError, on_scratch
 
 Form = Literal["parquet", "jsonl"]
-Example = dict[str, Any]
 
 MANIFEST = "_export.json"
 """Says what the export was made of; written last. `datasets`, pyarrow and Spark pass over a name that begins so."""
@@ -69,14 +68,14 @@ class _JsonLines:
 class Files:
     """Examples in, files out. A context: what it wrote is taken away again unless `finish` came through.
 
-    Raises ExportError if there is something at the target already, StorageError if it cannot be written, and
-    pyarrow.ArrowInvalid for an example that is not in the schema."""
+    Raises ExportError if there is something at the target already and for an example that does not fit the schema of
+    its format, StorageError if the target cannot be written."""
 
-    def __init__(self, to: str, schema: pa.Schema, form: Form, rows_per_file: int) -> None:
-        self.storage, self.schema, self.form, self.rows_per_file = Storage(to), schema, form, rows_per_file
+    def __init__(self, to: str, made: ExportFormat, form: Form, rows_per_file: int) -> None:
+        self.storage, self.made, self.form, self.rows_per_file = Storage(to), made, form, rows_per_file
         self.rows: dict[str, list[int]] = defaultdict(list)
         """Of each split the examples of each file."""
-        self._pending: dict[str, list[Example]] = defaultdict(list)
+        self._pending: dict[str, list[Record]] = defaultdict(list)
         self._open: dict[str, _Sink] = {}
         self._named: list[str] = []
         found = self.storage.files("")
@@ -102,7 +101,7 @@ class Files:
                     self.storage.delete(name)
                 self.storage.delete_folder(_STAGING)
 
-    def add(self, split: str, example: Example) -> None:
+    def add(self, split: str, example: Record) -> None:
         """Write an example; most only reach the disk with others."""
         pending = self._pending[split]
         pending.append(example)
@@ -147,11 +146,11 @@ class Files:
     def _begin(self, split: str) -> None:
         with on_scratch(self._scratch.name):
             sink = _Parquet if self.form == "parquet" else _JsonLines
-            self._open[split] = sink(self._path(split), self.schema)
+            self._open[split] = sink(self._path(split), self.made.schema)
         self.rows[split].append(0)
 
     def _flush(self, split: str) -> None:
-        table = pa.Table.from_pylist(self._pending[split], schema=self.schema)
+        table = self.made.table(self._pending[split])
         with on_scratch(self._scratch.name):
             self._open[split].write(table)
         self.rows[split][-1] += len(table)

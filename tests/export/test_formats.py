@@ -9,7 +9,8 @@ from typing import Any, get_args
 import datasets
 import pytest
 
-from factory.export import Form, Format, export, schema_of
+from factory.export import Form, export, formats, schema_of
+from factory.methods.exports.ranking import Ranking
 from factory.spec.job import Job, Recipe
 from factory.store.corpus import Corpus
 from factory.store.records import Extraction, Fact, Row, StageRecord
@@ -25,21 +26,21 @@ def accepted(job: Job) -> dict[str, Row]:
     return {row_id: row for row_id, row in rows_of(job).items() if row.decision == "accept"}
 
 
-def read(folder: Path, kind: Format, form: Form = "parquet") -> datasets.DatasetDict:
+def read(folder: Path, kind: str, form: Form = "parquet") -> datasets.DatasetDict:
     builder = "parquet" if form == "parquet" else "json"
     features = datasets.Features.from_arrow_schema(schema_of(kind)) if form == "jsonl" else None
     cache = f"{folder}.cache"
     return datasets.load_dataset(builder, data_dir=str(folder), cache_dir=cache, features=features)  # type: ignore[no-any-return]
 
 
-def examples(job: Job, kind: Format, folder: Path, **options: Any) -> list[dict[str, Any]]:
+def examples(job: Job, kind: str, folder: Path, **options: Any) -> list[dict[str, Any]]:
     """All that is exported without splits, as `datasets` reads it."""
     export(job.corpus, kind, str(folder), **options)
     return list(read(folder, kind)["train"])
 
 
-@pytest.mark.parametrize("kind", get_args(Format))
-def test_each_format_is_read_back_by_split_from_either_form(job: Job, tmp_path: Path, kind: Format) -> None:
+@pytest.mark.parametrize("kind", formats())
+def test_each_format_is_read_back_by_split_from_either_form(job: Job, tmp_path: Path, kind: str) -> None:
     found = {}
     for form in get_args(Form):
         told = export(job.corpus, kind, str(tmp_path / form), form=form, splits=SPLITS, rows_per_file=20)
@@ -159,7 +160,7 @@ def test_ranking_has_one_true_reply_among_twenty(job: Job, tmp_path: Path) -> No
 
 
 def test_others_come_from_a_window_and_never_say_what_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("factory.export.ranking._BLOCK", 20)
+    monkeypatch.setattr(Ranking, "block", 20)
     write_corpus(tmp_path / "corpus", [dialogue(number) for number in range(50)])
     told = export(str(tmp_path / "corpus"), "ranking", str(tmp_path / "ranking"))
     found = read(tmp_path / "ranking", "ranking")["train"]
@@ -195,7 +196,7 @@ def test_a_corpus_without_decisions_is_exported_as_a_whole(tmp_path: Path) -> No
 
 
 def test_a_split_ranks_among_its_own(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("factory.export.ranking._BLOCK", 12)
+    monkeypatch.setattr(Ranking, "block", 12)
     export(job.corpus, "ranking", str(tmp_path / "ranking"), splits=SPLITS)
     rows, loaded = accepted(job), read(tmp_path / "ranking", "ranking")
     for part in loaded.values():

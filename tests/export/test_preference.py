@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.export import By, ExportError, export
-from factory.export.choosing import Scored, best_and_worst, diversity, most_and_least_diverse
-from factory.export.scoring import apc_of
+from factory.export import ExportError, export
+from factory.methods.exports.preference import By
+from factory.methods.exports.preference.choosing import Scored, best_and_worst, diversity, most_and_least_diverse
+from factory.methods.exports.preference.scoring import apc_of
 from factory.scorers.embeddings import Embeddings
 from factory.scorers.nli import Nli
 from factory.spec.job import Job

@@ -12,7 +12,8 @@ from datasets import load_dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from factory.export import Of, export
+from factory.export import export
+from factory.methods.exports.preference import Of
 from factory.models import resolve
 from factory.spec.job import Job
 from tests.training.corpora import write_tiny_lm
