@@ -27,6 +27,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from factory.base.futures import settle
 from factory.base.packages import needing
 from factory.engines import (
     Completion,
@@ -41,7 +42,6 @@ from factory.engines import (
 from factory.engines.chat import ChatTokenizer
 from factory.engines.vllm_process import Answer, Ask, explain
 from factory.models import OPENING
-from factory.scorers.batching import settle
 
 _HEADROOM = 1.1
 """Requests in flight per sequence the engine runs: a freed slot never waits for the event loop (as in Ray Data)."""
