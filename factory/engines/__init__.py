@@ -15,6 +15,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
+MOST_CHOICES = 100
+"""Choices that one request may have: vLLM tells the probabilities of 128 tokens at once."""
+
 
 class Message(TypedDict):
     """One chat message, in the form every chat template takes."""
@@ -88,30 +91,67 @@ class LanguageModel(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call: `n` completions of the same messages; with `json_schema`, each is JSON that fits it."""
+    """One call: `n` completions of the same messages. With `json_schema`, each is JSON that fits it; with `choices`,
+    each is one of these short answers, and the reply says how probable each of them is.
+
+    Those probabilities are the model's own, at temperature 1, whatever `sampling` says; the completions are drawn from
+    them as `sampling` says. An engine that is not shown them has the model answer `samples` times, and counts. Raises
+    ValueError for choices that cannot be told apart.
+    """
 
     messages: tuple[Message, ...]
     sampling: Sampling
     n: int = 1
     json_schema: dict[str, Any] | None = None
+    choices: tuple[str, ...] = ()
+    samples: int = 20
+
+    def __post_init__(self) -> None:
+        if not self.choices:
+            return
+        if self.json_schema is not None:
+            raise ValueError("a request has choices or a JSON schema, not both")
+        if not 2 <= len(self.choices) <= MOST_CHOICES:
+            raise ValueError(f"2 to {MOST_CHOICES} choices are wanted, not {len(self.choices)}")
+        if any(not choice or choice != choice.strip() for choice in self.choices):
+            raise ValueError(f"a choice is empty, or has blanks around it: {self.choices}")
+        if len(set(self.choices)) < len(self.choices):
+            raise ValueError(f"a choice is there twice: {self.choices}")
+        if self.samples < 1:
+            raise ValueError("at least one sample is wanted")
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One completion. `tokens` counts what the model generated; `finish_reason` is `stop` or `length`."""
+    """One completion. `tokens` counts what the model generated, a share where several were counted together;
+    `finish_reason` is `stop` or `length`. `choice` is its place among the request's choices, none where it is none of
+    them."""
 
     text: str
     tokens: int
     finish_reason: str
+    choice: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to one request: `n` completions, the prompt's tokens and how many of them the prefix cache had."""
+    """The answer to one request: `n` completions, the prompt's tokens and how many of them the prefix cache had, both
+    of all the `calls` that it took.
+
+    Of a request with choices, `probabilities` has one for each choice, in their order; they sum to 1. `source` says
+    whether they are the model's (`logprobs`) or were counted (`samples`). In the second case, `samples` is how often
+    the model answered, and `unmatched` how many of these answers were none of the choices; where all were, there are
+    no probabilities, and the completions are such answers.
+    """
 
     completions: tuple[Completion, ...]
     prompt_tokens: int
     cached_tokens: int = 0
+    calls: int = 1
+    probabilities: tuple[float, ...] | None = None
+    source: Literal["logprobs", "samples"] | None = None
+    samples: int = 0
+    unmatched: int = 0
 
     @property
     def completion_tokens(self) -> int:

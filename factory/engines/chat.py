@@ -44,8 +44,13 @@ class ChatTokenizer:
 
     def __call__(self, messages: tuple[Message, ...]) -> list[int]:
         """The ids of the messages and of what opens the answer."""
-        text = self._text(messages)
-        return self._in_pieces(text) if self._piecewise else self._whole(text)
+        return self._tokenized(self._text(messages))
+
+    def answer(self, messages: tuple[Message, ...], text: str) -> list[int]:
+        """The ids of a text as the answer to the messages."""
+        prompt = self._text(messages)
+        ids, before = self._tokenized(prompt + text), self._tokenized(prompt)
+        return ids[len(before) :] if ids[: len(before)] == before else self._tokenized(text)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of an answer, without special tokens and without a character that was cut off at its end."""
@@ -58,6 +63,9 @@ class ChatTokenizer:
     def _text(self, messages: tuple[Message, ...]) -> str:
         text: str = self._tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
         return text
+
+    def _tokenized(self, text: str) -> list[int]:
+        return self._in_pieces(text) if self._piecewise else self._whole(text)
 
     def _in_pieces(self, text: str) -> list[int]:
         return [token for piece in self._marks.split(text) if piece for token in self._ids(piece)]

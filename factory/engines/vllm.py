@@ -13,6 +13,7 @@ import asyncio
 import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -23,10 +24,11 @@ from contextlib import suppress
 from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from jinja2 import TemplateError
 
+from factory.base.futures import settle
 from factory.base.packages import needing
 from factory.engines import (
     Completion,
@@ -39,9 +41,12 @@ from factory.engines import (
     Sampling,
 )
 from factory.engines.chat import ChatTokenizer
-from factory.engines.vllm_process import Answer, Ask, explain
+from factory.engines.choices import drawn
+from factory.engines.trie import ChoiceTrie
+from factory.engines.vllm_process import Answer, Ask, NextToken, Texts, explain
 from factory.models import OPENING
-from factory.scorers.batching import settle
+
+_Started: TypeAlias = "tuple[Connection[Any, Any], ChatTokenizer, int, list[int]]"
 
 _HEADROOM = 1.1
 """Requests in flight per sequence the engine runs: a freed slot never waits for the event loop (as in Ray Data)."""
@@ -68,26 +73,61 @@ class VllmEngine:
         self._unsent: list[Ask | int] = []
         self._calls: dict[int, asyncio.Future[Answer]] = {}
         self._ended: str | None = None
-        started: Future[tuple[Connection[Any, Any], ChatTokenizer, int]] = Future()
+        self._chance = random.Random()
+        started: Future[_Started] = Future()
         # The kernel ends the process with the thread that started it: this one lives as long as the engine.
         self._thread = threading.Thread(target=self._attend, args=(model, started), name="vllm", daemon=True)
         self._thread.start()
-        self._pipe, self._chat, self._max_model_len = started.result()
+        self._pipe, self._chat, self._max_model_len, self._stops = started.result()
 
     async def generate(self, request: Request) -> Reply:
         """Answer one request; cancelling it frees its place in the engine."""
-        prompt = self._prompt(request)
+        if request.choices:
+            return await self._choose(request)
+        prompt, longest = self._prompt(request), request.sampling.max_tokens
+        self._check_fits(prompt, longest, f"a completion of {longest} (max_tokens)")
         schema = json.dumps(request.json_schema) if request.json_schema else None
-        ask = Ask(next(self._ids), prompt, _sampled(request.sampling), request.n, schema)
+        texts = Texts(_sampled(request.sampling), request.n, schema)
+        return _reply(prompt, await self._ask(prompt, texts), self._chat)
+
+    async def _choose(self, request: Request) -> Reply:
+        """The choices' probabilities, by as many prompts as their tokens have branches, and completions that are drawn
+        by them."""
+        prompt = self._prompt(request)
+        paths = [tuple(self._chat.answer(request.messages, choice)) for choice in request.choices]
+        if len(set(paths)) < len(paths):
+            raise RequestError(f"the model's tokenizer cannot tell all choices apart: {', '.join(request.choices)}")
+        self._check_fits(prompt, longest := max(map(len, paths)) + 1, f"a choice of {longest}")
+        trie = ChoiceTrie(paths, self._stops)
+        asked = [([*prompt, *path], NextToken(tuple(tokens))) for path, tokens in trie.branches.items()]
+        answers = await asyncio.gather(*(self._ask(ids, wanted) for ids, wanted in asked))
+        probabilities = trie.probabilities(
+            {path: answer.logprobs for path, answer in zip(trie.branches, answers, strict=True)}
+        )
+        return Reply(
+            drawn(request, probabilities, len(asked), self._chance),
+            prompt_tokens=sum(len(ids) for ids, _ in asked),
+            cached_tokens=sum(answer.cached_tokens for answer in answers),
+            calls=len(asked),
+            probabilities=probabilities,
+            source="logprobs",
+        )
+
+    async def _ask(self, prompt: list[int], wanted: Texts | NextToken) -> Answer:
+        ask = Ask(next(self._ids), prompt, wanted)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._calls[ask.id] = future
         self._send(ask)
         try:
-            return _reply(prompt, await future, self._chat)
+            answer = await future
         except asyncio.CancelledError:
             if self._calls.pop(ask.id, None):
                 self._send(ask.id)
             raise
+        failed = [reason for _, reason in answer.completions if reason not in ("stop", "length")]
+        if failed:
+            raise RequestError(f"vLLM ended the request with {failed[0]!r}; a JSON schema it cannot compile does that")
+        return answer
 
     async def close(self) -> None:
         """Stop the engine and free its memory; whatever is in flight ends with EngineDeadError."""
@@ -115,15 +155,15 @@ class VllmEngine:
 
     def _prompt(self, request: Request) -> list[int]:
         try:
-            prompt = self._chat(request.messages)
+            return self._chat(request.messages)
         except (TemplateError, ValueError) as error:
             raise RequestError(f"the model's chat template refuses these messages: {error}") from error
-        if len(prompt) + request.sampling.max_tokens > self._max_model_len:
+
+    def _check_fits(self, prompt: list[int], longest: int, answer: str) -> None:
+        if len(prompt) + longest > self._max_model_len:
             raise RequestError(
-                f"a prompt of {len(prompt)} tokens and a completion of {request.sampling.max_tokens} (max_tokens) do "
-                f"not fit max_model_len {self._max_model_len}"
+                f"a prompt of {len(prompt)} tokens and {answer} do not fit max_model_len {self._max_model_len}"
             )
-        return prompt
 
     def _refuse(self) -> None:
         """Fail what waits for an engine that has ended."""
@@ -135,7 +175,7 @@ class VllmEngine:
 
     # What follows runs in the engine's thread.
 
-    def _attend(self, model: LanguageModel, started: Future[tuple[Connection[Any, Any], ChatTokenizer, int]]) -> None:
+    def _attend(self, model: LanguageModel, started: Future[_Started]) -> None:
         try:
             process, pipe = _spawn()
             opened = _open(model, process, pipe)
@@ -169,8 +209,8 @@ def _spawn() -> tuple[subprocess.Popen[bytes], Connection[Any, Any]]:
 
 def _open(
     model: LanguageModel, process: subprocess.Popen[bytes], pipe: Connection[Any, Any]
-) -> tuple[ChatTokenizer, int]:
-    """The model's tokenizer and its longest length."""
+) -> tuple[ChatTokenizer, int, list[int]]:
+    """The model's tokenizer, its longest length and the tokens that end its answers."""
     try:
         pipe.send(model)
         _prepare_for_tokenizer(model)  # while the process is at work
@@ -181,9 +221,9 @@ def _open(
         raise EngineDeadError(f"model {model.name}: vLLM's process died as it started ({_end_of(process)})") from None
     if isinstance(told, EngineStartError):
         raise told
-    tokenizer, max_model_len = told
+    tokenizer, max_model_len, stops = told
     try:
-        return ChatTokenizer(tokenizer), max_model_len
+        return ChatTokenizer(tokenizer), max_model_len, stops
     except Exception as error:  # of the chat template, or of a tokenizer that vLLM alone knows
         raise EngineStartError(f"model {model.name}: {explain(error)}") from error
 
@@ -214,9 +254,6 @@ def _sampled(sampling: Sampling) -> str:
 
 
 def _reply(prompt: list[int], answer: Answer, chat: ChatTokenizer) -> Reply:
-    failed = [reason for _, reason in answer.completions if reason not in ("stop", "length")]
-    if failed:
-        raise RequestError(f"vLLM ended the request with {failed[0]!r}; a JSON schema it cannot compile does that")
     completions = tuple(_completion(ids, reason, chat) for ids, reason in answer.completions)
     return Reply(completions, len(prompt), answer.cached_tokens)
 

@@ -55,27 +55,42 @@ _REASONS = (
 """What vLLM 0.32 says when it cannot start, and what to tell people."""
 
 
-class Ask(NamedTuple):
-    """A request: its prompt's token ids, its sampling as JSON, and how many completions, in what JSON Schema."""
+class Texts(NamedTuple):
+    """Ask for `n` completions: their sampling as JSON, and the JSON Schema that they fit."""
 
-    id: int
-    prompt: list[int]
     sampling: str
     n: int
     schema: str | None
 
 
+class NextToken(NamedTuple):
+    """Ask for the log probabilities of some tokens as the first one of a completion."""
+
+    tokens: tuple[int, ...]
+
+
+class Ask(NamedTuple):
+    """A request: its prompt's token ids, and what is wanted after them."""
+
+    id: int
+    prompt: list[int]
+    wanted: Texts | NextToken
+
+
 class Answer(NamedTuple):
-    """What came of a request: token ids and finish reason of each completion, and prompt tokens from the cache."""
+    """What came of a request: token ids and finish reason of each completion, prompt tokens from the cache, and log
+    probabilities by token where those were wanted."""
 
     completions: list[tuple[list[int], str]]
     cached_tokens: int
+    logprobs: dict[int, float]
 
 
 def main(descriptor: int, worker: int) -> None:
     """Serve the engine at the other end of the pipe until that sends none, or its process, the worker, dies.
 
-    The first message in is the model; the first one out its tokenizer and longest length, or an EngineStartError. Then
+    The first message in is the model; the first one out its tokenizer, its longest length and the tokens that end its
+    answers, or an EngineStartError. Then
     lists of Ask, and of ids to abort, come in; lists of ids with an Answer or a RequestError go out, and at last an
     EngineDeadError if the engine fails.
     """
@@ -93,7 +108,7 @@ def main(descriptor: int, worker: int) -> None:
         pipe.send(error)
         return
     gc.enable()
-    pipe.send((tokenizer, engine.model_config.max_model_len))
+    pipe.send((tokenizer, engine.model_config.max_model_len, _stops(engine, tokenizer)))
     inbox: queue.SimpleQueue[list[Ask | int] | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(pipe, inbox), daemon=True).start()
     try:
@@ -149,30 +164,37 @@ def _begin(engine: Any, ask: Ask) -> None:
     from vllm.inputs.engine import tokens_input
 
     try:
-        engine.add_request(str(ask.id), tokens_input(ask.prompt), _params(ask.sampling, ask.n, ask.schema))
+        engine.add_request(str(ask.id), tokens_input(ask.prompt), _params(ask.wanted))
     except (ValueError, VLLMClientError) as error:
         raise RequestError(f"vLLM refuses the request: {error}") from error
 
 
 def _answer(output: Any) -> Answer:
     completions = [(list(part.token_ids), str(part.finish_reason)) for part in output.outputs]
-    return Answer(completions, output.num_cached_tokens or 0)
+    first = (output.outputs[0].logprobs or [{}])[0]
+    return Answer(completions, output.num_cached_tokens or 0, {token: told.logprob for token, told in first.items()})
+
+
+def _stops(engine: Any, tokenizer: Any) -> list[int]:
+    """The tokens that end an answer: the tokenizer's, and those of the model's generation config."""
+    named = engine.model_config.try_get_generation_config().get("eos_token_id")
+    stops = [tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
+    return list(dict.fromkeys(token for token in stops if token is not None))
 
 
 @lru_cache(256)  # vLLM copies them before it changes them
-def _params(sampling: str, n: int, schema: str | None) -> Any:
+def _params(wanted: Texts | NextToken) -> Any:
     from vllm.exceptions import VLLMClientError
     from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 
-    guide = StructuredOutputsParams(json=schema) if schema is not None else None
+    # Log probabilities are those of the model: temperature and the like, or a schema, have no part in them.
+    if isinstance(wanted, NextToken):
+        asked: dict[str, Any] = {"max_tokens": 1, "temperature": 0, "logprob_token_ids": list(wanted.tokens)}
+    else:
+        guide = StructuredOutputsParams(json=wanted.schema) if wanted.schema is not None else None
+        asked = {"n": wanted.n, "structured_outputs": guide, **json.loads(wanted.sampling)}
     try:
-        return SamplingParams(
-            n=n,
-            structured_outputs=guide,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-            detokenize=False,
-            **json.loads(sampling),
-        )
+        return SamplingParams(output_kind=RequestOutputKind.FINAL_ONLY, detokenize=False, **asked)
     except VLLMClientError as error:
         raise RequestError(f"vLLM refuses the sampling: {error}") from error
 
@@ -185,6 +207,7 @@ def start(model: LanguageModel) -> tuple[Any, Any]:
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     try:
+        import torch
         from transformers import AutoTokenizer
         from vllm import EngineArgs
         from vllm.platforms import current_platform
@@ -195,6 +218,9 @@ def start(model: LanguageModel) -> tuple[Any, Any]:
     # that it prefills in two chunks; and compiles for a minute, with a C++ compiler, to gain a fifth in speed.
     cpu = {"block_size": 32, "enable_chunked_prefill": False, "enforce_eager": True}
     platform = cpu if current_platform.is_cpu() else {}
+    if platform:  # or the first log probabilities are compiled, too, and without a compiler the engine dies of them
+        os.environ["TORCHDYNAMO_DISABLE"] = "1"  # of processes that it starts
+        torch._dynamo.config.disable = True
     gc.freeze()  # vLLM collects garbage four times while it starts, and would look through all it imported each time
     try:
         with without_signs(model.name) as path:

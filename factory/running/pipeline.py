@@ -43,6 +43,7 @@ class Meter:
         """Pass the request on, and count it, also one that is refused."""
         self.record.calls += 1
         reply = await self.engine.generate(request)
+        self.record.calls += reply.calls - 1
         self.record.prompt_tokens += reply.prompt_tokens
         self.record.cached_tokens += reply.cached_tokens
         self.record.completion_tokens += reply.completion_tokens

@@ -7,13 +7,13 @@ company. Limitations: fairness beyond first come, first served.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import queue
 import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from factory.base.futures import settle
 from factory.engines import EngineDeadError
 
 Item = TypeVar("Item")
@@ -77,22 +77,3 @@ def of_the_worker(error: Exception) -> bool:
         or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError")  # torch's, which this file does not import
         or any(words in str(error) for words in ("can't allocate memory", "CUDA error", "cuDNN error"))
     )
-
-
-def settle(*results: tuple[asyncio.Future[Answer], Answer | Exception]) -> None:
-    """Give coroutines their results or exceptions, from any thread: all that are there at once, since each call wakes
-    their event loop."""
-    for loop in {future.get_loop() for future, _ in results}:
-        # The loop is closed when the caller has gone, and nobody waits for the answer.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_set, [result for result in results if result[0].get_loop() is loop])
-
-
-def _set(results: Sequence[tuple[asyncio.Future[Answer], Answer | Exception]]) -> None:
-    for future, result in results:
-        if future.done():
-            continue
-        if isinstance(result, Exception):
-            future.set_exception(result)
-        else:
-            future.set_result(result)

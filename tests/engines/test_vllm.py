@@ -11,11 +11,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from factory.engines import (
     EngineDeadError,
@@ -47,8 +50,12 @@ def loop() -> Iterator[asyncio.Runner]:
 
 
 @pytest.fixture(scope="module")
-def engine(loop: asyncio.Runner) -> Iterator[VllmEngine]:
-    engine = VllmEngine(MODEL)
+def engine(loop: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmEngine]:
+    """Started where there is no C++ compiler, and nothing that was compiled before."""
+    with pytest.MonkeyPatch.context() as variables:
+        variables.setenv("CXX", "no-such-compiler")
+        variables.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("inductor")))
+        engine = VllmEngine(MODEL)
     yield engine
     loop.run(engine.close())
 
@@ -145,6 +152,80 @@ def test_a_cancelled_request_frees_its_place(engine: VllmEngine, run: Callable[.
 
     assert run(cancel()).completions
     assert engine._calls == {}
+
+
+@cache
+def transformer() -> tuple[Any, Any]:
+    folder = resolve("persona-lm")
+    return AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
+
+
+def constrained(asked: Request) -> list[float]:
+    """Of a request's choices, how probable each is where nothing else may be said, by transformers alone."""
+    tokenizer, model = transformer()
+    prompt = tokenizer.apply_chat_template(list(asked.messages), add_generation_prompt=True, return_dict=False)
+    paths = [[*tokenizer.encode(one, add_special_tokens=False), tokenizer.eos_token_id] for one in asked.choices]
+    product = [1.0] * len(paths)
+    for number, path in enumerate(paths):
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + path])).logits[0, len(prompt) - 1 :].double()
+        for length, token in enumerate(path):
+            allowed = sorted({other[length] for other in paths if other[:length] == path[:length]})
+            product[number] *= logits[length, allowed].softmax(0)[allowed.index(token)].item()
+    return product
+
+
+@pytest.mark.parametrize(
+    ("choices", "prompts"),
+    [
+        (("Yes", "No"), 1),
+        (("I", "My", "No"), 1),
+        (("I do not like it", "I do", "I", "It is true"), 3),
+        (("strongly disagree", "disagree", "neither", "agree", "strongly agree"), 2),
+        (tuple(map(str, range(1, 31))), 4),
+    ],
+    ids=str,
+)
+def test_choices_are_as_probable_as_transformers_says(
+    choices: tuple[str, ...], prompts: int, engine: VllmEngine, run: Callable[..., Any]
+) -> None:
+    asked = request("Do you like tea?", choices=choices)
+    reply = run(engine.generate(asked))
+    assert reply.probabilities == pytest.approx(constrained(asked), abs=0.02)
+    assert sum(reply.probabilities) == pytest.approx(1)
+    assert (reply.source, reply.samples, reply.unmatched) == ("logprobs", 0, 0)
+    assert reply.calls == prompts
+    assert sum(completion.tokens for completion in reply.completions) == prompts
+    assert reply.prompt_tokens >= prompts * run(engine.generate(request("Do you like tea?"))).prompt_tokens
+
+
+def test_completions_are_drawn_from_the_choices_as_sampling_says(engine: VllmEngine, run: Callable[..., Any]) -> None:
+    choices = ("I do", "I", "No", "We")
+    greedy = run(engine.generate(request("Do you?", choices=choices, n=20, sampling=Sampling(temperature=0))))
+    likeliest = max(range(4), key=greedy.probabilities.__getitem__)
+    assert {(one.text, one.choice) for one in greedy.completions} == {(choices[likeliest], likeliest)}
+    wild = run(engine.generate(request("Do you?", choices=choices, n=200, sampling=Sampling(temperature=2, top_p=1))))
+    assert wild.probabilities == pytest.approx(greedy.probabilities, abs=0.02)
+    assert len({one.choice for one in wild.completions}) > 1
+    assert all(one.text == choices[one.choice] for one in wild.completions)
+
+
+def test_choices_and_texts_at_once_each_get_their_own_answer(engine: VllmEngine, run: Callable[..., Any]) -> None:
+    wanted = [("I", "My"), ("Yes", "No", "Maybe"), (), tuple(map(str, range(1, 31)))] * 10
+
+    async def ask() -> list[Reply]:
+        return list(await asyncio.gather(*(engine.generate(request("Well?", choices=one)) for one in wanted)))
+
+    for reply, choices in zip(run(ask()), wanted, strict=True):
+        assert len(reply.probabilities or ()) == len(choices)
+        if choices:
+            alone = run(engine.generate(request("Well?", choices=choices)))
+            assert reply.probabilities == pytest.approx(alone.probabilities, abs=0.02)
+
+
+def test_a_prompt_without_room_for_its_choices_names_the_lengths(engine: VllmEngine, run: Callable[..., Any]) -> None:
+    with pytest.raises(RequestError, match=r"prompt of \d{4} tokens and a choice of \d .* max_model_len \d{4}"):
+        run(engine.generate(request("I like trains. " * 1500, choices=("Yes", "No"))))
 
 
 FAILING = """
