@@ -1,26 +1,33 @@
-"""What a stage is: it fills its part of one row, given models to ask.
+"""What a method is. Makers write a row, scores measure it; each is a class in one file, with all that is known of it.
 
-A stage knows nothing of Ray, storage or other rows. It can take what it left on a row off again, so that running it
-anew is the same as running it once. Concurrency is the caller's: a row is a coroutine, many run at once.
+A method knows nothing of Ray, storage, planning or other rows. It says what it reads, what it writes or which columns
+it fills, which kinds of models it asks and how often; everything that plans, runs, stores, shows or documents methods
+goes by that. Concurrency is the caller's: a row is a coroutine, many run at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from factory.base.fingerprint import blake
-from factory.engines import Engine, Sampling
+from factory.engines import Engine, Message, Sampling
 from factory.scorers.nli import Probabilities
-from factory.store.records import Row
+from factory.store.records import Detail, Row, Value
 
-Role = Literal["dialogue", "nli", "embedding"]
+ModelKind = Literal["language", "nli", "embedding"]
 _Result = TypeVar("_Result")
+
+SEEDED = {"facts.seed": "facts", "turns": "turns", "attributes": "attributes"}
+"""Fields of a row that its seeds fill, each with the part of the seed's digest that it stands in. Makers fill
+`facts.NAME`, `turns`, `topic` and `opening`, `roles` and `extracted`; a score fills the field of its own name."""
 
 
 class NliScorer(Protocol):
@@ -39,30 +46,129 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """The models a stage may ask; a stage touches only those it `needs`."""
+    """The models a method may ask; a method touches only those it `needs`."""
 
     engine: Engine
     nli: NliScorer
     embedder: Embedder
 
 
-class Stage(Protocol):
-    """One step of the pipeline, made from its parameters."""
+class Params(BaseModel):
+    """Parameters of a method: all are identity, but for the names of models, whose weights count instead. Each method
+    declares `method` as the literal of its name, which is what tells entries of a job file apart."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """Marks a parameter that names a model of the job."""
+
+    kind: ModelKind
+
+
+LanguageModelName = Annotated[str, Asks("language")]
+NliModelName = Annotated[str, Asks("nli")]
+EmbeddingModelName = Annotated[str, Asks("embedding")]
+
+
+def models_of(params: BaseModel) -> dict[str, tuple[ModelKind, str]]:
+    """The parameters that name models: the kind that is wanted, and the name in the job."""
+    return {
+        name: (mark.kind, getattr(params, name))
+        for name, info in type(params).model_fields.items()
+        for mark in info.metadata
+        if isinstance(mark, Asks)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One value of a whole dialogue, as it is stored, shown and documented. `better` says which way is good."""
 
     name: str
-    version: int
+    type: Literal["double", "int", "string", "bool"]
+    description: str
+    low: float | None = None
+    high: float | None = None
+    better: Literal["higher", "lower"] | None = None
+
+
+_ARROW = {"double": pa.float64(), "int": pa.int32(), "string": pa.string(), "bool": pa.bool_()}
+
+
+def struct_of(columns: Iterable[Column]) -> pa.StructType:
+    """The Arrow type of a score's column. Doubles are not rounded: a value that stands on a threshold must fall on the
+    same side when it is decided again."""
+    return pa.struct([pa.field(column.name, _ARROW[column.type]) for column in columns])
+
+
+@dataclass(slots=True)
+class Scored:
+    """What a score found: values by column, what stands behind them, and why there are none (`input_missing`)."""
+
+    values: dict[str, Value | None] = field(default_factory=dict)
+    details: list[Detail] = field(default_factory=list)
+    missing: str | None = None
+
+
+class Method(Protocol):
+    """What makers and scores have in common. Made from its parameters."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
     """Raised when the code changes what it would write for the same inputs: part of a row's identity."""
+    Params: ClassVar[type[Params]]
+
+    def __init__(self, params: Any) -> None: ...
 
     @property
-    def needs(self) -> frozenset[Role]:
-        """The models this configuration of the stage asks."""
+    def needs(self) -> frozenset[ModelKind]:
+        """The kinds of models this configuration asks."""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The fields it reads: a change of what they hold redoes it, a change of others does not."""
+
+    def prompts(self, row: Row) -> Iterator[tuple[str, tuple[Message, ...]]]:
+        """What each call for a finished row was for, and what it was sent. Methods without a language model have no
+        such function."""
+
+    def calls(self, turns: NDArray[np.integer]) -> NDArray[np.integer]:
+        """Calls that rows of so many turns take, without attempts that fail: of the language model if one is asked,
+        else of batches of pairs or texts."""
+
+
+class Maker(Method, Protocol):
+    """A method that writes a row."""
+
+    writes: ClassVar[frozenset[str]]
+    of_imported: ClassVar[bool]
+    """Whether dialogues that already exist pass it too."""
+
+    @property
+    def donors(self) -> int:
+        """Facts of other speakers that planning is to draw for each speaker."""
 
     @staticmethod
     def clear(row: Row) -> None:
-        """Take off the row what an earlier run of this stage left on it."""
+        """Take off the row what an earlier run left on it."""
 
     async def run(self, row: Row, kit: Kit) -> None:
-        """Clear the stage's part of the row, and fill it. Raises RowError to give the row up."""
+        """Clear the maker's part of the row, and fill it. Raises RowError to give the row up."""
+
+
+class Score(Method, Protocol):
+    """A method that measures a row, and leaves it as it is."""
+
+    columns: ClassVar[tuple[Column, ...]]
+    details: ClassVar[dict[str, tuple[str, ...]]]
+    """What the values of each kind of `Detail` are."""
+
+    async def score(self, row: Row, kit: Kit) -> Scored:
+        """Measure it. Raises RowError where it cannot."""
 
 
 async def together(asked: Iterable[Awaitable[_Result]]) -> list[_Result]:
@@ -82,5 +188,5 @@ def draw(row: Row, purpose: str) -> float:
 
 
 def completing(default: Sampling) -> Callable[[object], object]:
-    """For a field's BeforeValidator: what a job leaves out of `sampling` is the stage's default, not Sampling's."""
+    """For a field's BeforeValidator: what a job leaves out of `sampling` is the method's default, not Sampling's."""
     return lambda value: default.model_dump() | value if isinstance(value, dict) else value

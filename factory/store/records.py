@@ -7,6 +7,7 @@ memory holds a shard twice while it is written.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Literal
@@ -15,13 +16,13 @@ import pyarrow as pa
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 
 from factory.base.fingerprint import blake
-from factory.store.structs import EXTRACTION, FACT, MEMORY, SEED_REF, SPEAKER, TURN
+from factory.store.structs import DETAIL, EXTRACTION, FACT, MEMORY, SEED_REF, SPEAKER, TURN
 from factory.store.structs import struct as _struct
 
 Origin = Literal["seed", "expand", "extract", "augment"]
 Gate = Literal["accepted", "format", "relation", "subject_length", "similarity"]
-Check = Literal["turn_persona", "turn_turn", "extracted_persona"]
 Decision = Literal["accept", "flag", "reject"]
+Value = float | int | str | bool
 
 PARTS = ("facts", "turns", "attributes")
 """What a seed's digests tell apart, in their order: its facts, its turns, and ids, names and attributes of speakers."""
@@ -225,41 +226,34 @@ class Extraction:
 
 
 @dataclass(slots=True)
-class PairScore:
-    """One premise and hypothesis: cosine of their embeddings and the three NLI probabilities. `turn` is the turn of the
-    hypothesis, `premise_turn` that of the premise when it is a turn."""
+class Detail:
+    """What a score says of a part of the dialogue: one pair, question, turn or candidate. `kind` is the method's word
+    for it, and tells what `values` are, in the order that the method declares.
 
-    check: Check
-    speaker: int
-    turn: int
-    premise: str
-    hypothesis: str
-    similarity: float
-    entailment: float
-    neutral: float
-    contradiction: float
-    premise_turn: int | None = None
+    Texts stand in the row once and are told by their places: `turn`, and where two things are compared `other`, the
+    turn before it that is meant, or a second fact. `fact` counts the speaker's facts of one `origin`, so that facts of
+    other origins may come and go. `answer` is what a model wrote, `order` and `sample` which asking it was; model and
+    prompt stand in the stage's recipe."""
 
-
-@dataclass(slots=True)
-class Consistency:
-    """Scores of a whole dialogue. `c_score` is the mean over turns of the sum over persona sentences of +1, 0, -1
-    (PAML, ACL 2019), to be read beside `profile_length`; `apc` the mean over turns of the expected number of satisfied
-    constraints (APC, NeurIPS 2024); shares are of scored pairs; coverage is the share of facts some turn expresses."""
-
-    c_score: float
-    profile_length: float
-    apc: float
-    entailed_share: float
-    contradicted_share: float
-    coverage: float
-    pairs: int
+    score: str
+    kind: str
+    values: list[float | None] = field(default_factory=list)
+    speaker: int | None = None
+    turn: int | None = None
+    other: int | None = None
+    origin: str | None = None
+    fact: int | None = None
+    candidate: int | None = None
+    answer: str | None = None
+    order: int | None = None
+    sample: int | None = None
 
 
 @dataclass(slots=True)
 class StageRecord:
-    """How a stage made its part of the row. `recipe` names the configuration, kept whole beside the corpus;
-    `fingerprint` also covers the row's inputs."""
+    """How a method made its part of the row. `stage` is the entry's name in the job file, `recipe` names the
+    configuration, kept whole beside the corpus; `fingerprint` also covers the row's inputs. `failed` is why a score has
+    no values."""
 
     stage: str
     recipe: str
@@ -272,12 +266,14 @@ class StageRecord:
     cached_tokens: int = 0
     started_at: datetime | None = None
     seconds: float = 0.0
+    failed: str | None = None
 
 
 @dataclass(slots=True)
 class Row:
     """One dialogue of the corpus, from its seeds to its decision; one without turns is a persona alone. `donors` holds,
-    per speaker, facts of other speakers that planning drew for `augment` to choose distractors from."""
+    per speaker, facts of other speakers that planning drew for makers to choose from. `scores` are the values of the
+    whole dialogue, by the name of the score: in the table each has a column of its own."""
 
     row_id: str
     kind: Literal["generated", "imported"]
@@ -290,8 +286,8 @@ class Row:
     turns: list[Turn] = field(default_factory=list)
     memory: list[Memory] = field(default_factory=list)
     extracted: list[Extraction] = field(default_factory=list)
-    scores: list[PairScore] = field(default_factory=list)
-    consistency: Consistency | None = None
+    scores: dict[str, dict[str, Value | None]] = field(default_factory=dict)
+    details: list[Detail] = field(default_factory=list)
     decision: Decision | None = None
     reasons: list[str] = field(default_factory=list)
     stages: list[StageRecord] = field(default_factory=list)
@@ -338,31 +334,9 @@ def row_id(seed_ids: tuple[str, ...], sample: int) -> str:
     return blake("row", *seed_ids, str(sample))
 
 
-_STRING, _INT, _LONG, _FLOAT, _DOUBLE = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64()
+_STRING, _INT, _LONG, _FLOAT = pa.string(), pa.int32(), pa.int64(), pa.float32()
 _TIME = pa.timestamp("us", tz="UTC")
 
-_PAIR_SCORE = _struct(
-    check=_STRING,
-    speaker=_INT,
-    turn=_INT,
-    premise=_STRING,
-    hypothesis=_STRING,
-    similarity=_FLOAT,
-    entailment=_FLOAT,
-    neutral=_FLOAT,
-    contradiction=_FLOAT,
-    premise_turn=_INT,
-)
-# Not rounded: a share that stands on a threshold of `select` must fall on the same side when it is decided again.
-_CONSISTENCY = _struct(
-    c_score=_DOUBLE,
-    profile_length=_DOUBLE,
-    apc=_DOUBLE,
-    entailed_share=_DOUBLE,
-    contradicted_share=_DOUBLE,
-    coverage=_DOUBLE,
-    pairs=_INT,
-)
 _STAGE_RECORD = _struct(
     stage=_STRING,
     recipe=_STRING,
@@ -375,7 +349,11 @@ _STAGE_RECORD = _struct(
     cached_tokens=_LONG,
     started_at=_TIME,
     seconds=_FLOAT,
+    failed=_STRING,
 )
+
+ScoreColumns = Mapping[str, pa.StructType]
+"""The columns that scores have in a table, by the scores' names: structs of their values."""
 
 ROW_SCHEMA = pa.schema(
     [
@@ -390,8 +368,7 @@ ROW_SCHEMA = pa.schema(
         ("turns", pa.list_(TURN)),
         ("memory", pa.list_(MEMORY)),
         ("extracted", pa.list_(EXTRACTION)),
-        ("scores", pa.list_(_PAIR_SCORE)),
-        ("consistency", _CONSISTENCY),
+        ("details", pa.list_(DETAIL)),
         ("decision", _STRING),
         ("reasons", pa.list_(_STRING)),
         ("stages", pa.list_(_STAGE_RECORD)),
@@ -424,14 +401,39 @@ ROWS: TypeAdapter[list[Row]] = TypeAdapter(list[Row])
 DEAD_LETTERS: TypeAdapter[list[DeadLetter]] = TypeAdapter(list[DeadLetter])
 
 
-def rows_to_table(rows: list[Row]) -> pa.Table:
-    """A table in ROW_SCHEMA. Raises pyarrow.ArrowInvalid if a value does not fit its column."""
-    return pa.Table.from_pylist(ROWS.dump_python(rows), schema=ROW_SCHEMA)
+def row_schema(columns: ScoreColumns) -> pa.Schema:
+    """The schema of rows that have these scores. What all rows have comes first."""
+    return pa.schema([*ROW_SCHEMA, *(pa.field(name, columns[name]) for name in sorted(columns))])
+
+
+def score_columns(schema: pa.Schema) -> dict[str, pa.StructType]:
+    """The scores' columns of a schema."""
+    return {one.name: one.type for one in schema if one.name not in ROW_SCHEMA.names}
+
+
+def joined(*parts: ScoreColumns) -> dict[str, pa.StructType]:
+    """The columns of all parts. One that several have has the fields of all: a field never leaves a column."""
+    fields: dict[str, dict[str, pa.Field]] = {}
+    for part in parts:
+        for name, kind in part.items():
+            known = fields.setdefault(name, {})
+            known.update({one.name: one for one in kind if one.name not in known})
+    return {name: pa.struct(list(found.values())) for name, found in fields.items()}
+
+
+def rows_to_table(rows: list[Row], columns: ScoreColumns) -> pa.Table:
+    """A table in `row_schema(columns)`. Raises pyarrow.ArrowInvalid if a value does not fit its column."""
+    found = [row | row.pop("scores") for row in ROWS.dump_python(rows)]
+    return pa.Table.from_pylist(found, schema=row_schema(columns))
 
 
 def rows_from_table(table: pa.Table) -> list[Row]:
-    """The rows of a table in ROW_SCHEMA. Raises pydantic.ValidationError for a table that is not."""
-    return ROWS.validate_python(table.to_pylist())
+    """The rows of a table that has the columns of ROW_SCHEMA, or those a row cannot be without, and any of scores.
+    Raises pydantic.ValidationError for another one."""
+    columns, found = score_columns(table.schema), table.to_pylist()
+    for row in found:
+        row["scores"] = {name: values for name in columns if (values := row.pop(name)) is not None}
+    return ROWS.validate_python(found)
 
 
 def dead_letters_to_table(letters: list[DeadLetter]) -> pa.Table:

@@ -81,3 +81,17 @@ EXTRACTION = struct(
     object=STRING,
     similarity=FLOAT,
 )
+DETAIL = struct(
+    score=STRING,
+    kind=STRING,
+    values=pa.list_(FLOAT),
+    speaker=INT,
+    turn=INT,
+    other=INT,
+    origin=STRING,
+    fact=INT,
+    candidate=INT,
+    answer=STRING,
+    order=INT,
+    sample=INT,
+)

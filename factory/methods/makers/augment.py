@@ -8,18 +8,21 @@ picks those that fit.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Literal
 
-from factory.methods import Kit, Role, draw
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from factory.methods import EmbeddingModelName, Kit, ModelKind, NliModelName, Params, draw
 from factory.methods.makers.compatible import compatible
 from factory.store.records import Fact, Row
 
 
-class AugmentParams(BaseModel):
+class AugmentParams(Params):
     """Parameters of `augment`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+    method: Literal["augment"] = Field("augment", description="The method.")
     probability: float = Field(
         0.1,
         ge=0,
@@ -41,6 +44,12 @@ class AugmentParams(BaseModel):
         le=1,
         description="A fact is no distractor if P(contradiction) with a held fact, either way round, is above (ours).",
     )
+    nli: NliModelName = Field("nli", description="The NLI model that checks them.")
+    embedding: EmbeddingModelName = Field("embedding", description="The embedding model that finds near duplicates.")
+
+
+_DONORS_PER_DISTRACTOR = 3
+"""Donors drawn for each distractor that may be placed, since some will contradict."""
 
 
 class Augment:
@@ -48,14 +57,27 @@ class Augment:
 
     name = "augment"
     version = 1
+    Params = AugmentParams
+    reads = frozenset({"facts.seed", "facts.expand", "facts.extract"})
+    writes = frozenset({"facts.augment"})
+    of_imported = True
 
     def __init__(self, params: AugmentParams) -> None:
         self.params = params
 
     @property
-    def needs(self) -> frozenset[Role]:
+    def needs(self) -> frozenset[ModelKind]:
         """Both judge whether a distractor fits."""
         return frozenset({"nli", "embedding"})
+
+    @property
+    def donors(self) -> int:
+        """A few for each distractor that may be placed."""
+        return self.params.count * _DONORS_PER_DISTRACTOR
+
+    def calls(self, turns: NDArray[np.integer]) -> NDArray[np.integer]:
+        """One batch of pairs."""
+        return np.full(len(turns), 1)
 
     @staticmethod
     def clear(row: Row) -> None:

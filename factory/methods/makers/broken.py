@@ -1,7 +1,7 @@
 """Broken turns: what a model writes when it stops being a person in a conversation.
 
 Cheap lexical rules for English and for the chat markers of common models. Limitations: they know the usual ways of
-breaking, not all; what reads well but contradicts the persona is left to `verify`.
+breaking, not all; what reads well but contradicts the persona is left to the score `consistency`.
 """
 
 from __future__ import annotations

@@ -8,28 +8,38 @@ one request instead of one a turn, and gives that separation up: its model sees 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field, model_validator
 
 from factory.engines import Message, Reply, Request, Sampling
-from factory.methods import Kit, Role, completing, draw
+from factory.methods import (
+    EmbeddingModelName,
+    Kit,
+    LanguageModelName,
+    ModelKind,
+    NliModelName,
+    Params,
+    completing,
+    draw,
+)
 from factory.methods.makers.broken import END, excerpt, read
 from factory.methods.makers.script import read_script, script_schema
 from factory.methods.makers.simoap import choose
-from factory.methods.prompts import bundled, render
+from factory.methods.prompts import Task, bundled, names_in, render
 from factory.store.records import Row, RowError, Turn
 
 _SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_tokens=64)
 
 
-class ConverseParams(BaseModel):
+class ConverseParams(Params):
     """Parameters of `converse`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+    method: Literal["converse"] = Field("converse", description="The method.")
     mode: Literal["turns", "script"] = Field(
         "turns",
         description="turns: one call a turn, each speaker blind to the other's persona; script: one call in all.",
@@ -63,7 +73,7 @@ class ConverseParams(BaseModel):
         ge=-1,
         le=1,
         description="Least embedding cosine of a candidate and a fact that NLI scores; less counts as neutral. Above "
-        "that of stages.verify, since of several candidates each is scored, and `verify` follows (ours).",
+        "that of the score `consistency`, since of several candidates each is scored, and that score follows (ours).",
     )
     contradiction: float = Field(
         0.5,
@@ -72,6 +82,9 @@ class ConverseParams(BaseModel):
         description="A candidate with P(contradiction) above this against an own fact is the last choice (ours).",
     )
     prompt: str | None = Field(None, description="Template file, relative to the job file; the bundled one without it.")
+    model: LanguageModelName = Field("writer", description="The language model that talks.")
+    nli: NliModelName = Field("nli", description="The NLI model that chooses between candidates.")
+    embedding: EmbeddingModelName = Field("embedding", description="The embedding model that says what NLI scores.")
     sampling: Annotated[Sampling, BeforeValidator(completing(_SAMPLING))] = Field(
         _SAMPLING,
         description="How turns are sampled; left-out fields keep this stage's defaults. max_tokens is per turn, and a "
@@ -135,15 +148,30 @@ class Converse:
 
     name = "converse"
     version = 3
+    Params = ConverseParams
+    writes = frozenset({"turns", "topic", "opening", "roles"})
+    of_imported = False
+    donors = 0
 
     def __init__(self, params: ConverseParams) -> None:
         self.params = params
-        self.template = params.prompt or bundled("converse" if params.mode == "turns" else "script")
+        self.task: Task = "converse" if params.mode == "turns" else "script"
+        self.template = params.prompt or bundled(self.task)
 
     @property
-    def needs(self) -> frozenset[Role]:
-        """The dialogue model, and the two scorers where there are candidates to choose from."""
-        return frozenset({"dialogue", "nli", "embedding"}) if self.params.candidates > 1 else frozenset({"dialogue"})
+    def needs(self) -> frozenset[ModelKind]:
+        """The language model, and the two scorers where there are candidates to choose from."""
+        return frozenset({"language", "nli", "embedding"}) if self.params.candidates > 1 else frozenset({"language"})
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The facts, and attributes where the prompt speaks of them."""
+        told = names_in(self.template) & {"attributes"}
+        return frozenset({"facts.seed", "facts.expand"} | told)
+
+    def calls(self, turns: NDArray[np.integer]) -> NDArray[np.integer]:
+        """One for each turn, if no speaker ends the dialogue early; one for a whole script."""
+        return np.full(len(turns), 1 if self.params.mode == "script" else self.params.turns)
 
     @staticmethod
     def clear(row: Row) -> None:
@@ -173,6 +201,15 @@ class Converse:
     def messages(self, row: Row, number: int) -> tuple[Message, ...]:
         """The prompt of turn `number` (from 0)."""
         return side_of(self.template, row, number, row.speakers[number % 2].facts_of("seed", "expand"))
+
+    def prompts(self, row: Row) -> Iterator[tuple[str, tuple[Message, ...]]]:
+        """What each call was for, and what it was sent; of the attempts at a turn the first."""
+        if self.params.mode == "script":
+            yield "dialogue", self.script_messages(row)
+            return
+        for number, turn in enumerate(row.turns):
+            if turn.attempts:
+                yield f"turn {number}", self.messages(row, number)
 
     async def _turn(self, row: Row, kit: Kit) -> bool:
         """Add the next turn; true if the speaker ends the dialogue, by [END] behind its turn or instead of one."""

@@ -8,25 +8,36 @@ the speaker's own, not for plausibility.
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field
 
 from factory.engines import Completion, Message, Request, Sampling
-from factory.methods import Kit, Role, completing, together
+from factory.methods import (
+    EmbeddingModelName,
+    Kit,
+    LanguageModelName,
+    ModelKind,
+    NliModelName,
+    Params,
+    completing,
+    together,
+)
 from factory.methods.makers.compatible import compatible
-from factory.methods.prompts import bundled, render
+from factory.methods.prompts import Task, bundled, render
 from factory.store.records import Fact, Row, Speaker
 
 _SAMPLING = Sampling(temperature=0.9, top_p=0.95, max_tokens=128)
 _LINE = re.compile(r"^\s*-\s+(\S.*?)\s*$", re.MULTILINE)
 
 
-class ExpandParams(BaseModel):
+class ExpandParams(Params):
     """Parameters of `expand`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+    method: Literal["expand"] = Field("expand", description="The method.")
     count: int = Field(3, ge=1, description="New facts per speaker.")
     max_similarity: float = Field(
         0.9,
@@ -44,6 +55,9 @@ class ExpandParams(BaseModel):
     )
     attempts: int = Field(2, ge=1, description="Calls per speaker, as long as facts are missing.")
     prompt: str | None = Field(None, description="Template file, relative to the job file; the bundled one without it.")
+    model: LanguageModelName = Field("writer", description="The language model that writes them.")
+    nli: NliModelName = Field("nli", description="The NLI model that checks them.")
+    embedding: EmbeddingModelName = Field("embedding", description="The embedding model that finds near duplicates.")
     sampling: Annotated[Sampling, BeforeValidator(completing(_SAMPLING))] = Field(
         _SAMPLING, description="How facts are sampled; left-out fields keep this stage's defaults."
     )
@@ -54,15 +68,25 @@ class Expand:
 
     name = "expand"
     version = 1
+    Params = ExpandParams
+    task: Task = "expand"
+    reads = frozenset({"facts.seed"})
+    writes = frozenset({"facts.expand"})
+    of_imported = False
+    donors = 0
 
     def __init__(self, params: ExpandParams) -> None:
         self.params = params
         self.template = params.prompt or bundled("expand")
 
     @property
-    def needs(self) -> frozenset[Role]:
-        """The dialogue model writes, the other two judge."""
-        return frozenset({"dialogue", "nli", "embedding"})
+    def needs(self) -> frozenset[ModelKind]:
+        """The language model writes, the other two check."""
+        return frozenset({"language", "nli", "embedding"})
+
+    def calls(self, turns: NDArray[np.integer]) -> NDArray[np.integer]:
+        """One for each speaker."""
+        return np.full(len(turns), 2)
 
     @staticmethod
     def clear(row: Row) -> None:
@@ -78,6 +102,11 @@ class Expand:
     def messages(self, facts: list[str], count: int) -> tuple[Message, ...]:
         """The prompt for `count` facts beside those given."""
         return render(self.template, facts=facts, count=count)
+
+    def prompts(self, row: Row) -> Iterator[tuple[str, tuple[Message, ...]]]:
+        """What each call was for, and what it was sent; of a speaker's calls the first."""
+        for number, speaker in enumerate(row.speakers):
+            yield f"speaker {number}", self.messages(speaker.facts_of("seed"), self.params.count)
 
     async def _expand(self, speaker: Speaker, kit: Kit) -> None:
         seed = speaker.facts_of("seed")

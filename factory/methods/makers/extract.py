@@ -9,17 +9,18 @@ that need more than the one turn to be understood.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from factory.base.sentences import split_sentences
 from factory.engines import Completion, Message, Request, Sampling
-from factory.methods import Kit, Role, completing, together
+from factory.methods import EmbeddingModelName, Kit, LanguageModelName, ModelKind, Params, completing, together
 from factory.methods.makers.triples import RELATIONS, as_sentence, relation_name
-from factory.methods.prompts import bundled, render
+from factory.methods.prompts import Task, bundled, render
 from factory.store.records import Extraction, Fact, Row
 
 _SAMPLING = Sampling(temperature=0, max_tokens=96)
@@ -29,11 +30,10 @@ _STATEMENT = re.compile(r"(?:I|My|We|Our)\b(?:['’]\w+)?\s+\w[^?]*", re.IGNOREC
 """In the first person, more than the pronoun, and no question."""
 
 
-class ExtractParams(BaseModel):
+class ExtractParams(Params):
     """Parameters of `extract`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+    method: Literal["extract"] = Field("extract", description="The method.")
     form: Literal["sentence", "triple"] = Field(
         "sentence", description="sentence: first-person sentences; triple: subject | relation | object, as in PPDS."
     )
@@ -50,6 +50,10 @@ class ExtractParams(BaseModel):
         0.9, ge=0, le=1, description="Facts of one speaker with a higher cosine are one fact; the first stays (ours)."
     )
     prompt: str | None = Field(None, description="Template file, relative to the job file; the bundled one without it.")
+    model: LanguageModelName = Field("writer", description="The language model that reads them off the turns.")
+    embedding: EmbeddingModelName = Field(
+        "embedding", description="The embedding model of the last gate and of merging."
+    )
     sampling: Annotated[Sampling, BeforeValidator(completing(_SAMPLING))] = Field(
         _SAMPLING, description="How facts are sampled; left-out fields keep this stage's defaults."
     )
@@ -60,15 +64,25 @@ class Extract:
 
     name = "extract"
     version = 3
+    Params = ExtractParams
+    task: Task = "extract"
+    reads = frozenset({"turns"})
+    writes = frozenset({"facts.extract", "extracted"})
+    of_imported = True
+    donors = 0
 
     def __init__(self, params: ExtractParams) -> None:
         self.params = params
         self.template = params.prompt or bundled("extract")
 
     @property
-    def needs(self) -> frozenset[Role]:
-        """The dialogue model reads, the embedder checks."""
-        return frozenset({"dialogue", "embedding"})
+    def needs(self) -> frozenset[ModelKind]:
+        """The language model reads, the embedder checks."""
+        return frozenset({"language", "embedding"})
+
+    def calls(self, turns: NDArray[np.integer]) -> NDArray[np.integer]:
+        """One for each turn."""
+        return turns
 
     @staticmethod
     def clear(row: Row) -> None:
@@ -97,6 +111,11 @@ class Extract:
     def messages(self, utterance: str) -> tuple[Message, ...]:
         """The prompt for one turn."""
         return render(self.template, utterance=utterance, form=self.params.form, relations=self.params.relations)
+
+    def prompts(self, row: Row) -> Iterator[tuple[str, tuple[Message, ...]]]:
+        """What each call was for, and what it was sent."""
+        for number, turn in enumerate(row.turns):
+            yield f"turn {number}", self.messages(turn.text)
 
     def _gated(self, line: str, speaker: int, turn: int, whole: bool) -> Extraction:
         """A line before the first of PPDS's gates that stops it; the last gate, similarity, is still to come."""

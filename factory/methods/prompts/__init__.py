@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from jinja2 import StrictUndefined, Template, TemplateError, meta
+from jinja2 import StrictUndefined, Template, TemplateError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from factory.engines import Message
@@ -57,6 +57,13 @@ def check(text: str, task: Task) -> None:
         near = difflib.get_close_matches(unknown[0], VARIABLES[task], n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise PromptError(f"{{{{ {unknown[0]} }}}} is unknown; {hint}Known: {', '.join(sorted(VARIABLES[task]))}")
+
+
+def names_in(text: str) -> frozenset[str]:
+    """The names that a template uses, attributes of them too: `attributes` of a speaker counts as itself."""
+    tree = _ENVIRONMENT.parse(text)
+    used = {node.attr for node in tree.find_all(nodes.Getattr)} | {node.name for node in tree.find_all(nodes.Name)}
+    return frozenset(used)
 
 
 def render(text: str, **values: object) -> tuple[Message, Message]:
