@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypedDict
+from typing import Any, ClassVar, Literal, Protocol, TypedDict
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -41,7 +41,10 @@ class LanguageModel(BaseModel):
     """A language model and the engine that serves it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    IDENTITY: ClassVar = ("name", "revision", "dtype", "quantization")
+    """Fields that can change what it says; the others are knobs."""
 
+    kind: Literal["language"] = Field("language", description="What the model is.")
     engine: Literal["vllm", "openai", "scripted"] = Field(
         "vllm", description="vllm in the worker; openai for any compatible server; scripted for rehearsals."
     )

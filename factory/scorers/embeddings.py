@@ -7,7 +7,7 @@ a cosine are finer than bfloat16 (a cosine moves by up to 0.01), and a sentence 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from cachetools import LRUCache
@@ -27,7 +27,10 @@ class EmbeddingModel(BaseModel):
     """A sentence embedding model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    IDENTITY: ClassVar = ("name", "revision")
+    """Fields that can change what it says; the others are knobs."""
 
+    kind: Literal["embedding"] = Field("embedding", description="What the model is.")
     name: str = Field(
         "minilm", min_length=1, description="A folder (from the job file), a bundled model or a Hugging Face id."
     )

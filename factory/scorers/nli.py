@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,7 +27,10 @@ class NliModel(BaseModel):
     """A three-way NLI model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    IDENTITY: ClassVar = ("name", "revision", "max_length")
+    """Fields that can change what it says; the others are knobs."""
 
+    kind: Literal["nli"] = Field("nli", description="What the model is.")
     name: str = Field(min_length=1, description="A folder (from the job file), a bundled model or a Hugging Face id.")
     revision: str | None = Field(None, description="Branch, tag or commit of a Hugging Face model.")
     max_length: int = Field(128, ge=8, description="Longest pair in tokens; longer ones are cut (128: PAML, ACL 2019).")

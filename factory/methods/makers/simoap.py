@@ -3,8 +3,8 @@
 SimOAP samples 2,000 candidates, keeps the 100 nearest to the query by TF-IDF and of those takes the one that the
 persona entails most. We follow it with tens of candidates, and add three bounds that it lacks: TF-IDF rewards a
 candidate that parrots the query, and entailment one that says the same fact in every turn, so copies and repetitions
-are set aside, and so are candidates that contradict the persona, while there are others. As in `consistency`, embeddings
-choose the facts that a candidate is scored against.
+are set aside, and so are candidates that contradict the persona, while there are others. As in `consistency`,
+embeddings choose the facts that a candidate is scored against.
 """
 
 from __future__ import annotations
