@@ -1,57 +1,41 @@
 """The job file: what the corpus should be.
 
-YAML in, one frozen `Job` out, with every mistake named by its field, its line and the nearest right name. The tables
-below say which fields are identity; all else (paths, worker counts, batch sizes) are knobs that never cause rework.
-Prompts named by path are read here, so that a `Job` is complete and travels to workers as it is.
+YAML in, one frozen `Job` out, with every mistake named by its field, its line and the nearest right name. What makers,
+scores and models there are, and what is identity in them, their own classes say. Prompts named by path are read by the
+loader, so that a `Job` is complete and travels to workers as it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+import polars as pl
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from factory.base.fingerprint import blake, fingerprint
 from factory.base.places import absolute
 from factory.engines import LanguageModel
-from factory.methods import Role, Stage
-from factory.methods.makers.augment import Augment, AugmentParams
-from factory.methods.makers.converse import Converse, ConverseParams
-from factory.methods.makers.expand import Expand, ExpandParams
-from factory.methods.makers.extract import Extract, ExtractParams
-from factory.methods.prompts import Task, bundled
-from factory.methods.scores.select import Select, SelectParams
-from factory.methods.scores.verify import Verify, VerifyParams
-from factory.models import is_folder, placed, revision_of
+from factory.methods import Params, models_of, struct_of
+from factory.methods.registry import found
+from factory.models import placed
 from factory.scorers.embeddings import EmbeddingModel
 from factory.scorers.nli import NliModel
 from factory.seeds.source import SeedSource
-from factory.store.records import Row
+from factory.spec.select import ROW, ROW_COLUMNS, Conditions, check
+from factory.store.records import ROW_SCHEMA
 
-MODEL_IDENTITY: dict[Role, tuple[str, ...]] = {
-    "dialogue": ("name", "revision", "dtype", "quantization"),
-    "nli": ("name", "revision", "max_length"),
-    "embedding": ("name", "revision"),
+Section = Literal["makers", "scores"]
+SELECT = "select"
+SCORERS = "scorers"
+"""In `run.workers`, the name of the workers that run no language model."""
+
+_RESERVED = frozenset({SELECT, SCORERS, ROW, *(name.lower() for name in ROW_SCHEMA.names)})
+_BUNDLED = {
+    "nli": {"kind": "nli", "name": "nli-small"},
+    "embedding": {"kind": "embedding", "name": "minilm"},
 }
-"""Fields of a model that can change what it says. Every parameter of a stage is identity; nothing in `run` is."""
-
-LEGS: tuple[tuple[str, ...], ...] = (("expand", "converse", "extract", "augment"), ("verify", "select"))
-"""Consecutive stages that one pool of workers runs: the first leg needs the language model, the second does not."""
-
-STAGE_CLASSES: dict[str, Any] = {
-    "expand": Expand,
-    "converse": Converse,
-    "extract": Extract,
-    "augment": Augment,
-    "verify": Verify,
-    "select": Select,
-}
-"""The stages in the order they run, each made from its field of `Stages`."""
-
-IMPORT_SKIPS = frozenset({"expand", "converse"})
-"""Stages that dialogues which already exist do not pass."""
 
 
 class _Config(BaseModel):
@@ -66,33 +50,10 @@ class Pairing(_Config):
     samples: int = Field(1, ge=1, description="Dialogues per pair.")
 
 
-class Models(_Config):
-    """The models, by role."""
-
-    dialogue: LanguageModel | None = Field(None, description="Writes facts, turns and extractions.")
-    nli: NliModel = Field(NliModel(name="nli-small"), description="Judges premise and hypothesis.")
-    report_nli: NliModel | None = Field(
-        None,
-        description="The NLI model of `verify`, when it should not be the one that chose candidates and facts.",
-    )
-    embedding: EmbeddingModel = Field(EmbeddingModel(name="minilm"), description="Sentence embeddings, for relevance.")
-
-
-class Stages(_Config):
-    """The stages, in the order they run; one that is left out does not run."""
-
-    expand: ExpandParams | None = Field(None, description="New facts that fit the seed persona.")
-    converse: ConverseParams | None = Field(None, description="The dialogue, turn by turn.")
-    extract: ExtractParams | None = Field(None, description="The facts each turn reveals (PPDS).")
-    augment: AugmentParams | None = Field(None, description="Distractor facts from other speakers (PPDS).")
-    verify: VerifyParams | None = Field(None, description="Relevance and NLI scores.")
-    select: SelectParams | None = Field(None, description="Accept, flag or reject.")
-
-
 class Workers(_Config):
     """A pool of workers: Ray starts `min`, and up to `max` while there is work and room."""
 
-    min: int = Field(1, ge=1, description="Workers that are asked for as soon as the leg has work.")
+    min: int = Field(1, ge=1, description="Workers that are asked for as soon as there is work.")
     max: int = Field(1, ge=1, description="Most workers; more than `min` lets an autoscaling cluster grow.")
     cpus: float = Field(
         1, ge=0, description="CPUs reserved per worker, and threads of its models: of vLLM too where it runs on a CPU."
@@ -111,8 +72,9 @@ class Run(_Config):
 
     rows_per_shard: int = Field(256, ge=1, description="Dialogues per shard, the unit that is handed out.")
     shards_per_worker: int = Field(2, ge=1, description="Shards a worker holds, so that none drains its batch.")
-    generate: Workers = Field(Workers(), description="Workers of the first leg, each with one engine.")
-    verify: Workers = Field(Workers(), description="Workers of the second leg, without a language model.")
+    workers: dict[str, Workers] = Field(
+        {}, description="Workers by the name of their language model; `scorers` are those without one."
+    )
     dialogues_in_flight: int | None = Field(
         None, ge=1, description="Dialogues a worker runs at once; the engine's capacity without it."
     )
@@ -132,6 +94,64 @@ class Run(_Config):
     )
 
 
+def _entries(section: Section) -> Any:
+    """The parameters of whichever method an entry names."""
+    union: Any = None
+    for one in found(section).values():
+        union = one.Params if union is None else union | one.Params
+    return Annotated[union, Field(discriminator="method")]
+
+
+if TYPE_CHECKING:
+    MakerEntry: TypeAlias = Params
+    ScoreEntry: TypeAlias = Params
+else:
+    MakerEntry, ScoreEntry = _entries("makers"), _entries("scores")
+Model = Annotated[LanguageModel | NliModel | EmbeddingModel, Field(discriminator="kind")]
+
+
+def _named(value: Any) -> Any:
+    """Entries that leave their method out are called after it; one that is null is left out."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: {"method": name, **entry} if isinstance(entry, dict) else entry
+        for name, entry in value.items()
+        if entry is not None
+    }
+
+
+def _of_kind(value: Any) -> Any:
+    """Models that leave their kind out are language models; the bundled scorers are there unless others are given."""
+    if not isinstance(value, dict):
+        return value
+    given = {name: model for name, model in value.items() if model is not None}
+    return {
+        name: {"kind": "language", **model} if isinstance(model, dict) else model
+        for name, model in (_BUNDLED | given).items()
+    }
+
+
+def _entries_by_name(schema: dict[str, Any]) -> None:
+    """In the JSON Schema: an entry called after its method needs no `method`, any other does."""
+    entries = schema["additionalProperties"]
+    if "discriminator" in entries:
+        references = entries["discriminator"]["mapping"]
+    else:  # there is but one method
+        references = {entries["$ref"].rpartition("/")[2].removesuffix("Params").lower(): entries["$ref"]}
+    schema["properties"] = {
+        name: {"anyOf": [{"$ref": reference}, {"type": "null"}]} for name, reference in references.items()
+    }
+    schema["additionalProperties"] = {"required": ["method"], **entries}
+
+
+def _models_by_name(schema: dict[str, Any]) -> None:
+    """In the JSON Schema: a model without a kind is a language model."""
+    entries = schema["additionalProperties"]
+    language = {"$ref": entries["discriminator"]["mapping"]["language"]}
+    schema["additionalProperties"] = {"anyOf": [language, entries]}
+
+
 class Job(_Config):
     """A job file: what the corpus should be."""
 
@@ -144,8 +164,16 @@ class Job(_Config):
         description="Personas or dialogues: paths (from the job file), globs or URIs."
     )
     pairing: Pairing = Field(Pairing(), description="Who talks to whom.")
-    models: Models = Field(Models(), description="The models, by role.")
-    stages: Stages = Field(description="What is done, with its parameters.")
+    models: Annotated[dict[str, Model], BeforeValidator(_of_kind)] = Field(
+        {}, validate_default=True, description="The models, by name.", json_schema_extra=_models_by_name
+    )
+    makers: Annotated[dict[str, MakerEntry], BeforeValidator(_named)] = Field(
+        {}, description="What writes the rows, in this order.", json_schema_extra=_entries_by_name
+    )
+    scores: Annotated[dict[str, ScoreEntry], BeforeValidator(_named)] = Field(
+        {}, description="What measures the rows, in no order.", json_schema_extra=_entries_by_name
+    )
+    select: Conditions | None = Field(None, description="What rejects or flags a row; no decision without it.")
     run: Run = Field(Run(), description="Knobs that change no row.")
 
     @field_validator("corpus")
@@ -155,109 +183,100 @@ class Job(_Config):
 
     @field_validator("models")
     @classmethod
-    def _models_from_base(cls, models: Models, info: ValidationInfo) -> Models:
-        found: dict[str, BaseModel] = {}
-        for role in Models.model_fields:
-            model = getattr(models, role)
-            if model is not None and getattr(model, "engine", "vllm") == "vllm":  # other engines know names alone
+    def _models_from_base(cls, models: dict[str, Model], info: ValidationInfo) -> dict[str, Model]:
+        known: dict[str, Model] = {}
+        for name, model in models.items():
+            known[name] = model
+            if getattr(model, "engine", "vllm") == "vllm":  # other engines know names alone
                 try:
-                    name = placed(model.name, info.data.get("base", "."))
+                    place = placed(model.name, info.data.get("base", "."))
                 except ValueError as error:
-                    raise ValueError(f"{role}.name: {model.name}: {error}; paths start at the job file") from error
-                found[role] = model.model_copy(update={"name": name})
-        return models.model_copy(update=found)
+                    raise ValueError(f"{name}.name: {model.name}: {error}; paths start at the job file") from error
+                known[name] = model.model_copy(update={"name": place})
+        return known
+
+    @field_validator("makers")
+    @classmethod
+    def _each_once(cls, makers: dict[str, MakerEntry]) -> dict[str, MakerEntry]:
+        for name, params in makers.items():
+            if name != params.method:
+                raise ValueError(
+                    f"{name} is the maker {params.method} by another name; a maker stands once, by its own"
+                )
+        return makers
+
+    @field_validator("scores")
+    @classmethod
+    def _names_of_columns(cls, scores: dict[str, ScoreEntry]) -> dict[str, ScoreEntry]:
+        taken = _RESERVED | set(found("makers"))
+        seen: set[str] = set()
+        for name in scores:
+            if not name.isidentifier() or name.lower() in taken | seen:
+                raise ValueError(
+                    f"{name} cannot be a score's name. It is a column's: letters, digits and _, not twice in whatever "
+                    f"case, and none of {', '.join(sorted(taken))}"
+                )
+            seen.add(name.lower())
+        return scores
 
     @model_validator(mode="after")
-    def _models_for_stages(self) -> Self:
-        asking = [name for name, stage in build_stages(self).items() if "dialogue" in stage.needs]
-        if asking and self.models.dialogue is None:
-            raise ValueError(f"models.dialogue is missing: stages.{asking[0]} asks a language model; name one")
-        gpus = self.models.dialogue.tensor_parallel if self.models.dialogue else 1
-        if gpus > 1 and self.run.generate.gpus < gpus:
-            raise ValueError(f"models.dialogue.tensor_parallel is {gpus}, so run.generate.gpus must be {gpus}")
+    def _models_for_methods(self) -> Self:
+        sections: tuple[tuple[Section, Mapping[str, Params]], ...] = (("makers", self.makers), ("scores", self.scores))
+        for section, entries in sections:
+            for entry, params in entries.items():
+                needs = method(params, section).needs
+                for field, (kind, name) in models_of(params).items():
+                    if kind in needs:
+                        self._refuse_another_kind(f"{section}.{entry}", field, kind, name)
         return self
 
+    def _refuse_another_kind(self, entry: str, field: str, kind: str, name: str) -> None:
+        if name not in self.models:
+            raise ValueError(f"models.{name} is missing: {entry} asks it ({field}); name one of kind {kind}")
+        if (given := self.models[name].kind) != kind:
+            raise ValueError(f"models.{name} is of kind {given}, but {entry}.{field} asks one of kind {kind}")
 
-class Recipe(_Config):
-    """Everything that can change what a stage writes, given its inputs. `id` is its fingerprint."""
+    @model_validator(mode="after")
+    def _workers_fit(self) -> Self:
+        gpus = {name: model.tensor_parallel for name, model in self.models.items() if model.kind == "language"}
+        for name in self.run.workers:
+            if name not in (*gpus, SCORERS):
+                raise ValueError(
+                    f"run.workers.{name}: no language model has this name; there are {', '.join((*gpus, SCORERS))}"
+                )
+        for name, wanted in gpus.items():
+            if wanted > 1 and self.workers(name).gpus < wanted:
+                raise ValueError(
+                    f"models.{name}.tensor_parallel is {wanted}, so run.workers.{name}.gpus must be {wanted}"
+                )
+        return self
 
-    id: str
-    stage: str
-    version: int
-    params: dict[str, object]
-    prompt: str | None
-    models: dict[str, dict[str, object]]
-    previous: str | None
+    @model_validator(mode="after")
+    def _conditions_read_scores(self) -> Self:
+        if self.select is not None:
+            try:
+                check(self.select, self._condition_columns())
+            except ValueError as error:
+                raise ValueError(f"select: {error}") from error
+        return self
 
+    def workers(self, model: str) -> Workers:
+        """The workers of a language model, or of SCORERS."""
+        return self.run.workers.get(model, Workers())
 
-def build_stages(job: Job) -> dict[str, Stage]:
-    """The stages the job asks for, in order, by name."""
-    asked = {name: getattr(job.stages, name) for name in STAGE_CLASSES}
-    return {name: STAGE_CLASSES[name](params) for name, params in asked.items() if params is not None}
+    def score_columns(self) -> dict[str, Any]:
+        """The Arrow types of the scores' columns, by the names of the scores."""
+        return {name: struct_of(found("scores")[params.method].columns) for name, params in self.scores.items()}
 
-
-def nli_model(job: Job, stage: str) -> NliModel:
-    """The NLI model that a stage asks."""
-    return job.models.report_nli or job.models.nli if stage == "verify" else job.models.nli
-
-
-def _identity(job: Job, stage: str, role: Role) -> dict[str, object]:
-    model: BaseModel | None
-    if role == "dialogue":
-        model = job.models.dialogue
-        if job.models.dialogue is not None and job.models.dialogue.engine == "scripted":
-            return {"name": "scripted"}
-    else:
-        model = nli_model(job, stage) if role == "nli" else job.models.embedding
-    if model is None:
-        return {}
-    fields = model.model_dump(include=set(MODEL_IDENTITY[role]))
-    return fields | {"revision": revision_of(fields["name"], fields["revision"])}
-
-
-def _anywhere(model: dict[str, object]) -> dict[str, object]:
-    """What identifies a model wherever its folder lies: of a folder the content, which its revision tells."""
-    return {name: value for name, value in model.items() if name != "name" or not is_folder(str(value))}
-
-
-def recipes(job: Job, kind: Literal["generated", "imported"]) -> list[Recipe]:
-    """The recipes of the stages that rows of this kind pass, in order, each holding the id of the one before."""
-    chain: list[Recipe] = []
-    for name, stage in build_stages(job).items():
-        if kind == "imported" and name in IMPORT_SKIPS:
-            continue
-        params = getattr(job.stages, name).model_dump(mode="json")
-        prompt = params.pop("prompt", None)
-        if prompt is None and "dialogue" in stage.needs:
-            prompt = bundled(prompt_task(job, name))
-        models = {role: _identity(job, name, role) for role in sorted(stage.needs)}
-        body: dict[str, object] = {
-            "stage": name,
-            "version": stage.version,
-            "params": params,
-            "prompt": prompt,
-            "models": models,
-            "previous": chain[-1].id if chain else None,
+    def _condition_columns(self) -> Mapping[str, Mapping[str, Any]]:
+        """What conditions may read: polars types by score and value."""
+        kinds = {"double": pl.Float64, "int": pl.Int32, "string": pl.String, "bool": pl.Boolean}
+        return {ROW: ROW_COLUMNS} | {
+            name: {column.name: kinds[column.type] for column in found("scores")[params.method].columns}
+            for name, params in self.scores.items()
         }
-        identity = body | {"models": {role: _anywhere(model) for role, model in models.items()}}
-        chain.append(Recipe.model_validate({"id": fingerprint("recipe", identity), **body}))
-    return chain
 
 
-def prompt_task(job: Job, stage: str) -> Task:
-    """Which bundled template a stage uses."""
-    if stage == "converse" and job.stages.converse is not None and job.stages.converse.mode == "script":
-        return "script"
-    return stage  # type: ignore[return-value]
-
-
-def row_fingerprints(chain: list[Recipe], row: Row) -> list[str]:
-    """The fingerprint each stage of the chain should leave on the row: its recipe and what goes into it from outside:
-    the seeds' content and, from `augment` on, the donors'."""
-    inputs = [digest for seed in row.seeds for digest in seed.digests]
-    wanted: list[str] = []
-    for recipe in chain:
-        if recipe.stage == "augment":
-            inputs = [*inputs, *(f"{fact.source_id}\n{fact.text}" for donors in row.donors for fact in donors)]
-        wanted.append(blake(recipe.id, *inputs))
-    return wanted
+def method(params: Params, section: Section) -> Any:
+    """The method of an entry, made from its parameters."""
+    return found(section)[params.method](params)

@@ -63,7 +63,7 @@ def load_yaml(
 
 
 def dotted(location: Location) -> str:
-    """A field's name as people write it: stages.converse.turns."""
+    """A field's name as people write it: makers.converse.turns."""
     return ".".join(str(part) for part in location)
 
 
@@ -110,7 +110,7 @@ def _mark(path: Path, node: yaml.Node, location: Location, lines: Lines, seen: s
 def _set(data: dict[str, Any], lines: Lines, override: str) -> None:
     field, equals, text = override.partition("=")
     if not equals or not field:
-        raise YamlError(f"--set {override}: write field=value, such as stages.converse.turns=12")
+        raise YamlError(f"--set {override}: write field=value, such as makers.converse.turns=12")
     try:
         value = _Loader(text).get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -139,7 +139,7 @@ def _item(target: Any, part: Any, override: str) -> Any:
 
 
 def _explain(path: Path, model: type[BaseModel], lines: Lines, detail: ErrorDetails) -> str:
-    location = detail["loc"]
+    location = _as_written(detail["loc"], lines)
     known = location
     while known and known not in lines:
         known = known[:-1]
@@ -166,18 +166,40 @@ def _explain(path: Path, model: type[BaseModel], lines: Lines, detail: ErrorDeta
     return f"{where}: {name or 'the file'}: {message} (given: {shown[:80]})"
 
 
+def _as_written(location: Location, lines: Lines) -> Location:
+    """The location as it stands in the file: without the tags that pydantic puts in where a value may be of several
+    types."""
+    found: Location = ()
+    for number, part in enumerate(location):
+        rest = location[number + 1 : number + 2]
+        tag = (*found, part) not in lines and found in lines and bool(rest)
+        found = found if tag else (*found, part)
+    return found
+
+
 def _fields(model: type[BaseModel] | None) -> list[str]:
     return [name for name, field in model.model_fields.items() if not field.exclude] if model else []
 
 
 def _model_at(model: type[BaseModel] | None, location: Location) -> type[BaseModel] | None:
+    here: Any = model
     for part in location:
-        if isinstance(part, int):
-            continue
-        if model is None or part not in model.model_fields:
-            return None
-        model = _model_in(model.model_fields[part].annotation)
-    return model
+        here = here if isinstance(part, int) else _below(here, part)
+    return _model_in(here)
+
+
+def _below(annotation: Any, part: str) -> Any:
+    """The type of a field, of an entry of a mapping, or of that one of several types which a tag stands for."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _below(arguments[0], part)
+    if origin is dict:
+        return arguments[1]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if part in annotation.model_fields:
+            return annotation.model_fields[part].annotation
+        return annotation if part in {field.default for field in annotation.model_fields.values()} else None
+    return next((found for one in arguments if (found := _below(one, part)) is not None), None)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

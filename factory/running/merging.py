@@ -1,0 +1,84 @@
+"""The last step of a shard: its pieces become one file again, and its rows are decided."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import polars as pl
+
+from factory.methods.registry import found
+from factory.planning.shard import ShardSpec, complete, load
+from factory.running.pipeline import drop_left_out, settle
+from factory.spec.identity import Recipe, row_fingerprints
+from factory.spec.job import SELECT
+from factory.spec.phases import Making
+from factory.spec.select import scored_frame
+from factory.store.corpus import Corpus
+from factory.store.records import Row, StageRecord, rows_from_table, rows_to_table
+from factory.store.table import Shard
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The file that takes a shard's place (none if no row is left), how many of its rows this run finished, how these
+    were decided, and which of those to redo came through: they stand in it as wanted, or failed."""
+
+    shard: Shard | None
+    finished: int
+    reached: list[str]
+    decisions: Counter[str] = field(default_factory=Counter)
+
+
+def merge(corpus: Corpus, spec: ShardSpec, making: Making) -> Merged:
+    """Write the shard that replaces `base`: finished rows, and the committed version of rows that were not reached."""
+    base = {row.row_id: row for row in rows_from_table(corpus.table.read(spec.base))} if spec.base else {}
+    kept: list[Row] = []
+    made: list[Row] = []
+    reached, redo = list(spec.failed), set(spec.redo)
+    rows, columns = load(corpus, spec, making)
+    for row in rows:
+        if row.row_id in spec.failed:
+            continue
+        recipes = making.recipes[row.kind]
+        if row.row_id in redo and complete(row, row_fingerprints(recipes, row)):
+            before = base.get(row.row_id)
+            drop_left_out(row, recipes, remade=before is not None and _makers(before) != _makers(row))
+            settle(row, [recipe.stage for recipe in recipes])
+            made.append(row)
+            kept.append(row)
+            reached.append(row.row_id)
+        elif row.row_id in base:
+            kept.append(base[row.row_id])
+    _decide(made, making)
+    finished = [row for row in made if row.row_id not in base or base[row.row_id] != row]
+    if not kept:
+        return Merged(None, len(finished), reached)
+    decisions = Counter(row.decision for row in finished if row.decision)
+    return Merged(corpus.table.write(rows_to_table(kept, columns)), len(finished), reached, Counter(decisions))
+
+
+def _makers(row: Row) -> list[str]:
+    return [record.fingerprint for record in row.stages if record.stage in found("makers")]
+
+
+def _decide(rows: list[Row], making: Making) -> None:
+    """Decide rows by the job's conditions, all at once; without any they have no decision."""
+    for row in rows:
+        row.decision, row.reasons = None, []
+        row.stages = [record for record in row.stages if record.stage != SELECT]
+    if making.select is None or not rows:
+        return
+    began = datetime.now(UTC)
+    frame = pl.DataFrame(rows_to_table(rows, making.columns)).lazy()
+    decided = making.select.decide(scored_frame(frame, making.select).collect())
+    for row, (decision, reasons) in zip(rows, decided.select("decision", "reasons").iter_rows(), strict=True):
+        row.decision, row.reasons = decision, reasons
+        recipe = _of_select(making.recipes[row.kind])
+        fingerprint = row_fingerprints([recipe], row)[SELECT]
+        row.stages.append(StageRecord(SELECT, recipe.id, fingerprint, started_at=began))
+
+
+def _of_select(recipes: list[Recipe]) -> Recipe:
+    return next(recipe for recipe in recipes if recipe.stage == SELECT)

@@ -1,0 +1,192 @@
+"""Select: named conditions over what was measured, in SQL's words, that reject or flag a row; no model is asked.
+
+A condition is an expression as polars reads SQL, over declared columns (`consistency.contradiction >= 0.98`), evaluated
+over a whole shard at once. Only what concerns one row by itself is allowed: comparisons, arithmetic, AND, OR, NOT,
+IS NULL, IN, BETWEEN. A null fires nothing; a row of which a condition reads a null without asking IS NULL is flagged
+`not_scored`. All thresholds are the job's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, Self
+
+import polars as pl
+from polars.exceptions import PolarsError
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+NOT_SCORED = "not_scored"
+ROW = "row"
+"""The name under which conditions read what every row has: see `row_values`."""
+ROW_COLUMNS = {"turns": pl.Int64, "kind": pl.String, "sample": pl.Int64, "topic": pl.String}
+
+_LOGIC = {"And", "Or", "Eq", "NotEq", "Lt", "LtEq", "Gt", "GtEq"}
+_ARITHMETIC = {"Plus", "Minus", "Multiply", "Divide", "TrueDivide", "FloorDivide", "Modulus"}
+_ASKING_NULL = ("IsNull", "IsNotNull")
+_BOOLEAN = frozenset({*_ASKING_NULL, "Not", "IsIn", "IsBetween"})
+
+
+class Conditions(BaseModel):
+    """Parameters of `select`: conditions by name, which is the reason that stands on the row."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reject: dict[str, str] = Field({}, description="Conditions that reject a row, by the names of the reasons.")
+    flag: dict[str, str] = Field({}, description="Conditions that flag a row that is not rejected.")
+
+    @field_validator("reject", "flag")
+    @classmethod
+    def _readable(cls, conditions: dict[str, str]) -> dict[str, str]:
+        for name, text in conditions.items():
+            try:
+                Condition(text)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+        return conditions
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        for name in self.reject:
+            if name in self.flag or name == NOT_SCORED:
+                raise ValueError(f"{name} is the name of two conditions; reasons must differ")
+        return self
+
+    @property
+    def columns(self) -> set[tuple[str, str]]:
+        """The columns they read: score and value."""
+        return {column for text in (*self.reject.values(), *self.flag.values()) for column in Condition(text).columns}
+
+    def least(self, band: Literal["reject", "flag"], column: str) -> float | None:
+        """The lowest threshold from which a column's value rejects or flags by itself, where a condition says so."""
+        bound = re.compile(rf"\s*{re.escape(column)}\s*>=?\s*(\d*\.?\d+)\s*")
+        found = [float(match[1]) for text in getattr(self, band).values() if (match := bound.fullmatch(text))]
+        return min(found, default=None)
+
+    def decide(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The `decision` and `reasons` of rows: the names of the conditions that reject, or those that flag, or none.
+        `rows` has the structs of all scores that the conditions read, and that of ROW."""
+        rejecting = [pl.when(Condition(text).fires).then(pl.lit(name)) for name, text in self.reject.items()]
+        flagging = [pl.when(Condition(text).fires).then(pl.lit(name)) for name, text in self.flag.items()]
+        unknown = [Condition(text).lacks for text in (*self.reject.values(), *self.flag.values())]
+        flagging.append(pl.when(pl.any_horizontal(pl.lit(False), *unknown)).then(pl.lit(NOT_SCORED)))
+        told = rows.select(rejecting=_list(rejecting), flagging=_list(flagging))
+        rejected, flagged = pl.col("rejecting").list.len() > 0, pl.col("flagging").list.len() > 0
+        return told.select(
+            decision=pl.when(rejected)
+            .then(pl.lit("reject"))
+            .when(flagged)
+            .then(pl.lit("flag"))
+            .otherwise(pl.lit("accept")),
+            reasons=pl.when(rejected).then("rejecting").otherwise("flagging"),
+        )
+
+
+def scored_frame(rows: pl.LazyFrame, conditions: Conditions, *columns: str) -> pl.LazyFrame:
+    """What conditions read of rows, and these columns. A score that the rows lack is null."""
+    names = rows.collect_schema().names()
+    wanted: dict[str, list[str]] = {}
+    for score, value in sorted(conditions.columns - {(ROW, value) for value in ROW_COLUMNS}):
+        wanted.setdefault(score, []).append(value)
+    scores = [
+        pl.col(score) if score in names else pl.struct(pl.lit(None).alias(value) for value in values).alias(score)
+        for score, values in wanted.items()
+    ]
+    turns = pl.col("turns").list.len().cast(pl.Int64).alias("turns")
+    return rows.select(*columns, *scores, pl.struct(turns, "kind", pl.col("sample").cast(pl.Int64), "topic").alias(ROW))
+
+
+def _list(names: Sequence[pl.Expr]) -> pl.Expr:
+    if not names:
+        return pl.lit([], dtype=pl.List(pl.String))
+    return pl.concat_list(names).list.drop_nulls()
+
+
+class Condition:
+    """One condition. Raises ValueError, with what is not allowed, for a text that is none."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        try:
+            self.expression = pl.sql_expr(text)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                tree = json.loads(self.expression.meta.serialize(format="json"))
+        except (PolarsError, json.JSONDecodeError) as error:
+            raise ValueError(
+                f"{text!r} is no condition ({error}); write one such as consistency.coverage < 0.2"
+            ) from error
+        found = list(_walk(tree, text, asked=False))
+        if not found:
+            raise ValueError(f"{text!r} reads no column; write one such as consistency.coverage < 0.2")
+        self.columns = {column for column, _ in found}
+        self._must_be = {column for column, asked in found if not asked}
+
+    @property
+    def fires(self) -> pl.Expr:
+        """Whether it holds; a null does not."""
+        return self.expression.fill_null(False)
+
+    @property
+    def lacks(self) -> pl.Expr:
+        """Whether a column that it reads without asking for null is null."""
+        return pl.any_horizontal(
+            pl.lit(False), *(pl.col(score).struct.field(value).is_null() for score, value in sorted(self._must_be))
+        )
+
+
+def _walk(node: Any, text: str, *, asked: bool) -> Iterator[tuple[tuple[str, str], bool]]:
+    """The columns that an expression reads, each with whether it is only asked for null."""
+    kind: str
+    content: Any
+    kind, content = next(iter(node.items())) if isinstance(node, dict) and len(node) == 1 else ("", None)
+    if kind == "Literal":
+        return
+    if kind == "BinaryExpr" and content["op"] in _LOGIC | _ARITHMETIC:
+        yield from _walk(content["left"], text, asked=False)
+        yield from _walk(content["right"], text, asked=False)
+    elif kind == "Cast" and content["dtype"] == {"Literal": "Boolean"}:  # what NOT puts around its operand
+        yield from _walk(content["expr"], text, asked=False)
+    elif kind == "Function":
+        yield from _walk_function(content, text, asked=asked)
+    elif kind == "Column":
+        raise ValueError(f"{text!r} reads {content}; a column is a score and one of its values, score.value")
+    else:
+        raise ValueError(f"{text!r} holds what no condition may ({kind or 'an expression'}); {_ALLOWED}")
+
+
+_ALLOWED = "allowed are comparisons, arithmetic, AND, OR, NOT, IS NULL, IN, BETWEEN over columns of the same row"
+
+
+def _walk_function(content: Any, text: str, *, asked: bool) -> Iterator[tuple[tuple[str, str], bool]]:
+    (group, function), inputs = next(iter(content["function"].items())), content["input"]
+    name = next(iter(function)) if isinstance(function, dict) else function
+    if group == "StructExpr" and name == "FieldByName" and "Column" in inputs[0]:
+        yield (inputs[0]["Column"], function["FieldByName"]), asked
+        return
+    if (group == "Boolean" and name in _BOOLEAN) or (group == "Sql" and name == "Binary") or name == "Negate":
+        for one in inputs:
+            yield from _walk(one, text, asked=name in _ASKING_NULL)
+        return
+    raise ValueError(f"{text!r} holds what no condition may ({group} {name}); {_ALLOWED}")
+
+
+def check(conditions: Conditions, types: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises ValueError if a condition reads a column that is not among `types` (score, value, polars type), is none of
+    true and false, or compares what cannot be compared."""
+    for name, text in (*conditions.reject.items(), *conditions.flag.items()):
+        condition = Condition(text)
+        for score, value in sorted(condition.columns):
+            if score not in types:
+                raise ValueError(f"{name}: there is no score {score}; there are {', '.join(sorted(types))}")
+            if value not in types[score]:
+                raise ValueError(f"{name}: {score} has no column {value}; it has {', '.join(types[score])}")
+        empty = pl.DataFrame(schema={score: pl.Struct(dict(fields)) for score, fields in types.items()})
+        try:
+            kind = empty.select(condition.expression.alias("fires")).schema["fires"]
+        except PolarsError as error:
+            raise ValueError(f"{name}: {text!r} cannot be evaluated: {error}") from error
+        if kind != pl.Boolean:
+            raise ValueError(f"{name}: {text!r} is a {kind}, not true or false")
