@@ -1,12 +1,12 @@
 """The wanted rows against the committed ones, as arrays: what differs, and why.
 
 A range of seeds at a time, two ranges at once, so that memory holds what differs and little else. Limitations: a row
-for which several things changed is told by the one that sends it back furthest.
+for which several things changed is told by one of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from factory.base.fingerprint import Keys
+from factory.methods.registry import found
 from factory.planning.ledger import Entries, Ledger, ranges
 from factory.planning.pairing import Indices
 from factory.planning.wanted import Slots, Wanted, slot_keys
-from factory.spec.job import Recipe
+from factory.spec.identity import DONORS, INPUTS, KINDS, Recipe
+from factory.spec.job import SELECT
 from factory.store.corpus import Corpus
 
-ADDED, REMOVED, PAIRED, MORE, FEWER, EDITED, DONORS = range(7)
+ADDED, REMOVED, PAIRED, MORE, FEWER, EDITED, REDRAWN = range(7)
 REASONS = (
     "seed added",
     "seed removed",
@@ -31,7 +33,9 @@ REASONS = (
     "seed edited",
     "other donors of distractors",
 )
-KINDS = ("generated", "imported")
+
+TRIM = 1 << 62
+"""Of what is to be done to a row: to take off it what a maker wrote that is no longer in the job, or its decision."""
 
 _THREADS = 2
 """Ranges that are compared at once; more would mostly wait for each other between the steps on arrays."""
@@ -53,18 +57,18 @@ class _Arrays:
 
 @dataclass(slots=True)
 class ToMake(_Arrays):
-    """Slots to make or remake, as arrays: indices of the seeds, sample, key of the slot; the index of the committed
-    shard (-1 if the row is in none), how many of its stages stay, whether its seeds or donors changed, whether
-    it only has to be decided again, and the reason."""
+    """Slots to make or remake, as arrays: indices of the seeds, sample, key of the slot; the indices of the committed
+    shard and of the chain that the row was made by (-1 if it is in none), what is to be done (a bit for each entry of
+    the row's recipes, and TRIM), whether its seeds or donors changed, and the reason."""
 
     first: NDArray[np.int32]
     second: NDArray[np.int32]
     sample: NDArray[np.int32]
     slot: Keys
     shard: NDArray[np.int32]
-    keep: NDArray[np.int8]
+    chain: NDArray[np.int32]
+    todo: NDArray[np.int64]
     refresh: NDArray[np.bool_]
-    redecide: NDArray[np.bool_]
     reason: NDArray[np.int32]
 
     def __len__(self) -> int:
@@ -84,11 +88,20 @@ class ToDrop(_Arrays):
 
 
 class Comparison:
-    """What differs: `make` and `drop`. `reasons` are the texts of the codes in them."""
+    """What differs: `make` and `drop`. `reasons` are the texts of the codes in them. With `retry`, scores that failed
+    are to be tried again."""
 
-    def __init__(self, wanted: Wanted, ledger: Ledger, report: Callable[[str, int], None] = lambda *_: None) -> None:
+    def __init__(
+        self,
+        wanted: Wanted,
+        ledger: Ledger,
+        report: Callable[[str, int], None] = lambda *_: None,
+        *,
+        retry: bool = False,
+    ) -> None:
         self.wanted = wanted
         self.ledger = ledger
+        self.retry = retry
         self.reasons: list[str] = list(REASONS)
         self._chains()
         make, drop, seen = [], [], 0
@@ -103,39 +116,39 @@ class Comparison:
     def _compare(self, between: tuple[int, int]) -> tuple[ToMake, ToMake, ToDrop, int]:
         """What is new, outdated and gone in a range, and how many rows are wanted there."""
         slots, held = self.wanted.slots(*between), self.ledger.between(*between)
-        found = _places(held.slot, slots.slot)
+        places = _places(held.slot, slots.slot)
         return (
-            self._new(slots, held, found < 0),
-            self._outdated(slots, held, found),
-            self._gone(slots, held, found),
+            self._new(slots, held, places < 0),
+            self._outdated(slots, held, places),
+            self._gone(slots, held, places),
             len(slots),
         )
 
     def _chains(self) -> None:
-        """For each kind of row and each chain that rows were made by: how many stages stay, whether that is all, and
-        the reason if it is not."""
+        """For each kind of row: all that is to be done to a new one, what a change of its inputs touches (by which of
+        INPUTS changed, as bits), and what is out of date by each chain that rows were made by, with the reason."""
         corpus, chains = self.ledger.corpus, self.ledger.chains
-        self._keep = np.zeros((2, len(chains)), np.int8)
-        self._same = np.zeros((2, len(chains)), np.bool_)
-        self._redecide = np.zeros((2, len(chains)), np.bool_)
+        self._all = np.zeros(2, np.int64)
+        self._touched = np.zeros((2, 1 << len(INPUTS)), np.int64)
+        self._by_chain = np.zeros((2, len(chains)), np.int64)
         self._why = np.zeros((2, len(chains)), np.int32)
-        self._donors_from = np.zeros(2, np.int8)
-        self._draws = np.zeros(2, np.bool_)
+        self._drawn = np.zeros(2, np.bool_)
         for kind, name in enumerate(KINDS):
-            recipes = self.wanted.chains[name]
-            ids = tuple(recipe.id for recipe in recipes)
-            stages = [recipe.stage for recipe in recipes]
-            self._draws[kind] = "augment" in stages
-            self._donors_from[kind] = stages.index("augment") if self._draws[kind] else len(stages)
-            for number, held in enumerate(chains):
-                keep = next((n for n, (one, other) in enumerate(zip(held, ids, strict=False)) if one != other), None)
-                self._keep[kind, number] = min(len(held), len(ids)) if keep is None else keep
-                self._same[kind, number] = held == ids
-                self._redecide[kind, number] = (
-                    stages[-1:] == ["select"] and len(held) == len(ids) and keep == len(ids) - 1
-                )
+            recipes = self.wanted.making.recipes[name]
+            self._all[kind] = (1 << len(recipes)) - 1
+            self._drawn[kind] = any(DONORS in recipe.inputs for recipe in recipes)
+            for changed in range(1 << len(INPUTS)):
+                inputs = {one for place, one in enumerate(INPUTS) if changed >> place & 1}
+                self._touched[kind, changed] = _bits(not inputs.isdisjoint(recipe.inputs) for recipe in recipes)
+            for number, chain in enumerate(chains):
+                held = {stage: recipe for stage, recipe, failed in chain if not (failed and self.retry)}
+                todo = _bits(held.get(recipe.stage) != recipe.id for recipe in recipes)
+                left_out = {stage for stage, _, _ in chain}.difference(recipe.stage for recipe in recipes)
+                if not left_out.isdisjoint({SELECT, *found("makers")}):
+                    todo |= TRIM
+                self._by_chain[kind, number] = todo
                 self._why[kind, number] = len(self.reasons)
-                self.reasons.append("" if held == ids else difference(corpus, held, recipes))
+                self.reasons.append(difference(corpus, held, recipes) if todo else "")
 
     def _new(self, slots: Slots, held: Entries, new: NDArray[np.bool_]) -> ToMake:
         slots = slots.at(new)
@@ -143,25 +156,24 @@ class Comparison:
         first, second = keys[slots.first], keys[slots.second]
         sampled = _among(slot_keys(first, second, np.zeros_like(slots.sample)), held.slot)
         reason = np.where(_among(first, held.first), np.where(sampled, MORE, PAIRED), ADDED)
-        return _to_make(slots, shard=-1, keep=0, refresh=True, redecide=False, reason=reason)
+        todo = self._all[self.wanted.imported[slots.first].astype(np.int8)]
+        return _to_make(slots, shard=-1, chain=-1, todo=todo, refresh=True, reason=reason)
 
-    def _outdated(self, slots: Slots, held: Entries, found: Indices) -> ToMake:
-        slots, held = slots.at(found >= 0), held.at(found[found >= 0])
+    def _outdated(self, slots: Slots, held: Entries, places: Indices) -> ToMake:
+        slots, held = slots.at(places >= 0), held.at(places[places >= 0])
         kind = self.wanted.imported[slots.first].astype(np.int8)
-        edited = held.inputs != slots.inputs
-        donors = (held.donors != slots.donors) & self._draws[kind]
-        by_chain = self._keep[kind, held.chain]
-        sent_back = donors & (by_chain > self._donors_from[kind])
-        keep = np.where(edited, 0, np.where(sent_back, self._donors_from[kind], by_chain))
-        reason = np.where(edited & (by_chain > 0), EDITED, np.where(sent_back, DONORS, self._why[kind, held.chain]))
-        outdated = ~self._same[kind, held.chain] | edited | donors
-        redecide = self._redecide[kind, held.chain] & ~edited & ~donors
-        made = _to_make(slots, shard=held.shard, keep=keep, refresh=edited | donors, redecide=redecide, reason=reason)
-        return made.at(outdated)
+        differs = held.inputs != slots.inputs
+        differs[INPUTS.index(DONORS)] &= self._drawn[kind]
+        changed = (differs * (1 << np.arange(len(INPUTS)))[:, None]).sum(axis=0)
+        edited = differs[: INPUTS.index(DONORS)].any(axis=0)
+        reason = np.where(edited, EDITED, np.where(changed > 0, REDRAWN, self._why[kind, held.chain]))
+        todo = self._by_chain[kind, held.chain] | self._touched[kind, changed]
+        made = _to_make(slots, shard=held.shard, chain=held.chain, todo=todo, refresh=changed > 0, reason=reason)
+        return made.at((todo != 0) | (changed > 0))
 
-    def _gone(self, slots: Slots, held: Entries, found: Indices) -> ToDrop:
+    def _gone(self, slots: Slots, held: Entries, places: Indices) -> ToDrop:
         gone = np.ones(len(held), np.bool_)
-        gone[found[found >= 0]] = False
+        gone[places[places >= 0]] = False
         held = held.at(gone)
         known = self.wanted.has(held.first) & self.wanted.has(held.second)
         sampled = _among(slot_keys(held.first, held.second, np.zeros_like(held.sample)), slots.slot)
@@ -170,7 +182,7 @@ class Comparison:
 
 
 def _to_make(slots: Slots, **told: NDArray[Any] | int | bool) -> ToMake:
-    kinds = {"shard": np.int32, "keep": np.int8, "refresh": np.bool_, "redecide": np.bool_, "reason": np.int32}
+    kinds = {"shard": np.int32, "chain": np.int32, "todo": np.int64, "refresh": np.bool_, "reason": np.int32}
     arrays: dict[str, Any] = {
         name: np.broadcast_to(np.asarray(told[name], kind), len(slots)) for name, kind in kinds.items()
     }
@@ -192,31 +204,35 @@ def _among(keys: Keys, others: Keys) -> NDArray[np.bool_]:
     return np.isin(keys, others) if len(keys) else np.zeros(0, np.bool_)
 
 
-def difference(corpus: Corpus, held: tuple[str, ...], recipes: list[Recipe]) -> str:
-    """Which fields of the job set these recipes apart from those that rows were made by: those of the first stage that
-    differs."""
-    for number, recipe in enumerate(recipes):
-        if number == len(held):
-            return f"stages.{recipe.stage} added"
-        if held[number] != recipe.id:
-            break
-    else:
-        dropped = corpus.recipe(held[len(recipes)])
-        return f"stages.{dropped['stage']} left out" if dropped else "a stage left out"
-    content = corpus.recipe(held[number])
-    if content is None:
-        return f"stages.{recipe.stage} changed"
-    before = Recipe.model_validate({name: content[name] for name in Recipe.model_fields})
-    if before.stage != recipe.stage:
-        names = [one.stage for one in recipes]
-        return f"stages.{before.stage} left out" if before.stage not in names else f"stages.{recipe.stage} added"
-    changed = [
-        *(["the code of stages." + recipe.stage] if before.version != recipe.version else []),
-        *_changed(f"stages.{recipe.stage}", before.params, recipe.params),
-        *([f"stages.{recipe.stage}.prompt"] if before.prompt != recipe.prompt else []),
-        *_changed("models", _anywhere(before.models), _anywhere(recipe.models)),
-    ]
-    return ", ".join(changed) or f"stages.{recipe.stage} changed"
+def _bits(which: Iterable[bool]) -> int:
+    return sum(1 << place for place, one in enumerate(which) if one)
+
+
+def difference(corpus: Corpus, held: Mapping[str, str], recipes: list[Recipe]) -> str:
+    """Which fields of the job set these recipes apart from those, by name, that rows were made by: those of the first
+    entry whose own configuration differs."""
+    for recipe in recipes:
+        if held.get(recipe.stage) == recipe.id:
+            continue
+        if recipe.stage not in held:
+            return f"{recipe.stage} added"
+        content = corpus.recipe(held[recipe.stage])
+        if content is None:
+            return f"{recipe.stage} changed"
+        before = Recipe.model_validate({name: content[name] for name in Recipe.model_fields})
+        changed = [
+            *([f"the code of {recipe.stage}"] if before.version != recipe.version else []),
+            *([f"{recipe.stage}.method"] if before.method != recipe.method else []),
+            *_changed(recipe.stage, before.params, recipe.params),
+            *([f"{recipe.stage}.prompt"] if before.prompt != recipe.prompt else []),
+            *_changed(f"models of {recipe.stage}", _anywhere(before.models), _anywhere(recipe.models)),
+        ]
+        if changed:
+            return ", ".join(changed)
+        if gone := before.upstream.keys() - recipe.upstream.keys():
+            return f"{min(gone)} left out"
+    left = held.keys() - {recipe.stage for recipe in recipes}
+    return f"{min(left)} left out" if left else "what it reads changed"
 
 
 def _anywhere(models: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:

@@ -1,4 +1,4 @@
-"""The ledger: what is committed, row by row, in 44 bytes each.
+"""The ledger: what is committed, row by row, in 60 bytes each.
 
 For each committed row it holds the keys of its seeds' ids, its sample, the keys of what went into it, the recipes it
 was made by and the shard it stands in; so a plan compares millions of rows without opening a shard. It is a cache
@@ -29,12 +29,14 @@ from factory.base.fingerprint import Keys
 from factory.planning.pairing import ring_points
 from factory.planning.wanted import donor_keys, input_keys, slot_keys
 from factory.seeds.store import arrow, digest_key, fact_key, mapped, said_keys, seed_key
+from factory.spec.identity import INPUTS
+from factory.spec.job import SELECT
 from factory.store.corpus import Corpus
 from factory.store.records import PARTS
 from factory.store.storage import ReadOnlyError, on_scratch
 from factory.store.table import Shard
 
-LEDGER = "_ledger/3"
+LEDGER = "_ledger/4"
 """Numbered by how keys are made: one that is made otherwise must not be compared with those of before."""
 
 _ROWS_AT_ONCE = 1 << 20
@@ -49,7 +51,9 @@ _READ = (
     "seeds.list.element.digests",
     "donors.list.element.list.element.source_id",
     "donors.list.element.list.element.text",
+    "stages.list.element.stage",
     "stages.list.element.recipe",
+    "stages.list.element.failed",
 )
 """Columns and, of nested ones, the fields in them that entries are made of."""
 
@@ -58,29 +62,39 @@ _SCHEMA = pa.schema(
         ("first", pa.uint64()),
         ("second", pa.uint64()),
         ("sample", pa.int32()),
-        ("inputs", pa.uint64()),
-        ("donors", pa.uint64()),
+        *((name, pa.uint64()) for name in INPUTS),
         ("chain", pa.int32()),
         ("shard", pa.int32()),
     ]
 )
 
 
+Chain = tuple[tuple[str, str, bool], ...]
+"""What a row was made by: each entry's name and recipe, and whether it failed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """Committed rows as arrays: keys of the seeds' ids, sample, keys of what went in, and indices of the recipes' chain
-    and of the shard."""
+    """Committed rows as arrays: keys of the seeds' ids, sample, keys of what went in (INPUTS), and indices of the
+    recipes' chain and of the shard."""
 
     first: Keys
     second: Keys
     sample: NDArray[np.int32]
-    inputs: Keys
+    facts: Keys
+    turns: Keys
+    attributes: Keys
     donors: Keys
     chain: NDArray[np.int32]
     shard: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.first)
+
+    @property
+    def inputs(self) -> Keys:
+        """Keys of what went in, shape (inputs, rows)."""
+        return np.stack([getattr(self, name) for name in INPUTS])
 
     @property
     def slot(self) -> Keys:
@@ -122,7 +136,8 @@ class _File:
 
 
 class Ledger:
-    """The ledger of a corpus. `shards` are the committed shards, `chains` the ids of rows' recipes, stage by stage."""
+    """The ledger of a corpus. `shards` are the committed shards, `chains` what rows were made by: for each entry that
+    they went through, its name and recipe, and whether it failed."""
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
@@ -130,7 +145,8 @@ class Ledger:
         self._files: list[_File] = []
         self._renamed: tuple[Keys, NDArray[np.int32]] = np.empty(0, np.uint64), np.empty(0, np.int32)
         self.shards: list[Shard] = []
-        self.chains: list[tuple[str, ...]] = []
+        self.chains: list[Chain] = []
+        self._numbers: dict[Chain, int] = {}
 
     def __len__(self) -> int:
         return sum(shard.rows for shard in self.shards)
@@ -176,22 +192,29 @@ class Ledger:
             file.memory.madvise(mmap.MADV_DONTNEED)
         return join(found)
 
-    def chain(self, recipes: tuple[str, ...]) -> int:
-        """The index of a chain of recipes."""
-        if recipes not in self.chains:
-            self.chains.append(recipes)
-        return self.chains.index(recipes)
+    def chain(self, made: Chain) -> int:
+        """The index of a chain."""
+        if made not in self._numbers:
+            self._numbers[made] = len(self.chains)
+            self.chains.append(made)
+        return self._numbers[made]
 
-    def rename(self, slots: Keys, chains: NDArray[np.int32]) -> None:
-        """Take rows as made by other chains, since those would leave them just as they are."""
+    def redecide(self, slots: Keys, chains: NDArray[np.int32], recipe: str) -> None:
+        """Take rows, which were made by these chains, as decided by another recipe of `select`: it would leave them
+        just as they are."""
+        held, which = np.unique(chains, return_inverse=True)
+        decided = [
+            self.chain(tuple((name, recipe if name == SELECT else one, bad) for name, one, bad in self.chains[number]))
+            for number in held.tolist()
+        ]
         order = np.argsort(slots)
-        self._renamed = slots[order], chains[order]
+        self._renamed = slots[order], np.array(decided, np.int32)[which][order]
         self.keep_renamed()
 
     def keep_renamed(self) -> None:
         """Have the file tell what was renamed, once the recipes are kept: without them nobody could say what sets those
         rows apart from others."""
-        recipes = {recipe for chain in np.unique(self._renamed[1]) for recipe in self.chains[chain]}
+        recipes = {recipe for chain in np.unique(self._renamed[1]) for _, recipe, _ in self.chains[chain]}
         if recipes and all(self.corpus.recipe(recipe) is not None for recipe in recipes):
             self.compact()
 
@@ -226,7 +249,8 @@ class Ledger:
         batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
         parts = [Entries(*(mapped(column) for column in batch.columns)) for batch in batches]
         begins = [int(ring_points(part.first[:1])[0]) for part in parts]
-        found = np.array([self.chain(tuple(recipes)) for recipes in chains], np.int32)
+        made = [tuple((str(name), str(recipe), bool(failed)) for name, recipe, failed in chain) for chain in chains]
+        found = np.array([self.chain(chain) for chain in made], np.int32)
         # Last, since nothing may fail between this and the file's being one of the ledger's.
         shards = np.array([lacking.pop(shard, -1) for shard in map(str, told)], np.int32)
         self._files.append(_File(path, memory, parts, begins, found, shards))
@@ -270,18 +294,21 @@ class Ledger:
             first=keys[first],
             second=keys[last],
             sample=table["sample"].combine_chunks().to_numpy(),
-            inputs=input_keys(digests[:, first], digests[:, last]),
+            **{part: input_keys(keys[first], keys[last]) for part, keys in zip(PARTS, digests, strict=True)},
             donors=_donors(table["donors"].combine_chunks()),
             chain=self._chains_of(table["stages"].combine_chunks()),
             shard=np.full(len(table), number, np.int32),
         )
 
     def _chains_of(self, stages: pa.ListArray) -> NDArray[np.int32]:
-        recipes = stages.flatten().field("recipe").to_numpy(zero_copy_only=False).tolist()
+        flat = stages.flatten()
+        names, recipes = (flat.field(name).to_numpy(zero_copy_only=False).tolist() for name in ("stage", "recipe"))
+        failed = flat.field("failed").is_valid().to_numpy(zero_copy_only=False).tolist()
+        made = list(zip(names, recipes, failed, strict=True))
         stops = np.cumsum(stages.value_lengths().to_numpy(zero_copy_only=False)).tolist()
         starts = [0, *stops]
         return np.array(
-            [self.chain(tuple(recipes[start:stop])) for start, stop in zip(starts, stops, strict=False)], np.int32
+            [self.chain(tuple(made[start:stop])) for start, stop in zip(starts, stops, strict=False)], np.int32
         )
 
 

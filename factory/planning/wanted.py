@@ -15,14 +15,12 @@ from numpy.typing import NDArray
 
 from factory.base.fingerprint import Keys, key, mix
 from factory.planning.pairing import Indices, Ring, ring_points
-from factory.planning.shard import Chains
 from factory.seeds.source import first_of
 from factory.seeds.store import Seeds
-from factory.spec.job import Job, recipes
+from factory.spec.identity import DONORS, INPUTS, entries
+from factory.spec.job import Job
+from factory.spec.phases import making
 from factory.store.records import Fact, Row, Seed, SeedRef, SeedSpeaker, Speaker, Turn, row_id
-
-_DONORS_PER_DISTRACTOR = 3
-"""Donors drawn for each distractor that `augment` may place, since some will contradict."""
 
 _DRAWN_AT_ONCE = 1 << 13
 """Slots whose donors are drawn at once: what that takes fits a processor's cache."""
@@ -43,8 +41,8 @@ def slot_keys(first: Keys, second: Keys, sample: NDArray[np.int32]) -> Keys:
 
 
 def input_keys(first: Keys, second: Keys) -> Keys:
-    """Keys of what two seeds say, from their digests (shape: PARTS, seeds)."""
-    return mix(*first, *second)
+    """Keys of what two seeds say in a part, from their digests of it."""
+    return mix(first, second)
 
 
 def donor_keys(side: Keys | int, place: Keys, said: Keys) -> Keys:
@@ -55,21 +53,21 @@ def donor_keys(side: Keys | int, place: Keys, said: Keys) -> Keys:
 @dataclass(frozen=True, slots=True)
 class Slots:
     """Slots as arrays: places of their seeds (the same twice for an imported dialogue), sample, and keys: the slot's
-    own, of what its seeds say, and of its donors' facts (0 where none are drawn)."""
+    own, and of its INPUTS, shape (inputs, slots): what its seeds say in each part, and its donors' facts (0 where none
+    are drawn)."""
 
     first: Indices
     second: Indices
     sample: NDArray[np.int32]
     slot: Keys
     inputs: Keys
-    donors: Keys
 
     def __len__(self) -> int:
         return len(self.slot)
 
     def at(self, which: NDArray[np.generic]) -> Slots:
         """Some of them."""
-        return Slots(*(getattr(self, name)[which] for name in self.__slots__))
+        return Slots(*(getattr(self, name)[..., which] for name in self.__slots__))
 
 
 class Wanted:
@@ -78,14 +76,17 @@ class Wanted:
     def __init__(self, job: Job, seeds: Seeds) -> None:
         self.job = job
         self.seeds = seeds
-        self.chains: Chains = {"generated": recipes(job, "generated"), "imported": recipes(job, "imported")}
+        self.making = making(job)
+        makers = [entry.method for entry in entries(job).values() if entry.section == "makers"]
+        self._donated = max((maker.donors for maker in makers), default=0)
+        self._talks = any("turns" in maker.writes for maker in makers)
         self.imported: NDArray[np.bool_] = seeds.sorted.turns > 0
         """Whether the seed at each place is a dialogue."""
         self._giving: NDArray[np.bool_] = seeds.sorted.starts[1:] > seeds.sorted.starts[:-1]
         self._check()
         self._personas = self._ring(~self.imported)
         self._partners = max(0, min(job.pairing.partners, len(self._personas) - 1))
-        if job.stages.augment is not None:
+        if self._donated:
             self._donors = self._ring(self._giving)
 
     def __len__(self) -> int:
@@ -99,14 +100,14 @@ class Wanted:
     def _check(self) -> None:
         dialogues = int(self.imported.sum())
         personas = len(self.seeds) - dialogues
-        if personas and self.job.stages.converse is None:
-            raise PlanError("the seeds are personas, but there is no stages.converse to make dialogues of them")
+        if personas and not self._talks:
+            raise PlanError("the seeds are personas, but no maker writes dialogues of them; add makers.converse")
         if not dialogues and personas < 2:
             raise PlanError(f"{personas} readable seed(s): a dialogue needs two personas; {self._unread()}")
-        if dialogues and not self.chains["imported"]:
-            raise PlanError("the seeds are dialogues, but no stage from extract to select is given to run on them")
-        if self.job.stages.augment and not self._giving.any():
-            raise PlanError("stages.augment needs facts of other speakers, but the seeds hold no persona; leave it out")
+        if dialogues and not self.making.recipes["imported"]:
+            raise PlanError("the seeds are dialogues, but there is no maker, score or select to run on them")
+        if self._donated and not self._giving.any():
+            raise PlanError("augment needs facts of other speakers, but the seeds hold no persona; leave it out")
 
     def _unread(self) -> str:
         """Why there are not more seeds."""
@@ -138,8 +139,11 @@ class Wanted:
     def _slots(self, first: Indices, second: Indices, sample: NDArray[np.int32]) -> Slots:
         keys, digests = self.seeds.sorted.key, self.seeds.sorted.digests
         slot = slot_keys(keys[first], keys[second], sample)
-        donors = np.zeros(len(slot), np.uint64)
-        for side in (0, 1) if self.job.stages.augment is not None else ():
+        inputs = np.zeros((len(INPUTS), len(slot)), np.uint64)
+        for place, digest in enumerate(digests):
+            inputs[place] = input_keys(digest[first], digest[second])
+        donors = inputs[INPUTS.index(DONORS)]
+        for side in (0, 1) if self._donated else ():
             # In the order of the draws, so that what is read of the ring lies together.
             order = np.argsort(mix(_DONOR, slot, side))
             for start in range(0, len(slot), _DRAWN_AT_ONCE):
@@ -149,13 +153,12 @@ class Wanted:
                 drawn = donor_keys(side, places, self.seeds.sorted.facts[facts])
                 drawn[given < 0] = 0
                 donors[some] += drawn.sum(axis=0, dtype=np.uint64)
-        return Slots(first, second, sample, slot, input_keys(digests[:, first], digests[:, second]), donors)
+        return Slots(first, second, sample, slot, inputs)
 
     def _drawn(self, first: Indices, second: Indices, slot: Keys, side: int) -> tuple[Indices, Indices]:
         """The donors of one side, -1 where there are no more, and the places of the drawn facts among all: shape
         (donors, slots)."""
-        assert self.job.stages.augment is not None
-        count = self.job.stages.augment.count * _DONORS_PER_DISTRACTOR
+        count = self._donated
         given = self._donors.donors(mix(_DONOR, slot, side), np.stack([first, second], axis=1), count).T
         # As mix(_FACT, slot, side, number) would be, but what is the same for all numbers is mixed once.
         chance = mix(mix(_FACT, slot, side) ^ np.arange(count, dtype=np.uint64)[:, None])
@@ -167,7 +170,7 @@ class Wanted:
     def rows(self, slots: Slots) -> Iterator[Row]:
         """The skeletons of slots: seeds, speakers and donors, nothing made yet."""
         drawn = []
-        if self.job.stages.augment is not None:
+        if self._donated:
             drawn = [self._drawn(slots.first, slots.second, slots.slot, side) for side in (0, 1)]
         needed = np.unique(np.concatenate([slots.first, slots.second, *(given.ravel() for given, _ in drawn)]))
         needed = needed[needed >= 0]

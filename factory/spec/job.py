@@ -200,9 +200,7 @@ class Job(_Config):
     def _each_once(cls, makers: dict[str, MakerEntry]) -> dict[str, MakerEntry]:
         for name, params in makers.items():
             if name != params.method:
-                raise ValueError(
-                    f"{name} is the maker {params.method} by another name; a maker stands once, by its own"
-                )
+                raise ValueError(f"{name} is the maker {params.method} by another name; a maker stands by its own name")
         return makers
 
     @field_validator("scores")
