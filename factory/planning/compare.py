@@ -6,7 +6,7 @@ for which several things changed is told by one of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -206,6 +206,11 @@ def _among(keys: Keys, others: Keys) -> NDArray[np.bool_]:
 
 def _bits(which: Iterable[bool]) -> int:
     return sum(1 << place for place, one in enumerate(which) if one)
+
+
+def bits_of(recipes: list[Recipe], stages: Collection[str]) -> int:
+    """The bits of these entries, of what is to be done to rows of these recipes."""
+    return _bits(recipe.stage in stages for recipe in recipes)
 
 
 def difference(corpus: Corpus, held: Mapping[str, str], recipes: list[Recipe]) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 
 import polars as pl
 
-from factory.spec.job import STAGE_CLASSES
 from factory.store.records import COUNTS
 
 _one = pl.element().struct.field
@@ -79,7 +78,8 @@ def _by_stage(rows: pl.LazyFrame) -> tuple[dict[str, dict[str, Any]], dict[str, 
     )
     found, all_spans = _took(spans), spans.with_columns(stage=pl.lit("all"))
     total = _took(all_spans).get("all", dict.fromkeys((*COUNTS, "under_way_s"), 0))
-    return {stage: found[stage] for stage in STAGE_CLASSES if stage in found}, total
+    first = dict(spans.group_by("stage").agg(pl.col("start").min()).iter_rows())
+    return {stage: found[stage] for stage in sorted(found, key=lambda stage: (first[stage], stage))}, total
 
 
 def _took(spans: pl.DataFrame) -> dict[str, dict[str, Any]]:

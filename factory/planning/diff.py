@@ -1,8 +1,8 @@
 """What sets two versions of a corpus apart, row by row, and why.
 
 Versions share most of their shards, and only those that they do not share are read (and the seeds of the others, to
-tell a new seed from a new pairing). Fingerprints chain, so that how far two rows agree is how many they have in common.
-Limitations: a row for which several things changed is told by the first of its stages that was redone.
+tell a new seed from a new pairing). What was redone to a row is told by the entries whose records differ.
+Limitations: of several causes of a row one is told.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 
 import polars as pl
 
-from factory.planning.compare import ADDED, DONORS, EDITED, FEWER, MORE, PAIRED, REASONS, REMOVED, difference
-from factory.spec.job import Recipe
+from factory.planning.compare import ADDED, EDITED, FEWER, MORE, PAIRED, REASONS, REDRAWN, REMOVED, difference
+from factory.spec.identity import Recipe
+from factory.spec.job import SELECT
 from factory.store.corpus import Corpus
 from factory.store.table import Shard
 from factory.store.versions import letters_at, without
@@ -27,14 +28,14 @@ _SCHEMA: dict[str, Any] = {
     "digests": pl.List(pl.String),
     "stage": pl.List(pl.String),
     "recipe": pl.List(pl.String),
-    "fingerprint": pl.List(pl.String),
+    "prints": pl.List(pl.String),
     "made": pl.List(pl.String),
 }
 
 
 def diff(corpus: Corpus, before: int, after: int) -> pl.DataFrame:
-    """The rows that differ between two versions: `row_id`, `what` ("added", "removed", "redone from STAGE" or "decided
-    anew"), `why`, and the decisions `before` and `after`. Raises CorpusError."""
+    """The rows that differ between two versions: `row_id`, `what` ("added", "removed", "redone: NAMES", "left out:
+    NAMES" or "decided anew"), `why`, and the decisions `before` and `after`. Raises CorpusError."""
     old, new = corpus.table.shards_at(before), corpus.table.shards_at(after)
     pairs = _rows(corpus, without(old, new)).join(
         _rows(corpus, without(new, old)), on="row_id", how="full", coalesce=True, suffix="_new"
@@ -52,12 +53,15 @@ def diff(corpus: Corpus, before: int, after: int) -> pl.DataFrame:
 
 
 def _rows(corpus: Corpus, shards: Sequence[Shard]) -> pl.LazyFrame:
-    """What tells rows apart; `made` is of the stages before `select`, and new with each making."""
+    """What tells rows apart: of the entries but `select` their names and recipes, with the names their fingerprints
+    (`prints`), and these with the time of each making (`made`)."""
     if not shards:
         return pl.LazyFrame(schema=_SCHEMA)
     seeds, stages, one = pl.col("seeds"), pl.col("stages"), pl.element().struct
-    field = {name: stages.list.eval(one.field(name)) for name in ("stage", "recipe", "fingerprint")}
     times = one.field("started_at").cast(pl.Int64).cast(pl.String)
+    prints = one.field("stage") + "\t" + one.field("fingerprint")
+    told = {"stage": one.field("stage"), "recipe": one.field("recipe"), "prints": prints, "made": prints + times}
+    undecided = one.field("stage") != SELECT
     return corpus.table.frame(shards).select(
         "row_id",
         "decision",
@@ -65,8 +69,7 @@ def _rows(corpus: Corpus, shards: Sequence[Shard]) -> pl.LazyFrame:
         first=seeds.list.first().struct.field("id"),
         last=seeds.list.last().struct.field("id"),
         digests=seeds.list.eval(one.field("digests").list.join(" ")),
-        **field,
-        made=stages.list.eval((one.field("fingerprint") + times).filter(one.field("stage") != "select")),
+        **{name: stages.list.eval(told[name].filter(undecided)) for name in ("stage", "recipe", "prints", "made")},
     )
 
 
@@ -109,43 +112,47 @@ def _known(corpus: Corpus, rows: pl.DataFrame, shards: Sequence[Shard], *columns
 
 
 def _redone(corpus: Corpus, rows: pl.DataFrame) -> pl.DataFrame:
-    def common(column: str) -> pl.Expr:
-        return pl.col(column).list.set_intersection(pl.col(f"{column}_new")).list.len()
+    def new(column: str) -> pl.Expr:
+        return pl.col(f"{column}_new").list.set_difference(pl.col(column))
 
     rows = rows.with_columns(
-        kept=common("made"),
-        most=pl.max_horizontal(pl.col("made").list.len(), pl.col("made_new").list.len()),
-        recipes=common("recipe"),
-        prints=common("fingerprint"),
+        redone=new("made").list.eval(pl.element().str.split("\t").list.first()),
+        left_out=pl.col("stage").list.set_difference(pl.col("stage_new")),
         alike=pl.col("decision").eq_missing(pl.col("decision_new")) & (pl.col("reasons") == pl.col("reasons_new")),
-    ).filter((pl.col("kept") < pl.col("most")) | ~pl.col("alike"))
-    redone = pl.col("kept") < pl.col("most")
-    stage = pl.coalesce(
-        pl.col("stage_new").list.get(pl.col("kept"), null_on_oob=True),
-        pl.col("stage").list.get(pl.col("kept"), null_on_oob=True),
-    )
+    ).filter((pl.col("redone").list.len() > 0) | (pl.col("left_out").list.len() > 0) | ~pl.col("alike"))
+    redone, left_out = pl.col("redone").list.len() > 0, pl.col("left_out").list.len() > 0
     inputs = (
-        pl.when(pl.col("prints") > pl.col("kept"))
+        pl.when(new("prints").list.len() == 0)
         .then(pl.lit("made again"))
         .when(pl.col("digests") != pl.col("digests_new"))
         .then(pl.lit(REASONS[EDITED]))
-        .otherwise(pl.lit(REASONS[DONORS]))
+        .otherwise(pl.lit(REASONS[REDRAWN]))
     )
+    names = pl.col("stage_new").list.set_intersection("redone").list.join(", ")
     return rows.with_columns(
-        what=pl.when(redone).then("redone from " + stage).otherwise(pl.lit("decided anew")),
-        why=pl.when(redone & (pl.col("recipes") > pl.col("kept"))).then(inputs).otherwise(_differences(corpus, rows)),
+        what=pl.when(redone)
+        .then("redone: " + names)
+        .when(left_out)
+        .then("left out: " + pl.col("left_out").list.join(", "))
+        .otherwise(pl.lit("decided anew")),
+        why=pl.when(redone & (new("recipe").list.len() == 0)).then(inputs).otherwise(_differences(corpus, rows)),
     )
 
 
 def _differences(corpus: Corpus, rows: pl.DataFrame) -> pl.Series:
     """The fields of the job that set the recipes of each row apart."""
     told: dict[tuple[tuple[str, ...], ...], str] = {}
-    pairs = [(tuple(held), tuple(now)) for held, now in rows.select("recipe", "recipe_new").iter_rows()]
-    for held, now in set(pairs):
-        if held == now:
-            told[held, now] = ""
-            continue
+    ways = [
+        (tuple(stages), tuple(held), tuple(now))
+        for stages, held, now in rows.select("stage", "recipe", "recipe_new").iter_rows()
+    ]
+    for stages, held, now in set(ways):
         recipes = [corpus.recipe(recipe) for recipe in now]
         known = [Recipe.model_validate({name: one[name] for name in Recipe.model_fields}) for one in recipes if one]
-        told[held, now] = difference(corpus, held, known) if len(known) == len(now) else "recipes that are lost"
-    return pl.Series([told[pair] for pair in pairs], dtype=pl.String)
+        if held == now:
+            told[stages, held, now] = SELECT
+        elif len(known) < len(now):
+            told[stages, held, now] = "recipes that are lost"
+        else:
+            told[stages, held, now] = difference(corpus, dict(zip(stages, held, strict=True)), known)
+    return pl.Series([told[way] for way in ways], dtype=pl.String)

@@ -3,7 +3,7 @@
 At most 32 shards, those committed last, are read, and no more once they hold 8,192 rows; none if there is nothing to
 ask a model. A stage costs what it cost rows of the same recipe; without any, the job's parameters say how many calls,
 and a call costs what it cost rows of other recipes; without those, tokens are counted from characters. Time is at the
-pace of the rows that were read, for the longer of the two legs, since they run side by side. Limitations: starting Ray
+pace of the rows that were read, for the longest of the phases, since they run side by side. Limitations: starting Ray
 and opening models is not in the time, nor that there are more or other workers than before.
 """
 
@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from factory.planning.compare import ToMake
 from factory.planning.cost import records, under_way
 from factory.planning.wanted import Wanted
-from factory.spec.job import LEGS, Job, Recipe
+from factory.spec.identity import Recipe, entries
+from factory.spec.job import SELECT
+from factory.spec.phases import Making
 from factory.store.corpus import Corpus
 from factory.store.records import COUNTS
 
@@ -57,7 +59,8 @@ class Spent:
 class History:
     """How the newest rows of a corpus were made."""
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Corpus, making: Making) -> None:
+        self._making = making
         shards, self._since = corpus.table.newest(_SHARDS, _ROWS)
         tables = [cast(pl.DataFrame, pl.from_arrow(corpus.table.read(shard, ("kind", "stages")))) for shard in shards]
         self._records = records(pl.concat(tables).lazy(), "kind").collect() if tables else None
@@ -74,93 +77,89 @@ class History:
 
     @cached_property
     def at_once(self) -> list[float]:
-        """Rows that were in each leg at once, while any was; 0 where no row tells.
+        """Rows that were in each phase at once, while any was; 0 where no row tells.
 
         Whatever was made since the newest shard that was not read stands in those that were: older moments do not
         count, since not all rows of theirs are known.
         """
+        phases = self._making.phases
         if self._records is None:
-            return [0.0] * len(LEGS)
-        leg = {stage: number for number, stages in enumerate(LEGS) for stage in stages}
+            return [0.0] * len(phases)
+        phase = {stage: number for number, one in enumerate(phases) for stage in one.stages}
         spans = self._records.select(
-            pl.col("start").clip(lower_bound=self._since), "end", leg=pl.col("stage").replace_strict(leg)
-        ).filter(pl.col("end") > pl.col("start"))
-        seconds = under_way(spans, "leg")
-        worked = dict(spans.group_by("leg").agg((pl.col("end") - pl.col("start")).sum()).iter_rows())
-        return [worked[number] / seconds[number] if number in seconds else 0.0 for number in range(len(LEGS))]
+            pl.col("start").clip(lower_bound=self._since),
+            "end",
+            phase=pl.col("stage").replace_strict(phase, default=None, return_dtype=pl.Int64),
+        ).filter(pl.col("end") > pl.col("start"), pl.col("phase").is_not_null())
+        seconds = under_way(spans, "phase")
+        worked = dict(spans.group_by("phase").agg((pl.col("end") - pl.col("start")).sum()).iter_rows())
+        return [worked[number] / seconds[number] if number in seconds else 0.0 for number in range(len(phases))]
 
 
 class Estimator:
     """Adds up an estimate, some rows after others."""
 
-    def __init__(self, job: Job, wanted: Wanted, corpus: Corpus) -> None:
-        self._job = job
+    def __init__(self, wanted: Wanted, corpus: Corpus) -> None:
         self._wanted = wanted
         self._corpus = corpus
-        self._legs = np.zeros(len(LEGS))
+        self._making = wanted.making
+        self._methods = {name: entry.method for name, entry in entries(wanted.job).items()}
+        self._phases = np.zeros(len(self._making.phases))
 
     @cached_property
     def _history(self) -> History:
-        return History(self._corpus)
+        return History(self._corpus, self._making)
 
-    def add(self, rows: ToMake, kind: str, keep: int, to: Estimate) -> None:
-        """Add what rows of a kind take from stage `keep` of their chain on."""
-        calls = self._calls(rows, kind)
-        for recipe in self._wanted.chains[kind][keep:]:
-            if recipe.stage not in calls:
+    def add(self, rows: ToMake, kind: str, left: list[Recipe], to: Estimate) -> None:
+        """Add what rows of a kind take in the entries that are left for them."""
+        turns = self._turns(rows, kind)
+        for recipe in left:
+            if recipe.stage == SELECT or not recipe.models:
                 continue
+            calls = self._methods[recipe.stage].calls(turns)
             spent, same = self._history.spent(kind, recipe)
-            count = int(calls[recipe.stage].sum())
-            if spent and same and recipe.prompt is not None and kind == "generated":
+            count = int(calls.sum())
+            if spent and same and "language" in recipe.models and kind == "generated":
                 count = round(len(rows) * spent.calls / spent.rows)
             to.calls[recipe.stage] += count
             times = 0.0
             if spent:
                 times = count / spent.calls if spent.calls else len(rows) / spent.rows
             self._add_time(recipe, spent, times, to)
-            if recipe.prompt is None:
+            if "language" not in recipe.models:
                 continue
             if spent:
                 to.prompt_tokens += round(times * spent.prompt_tokens)
                 to.cached_tokens += round(times * spent.cached_tokens)
                 to.completion_tokens += round(times * spent.completion_tokens)
             else:
-                self._add_characters(rows, recipe, calls[recipe.stage], to)
+                self._add_characters(rows, recipe, calls, to)
             name = recipe.stage if kind == "generated" else f"{recipe.stage} of {kind} dialogues"
             to.basis[name] = _basis(spent, same)
 
-    def _calls(self, rows: ToMake, kind: str) -> dict[str, NDArray[np.integer]]:
-        """Calls of each row, by stage, as the job's parameters have them: of the language model without attempts that
-        fail or speakers who end early, and one of the NLI model; stages that ask no model are left out."""
-        converse = self._job.stages.converse
-        turns = np.full(len(rows), converse.turns if converse else 0)
+    def _turns(self, rows: ToMake, kind: str) -> NDArray[np.integer]:
+        """Turns of each row; of dialogues that are to be made, as many as they may have."""
         if kind == "imported":
-            turns = self._wanted.seeds.sorted.turns[rows.first]
-        once = np.ones(len(rows), np.int64)
-        return {
-            "expand": _SPEAKERS * once,
-            "converse": once if converse and converse.mode == "script" else turns,
-            "extract": turns,
-            "augment": once,
-            "verify": once,
-        }
+            return self._wanted.seeds.sorted.turns[rows.first]
+        most = max((getattr(one.params, "turns", 0) for one in self._methods.values()), default=0)
+        return np.full(len(rows), most)
 
     def _add_characters(self, rows: ToMake, recipe: Recipe, calls: NDArray[np.integer], to: Estimate) -> None:
         """Tokens at four characters each, and half of the longest completion."""
-        params, characters = getattr(self._job.stages, recipe.stage), self._wanted.seeds.sorted.characters
+        params, characters = self._methods[recipe.stage].params, self._wanted.seeds.sorted.characters
         both = characters[rows.first] + np.where(rows.first != rows.second, characters[rows.second], 0)
         answer = params.sampling.max_tokens // 2
-        turn_by_turn = recipe.stage == "converse" and params.mode == "turns"
-        history = answer * (params.turns // 2) if turn_by_turn else 0
+        said = int(calls.max(initial=1)) // 2 if getattr(params, "turns", 0) == calls.max(initial=0) else 0
+        history = answer * said  # a prompt of a turn holds what was said, on average half of the dialogue
         to.prompt_tokens += int((calls * (len(recipe.prompt or "") // 4 + both // (4 * _SPEAKERS) + history)).sum())
         to.completion_tokens += int(calls.sum()) * answer * getattr(params, "candidates", 1)
 
     def _add_time(self, recipe: Recipe, spent: Spent | None, times: float, to: Estimate) -> None:
-        (leg,) = (number for number, stages in enumerate(LEGS) if recipe.stage in stages)
-        at_once = self._history.at_once[leg]
-        # Without history a leg's time is not known, and stays so.
-        self._legs[leg] += times * spent.seconds / at_once if spent and at_once else np.nan
-        longest = float(self._legs.max())
+        phase = self._making.phase_of(recipe.stage)
+        at_once = self._history.at_once[phase]
+        # Without history a phase's time is not known, and stays so.
+        self._phases[phase] += times * spent.seconds / at_once if spent and at_once else np.nan
+        longest = float(self._phases.max())
         to.seconds = None if np.isnan(longest) else longest
 
 

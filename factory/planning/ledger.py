@@ -207,8 +207,9 @@ class Ledger:
             self.chain(tuple((name, recipe if name == SELECT else one, bad) for name, one, bad in self.chains[number]))
             for number in held.tolist()
         ]
+        slots = np.concatenate([self._renamed[0], slots])
         order = np.argsort(slots)
-        self._renamed = slots[order], np.array(decided, np.int32)[which][order]
+        self._renamed = slots[order], np.concatenate([self._renamed[1], np.array(decided, np.int32)[which]])[order]
         self.keep_renamed()
 
     def keep_renamed(self) -> None:

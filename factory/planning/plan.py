@@ -10,27 +10,33 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.methods.scores.select import Select
-from factory.planning.compare import KINDS, Comparison, ToDrop, ToMake
+from factory.planning.compare import TRIM, Comparison, ToDrop, ToMake, bits_of
 from factory.planning.estimate import Estimate, Estimator
 from factory.planning.ledger import SLOT_COLUMNS, Ledger, slots_by_id, slots_of
-from factory.planning.shard import STAGING, ShardSpec, leg_of, leg_start, passed
+from factory.planning.shard import STAGING, ShardSpec, outstanding
 from factory.planning.wanted import PlanError, Slots, Wanted
 from factory.seeds.source import first_of
 from factory.seeds.store import Seeds, TooManyBadSeeds
-from factory.spec.job import LEGS, Job, row_fingerprints
+from factory.spec.identity import INPUTS, KINDS, row_fingerprints
+from factory.spec.job import SELECT, Job
+from factory.spec.select import Conditions, scored_frame
 from factory.store.corpus import Corpus
 from factory.store.letters import Letters
 from factory.store.records import Row, rows_from_table
+from factory.store.table import Shard
 
 _Rows = TypeVar("_Rows", ToMake, ToDrop)
 
-_STATE_COLUMNS = ("row_id", "kind", "sample", "seeds", "speakers", "donors", "stages")
+_UNMADE, _REFRESHED = "what was left out", "what only the seeds say"
+"""In `Summary.remake`, rows of which no entry is redone: they lose what a maker wrote, or get what their seeds tell."""
+Report = Callable[[str, int], None]
+"""Told what is being counted, and how far it is."""
 
 
 @dataclass(slots=True)
@@ -43,8 +49,8 @@ class Work:
 
 @dataclass(slots=True)
 class Summary(Estimate):
-    """What a plan would do, in rows; `remake` by the first stage that is redone, `reasons` by what is done: "make",
-    "drop" or the stage. `unkept` says, file by file, what of the seeds no row can hold."""
+    """What a plan would do, in rows; `remake` by the first entry that is redone, `reasons` by what is done: "make",
+    "drop" or the entry. `unkept` says, file by file, what of the seeds no row can hold."""
 
     make: int = 0
     remake: Counter[str] = field(default_factory=Counter)
@@ -67,37 +73,40 @@ class Summary(Estimate):
         return self.calls.total()
 
 
-def plan(job: Job, *, retry_failed: bool = False) -> Plan:
+def plan(job: Job, *, retry_failed: bool = False, report: Report = lambda *_: None) -> Plan:
     """Compare what the job wants with what is committed; the table is not changed.
 
     Raises PlanError, SourceError, CorpusError or StorageError.
     """
-    return Plan(job, retry_failed=retry_failed)
+    corpus = Corpus(job.corpus)
+    wanted = Wanted(job, _read(job, corpus, report))
+    ledger = Ledger(corpus)
+    ledger.sync(report)
+    found = Plan(wanted, ledger, Letters(corpus), Comparison(wanted, ledger, report, retry=retry_failed))
+    found.refuse_to_lose()
+    failed = found.set_failed_aside(retry_failed)
+    found.leave_what_is_decided_alike(report)
+    found.find_staged()
+    found.summarize(failed)
+    return found
 
 
 class Plan:
-    """What `run` would do. `report` is told what is being counted, and how far it is."""
+    """What `run` would do: `plan` makes it, step by step."""
 
-    def __init__(
-        self, job: Job, *, retry_failed: bool = False, report: Callable[[str, int], None] = lambda *_: None
-    ) -> None:
-        self.job = job
-        self.corpus = Corpus(job.corpus)
-        self.wanted = Wanted(job, _read(job, self.corpus, report))
-        self.bad_seeds = self.wanted.seeds.bad
-        self.ledger = Ledger(self.corpus)
-        self.ledger.sync(report)
-        self.letters = Letters(self.corpus)
-        compared = Comparison(self.wanted, self.ledger, report)
+    def __init__(self, wanted: Wanted, ledger: Ledger, letters: Letters, compared: Comparison) -> None:
+        self.job = wanted.job
+        self.corpus = ledger.corpus
+        self.wanted = wanted
+        self.ledger = ledger
+        self.letters = letters
+        self.bad_seeds = wanted.seeds.bad
+        self.stale_letters: set[str] = set()
+        self.summary = Summary()
         self._reasons = compared.reasons
         self._make, self._drop = compared.make, compared.drop
-        self._refuse_to_lose()
-        self.stale_letters: set[str] = set()
-        failed = self._set_failed_aside(retry_failed)
-        self._leave_what_is_decided_alike(report)
+        self._retry = compared.retry
         self._staged: dict[int, list[str]] = defaultdict(list)
-        self._find_staged()
-        self.summary = self._summary(failed)
 
     def work(self) -> Iterator[Work]:
         """The shards to make: first those that take the place of others, then new ones in the order of the seeds."""
@@ -107,7 +116,7 @@ class Plan:
         size = self.job.run.rows_per_shard
         for start in range(0, len(fresh), size):
             part = fresh.at(np.arange(start, min(start + size, len(fresh))))
-            work = Work(ShardSpec(uuid.uuid4().hex), list(self._rows(part)))
+            work = Work(ShardSpec(uuid.uuid4().hex, retry=self._retry), list(self._rows(part)))
             work.spec.redo = [row.row_id for row in work.skeletons]
             self._send(work.spec, part)
             yield work
@@ -120,7 +129,8 @@ class Plan:
             shard = self.ledger.shards[number]
             part, gone = _of_shard(make, number), _of_shard(drop, number)
             ids = slots_by_id(self.corpus.table.read(shard, SLOT_COLUMNS))
-            work = Work(ShardSpec(uuid.uuid4().hex, shard), list(self._rows(part.at(part.refresh))))
+            spec = ShardSpec(uuid.uuid4().hex, shard, retry=self._retry)
+            work = Work(spec, list(self._rows(part.at(part.refresh))))
             work.spec.redo = [ids[slot] for slot in part.slot.tolist()]
             work.spec.drop = [ids[slot] for slot in gone.slot.tolist()]
             self._send(work.spec, part)
@@ -128,19 +138,25 @@ class Plan:
 
     def _rows(self, part: ToMake) -> Iterator[Row]:
         first, second = part.first.astype(np.int64), part.second.astype(np.int64)
-        nothing = np.empty(len(part), np.uint64)
-        return self.wanted.rows(Slots(first, second, part.sample, part.slot, nothing, nothing))
+        nothing = np.empty((len(INPUTS), len(part)), np.uint64)
+        return self.wanted.rows(Slots(first, second, part.sample, part.slot, nothing))
 
     def _send(self, spec: ShardSpec, part: ToMake) -> None:
-        """Where the shard enters, and which staged files it goes on from."""
+        """Which staged files the shard goes on from, and how many rows each phase works on."""
         spec.staged = sorted({path for slot in part.slot.tolist() for path in self._staged.get(slot, ())})
-        kinds = self.wanted.imported[part.first]
-        stops = set(zip(kinds.tolist(), part.keep.tolist(), strict=True))
-        starts = [[leg_start(self.wanted.chains[KINDS[kind]], leg + 1) for kind in (0, 1)] for leg in range(len(LEGS))]
-        spec.rows = tuple(int((part.keep < np.array(start)[kinds.astype(np.int8)]).sum()) for start in starts)
-        spec.leg = min((leg_of(self.wanted.chains[KINDS[kind]], keep) for kind, keep in stops), default=len(LEGS))
+        kinds = self.wanted.imported[part.first].astype(np.int8)
+        spec.rows = tuple(int((part.todo & bits[kinds] != 0).sum()) for bits in self._phase_bits)
 
-    def _refuse_to_lose(self) -> None:
+    @cached_property
+    def _phase_bits(self) -> list[NDArray[np.int64]]:
+        """For each phase the bits of its entries, by kind of row."""
+        recipes = self.wanted.making.recipes
+        return [
+            np.array([bits_of(recipes[kind], phase.stages) for kind in KINDS], np.int64)
+            for phase in self.wanted.making.phases
+        ]
+
+    def refuse_to_lose(self) -> None:
         """A damaged file hides seeds that are still wanted: their rows must not be dropped for it."""
         damaged = next((seed for seed in self.bad_seeds if seed.ends), None)
         if damaged and len(self._drop):
@@ -149,7 +165,7 @@ class Plan:
                 f"{len(self._drop)} rows would be dropped for it; mend the file, or take it out of the job's seeds"
             )
 
-    def _set_failed_aside(self, retry: bool) -> int:
+    def set_failed_aside(self, retry: bool) -> int:
         """Rows that failed as they are wanted are not tried again unless asked for, and one of them that is in the
         corpus too leaves it. How many."""
         held = self.letters.of_rows()
@@ -162,7 +178,8 @@ class Plan:
         failed = []
         for place, row in zip(maybe.tolist(), self._rows(self._make.at(maybe)), strict=True):
             letter = held.get(row.row_id)
-            if letter and letter.fingerprint == row_fingerprints(self.wanted.chains[row.kind], row)[-1]:
+            wanted = row_fingerprints(self.wanted.making.recipes[row.kind], row)
+            if letter and letter.fingerprint == wanted.get(letter.stage):
                 self.stale_letters.discard(row.row_id)
                 failed.append(place)
         if retry:
@@ -178,35 +195,45 @@ class Plan:
         self._reasons.append(reason)
         return np.full(len(rows), len(self._reasons) - 1, np.int32)
 
-    def _leave_what_is_decided_alike(self, report: Callable[[str, int], None]) -> None:
+    def leave_what_is_decided_alike(self, report: Report) -> None:
         """Rows that only have to be decided again are decided here, and left alone if the decision stays."""
-        if self.job.stages.select is None or not self._make.redecide.any():
+        conditions = self.job.select
+        if conditions is None:
             return
-        outdated = self._make.at(self._make.redecide)
+        recipes = self.wanted.making.recipes
+        select = np.array([bits_of(recipes[kind], [SELECT]) for kind in KINDS], np.int64)
+        kinds = self.wanted.imported[self._make.first].astype(np.int8)
+        outdated = self._make.at((self._make.todo == select[kinds]) & ~self._make.refresh)
         outdated = outdated.at(np.argsort(outdated.shard, kind="stable"))
-        select, alike, seen = Select(self.job.stages.select), [], 0
+        alike, seen = [], 0
         for number in np.unique(outdated.shard):
             part = _of_shard(outdated, number).slot.tolist()
-            table = self.corpus.table.read(self.ledger.shards[number])
-            ids = slots_by_id(table)
-            rows = {row.row_id: row for row in rows_from_table(table)}
-            alike += [slot for slot in part if _decided_alike(select, rows[ids[slot]])]
+            alike += self._decided_alike(conditions, self.ledger.shards[number], part)
             seen += len(part)
             report("rows decided", seen)
         left = np.isin(self._make.slot, np.array(alike, np.uint64))
-        if left.any():
-            chains = [self.ledger.chain(tuple(recipe.id for recipe in self.wanted.chains[kind])) for kind in KINDS]
-            kinds = self.wanted.imported[self._make.first[left]].astype(np.int8)
-            self.ledger.rename(self._make.slot[left], np.array(chains, np.int32)[kinds])
-            self._make = self._make.at(~left)
+        for kind in (0, 1):  # whose recipes of `select` may differ, since imported rows pass fewer makers
+            some = self._make.at(left & (kinds == kind))
+            if len(some):
+                self.ledger.redecide(some.slot, some.chain, recipes[KINDS[kind]][-1].id)
+        self._make = self._make.at(~left)
 
-    def _find_staged(self) -> None:
+    def _decided_alike(self, conditions: Conditions, shard: Shard, slots: list[int]) -> list[int]:
+        """Those of the slots whose decision and reasons stay."""
+        rows = self.corpus.table.frame([shard])
+        frame = scored_frame(rows, conditions, *SLOT_COLUMNS, "decision", "reasons").collect()
+        new = conditions.decide(frame)
+        same = frame["decision"].eq_missing(new["decision"]) & (frame["reasons"] == new["reasons"])
+        alike = slots_by_id(frame.filter(same).select(SLOT_COLUMNS).to_arrow())
+        return [slot for slot in slots if slot in alike]
+
+    def find_staged(self) -> None:
         """Rows that a run before this one staged and did not commit go on from there."""
         order = np.argsort(self._make.slot)
         for path in self.corpus.storage.list(STAGING):
             if not path.endswith((".rows.parquet", ".begun.parquet")):
                 continue
-            table = self.corpus.storage.read_parquet(path, _STATE_COLUMNS)
+            table = self.corpus.storage.read_parquet(path)
             rows = {row.row_id: row for row in rows_from_table(table)}
             slots = {slot: rows[row_id] for slot, row_id in slots_by_id(table).items()}
             keys = np.array(list(slots), np.uint64)
@@ -214,14 +241,19 @@ class Plan:
             keys, places = keys[places < len(order)], order[places[places < len(order)]]
             wanted = places[self._make.slot[places] == keys]
             for place, skeleton in zip(wanted.tolist(), self._rows(self._make.at(wanted)), strict=True):
-                slot = int(self._make.slot[place])
-                reached = passed(slots[slot], row_fingerprints(self.wanted.chains[skeleton.kind], skeleton))
-                if reached > self._make.keep[place]:
-                    self._make.keep[place] = reached
-                    self._staged[slot].append(path)
+                self._go_on_from(path, place, slots[int(self._make.slot[place])], skeleton)
 
-    def _summary(self, failed: int) -> Summary:
-        make, drop, estimator = self._make, self._drop, Estimator(self.job, self.wanted, self.corpus)
+    def _go_on_from(self, path: str, place: int, staged: Row, skeleton: Row) -> None:
+        """Take the row at this place as staged in a file, if less is left to do for it."""
+        recipes, todo = self.wanted.making.recipes[skeleton.kind], int(self._make.todo[place])
+        left = bits_of(recipes, outstanding(staged, row_fingerprints(recipes, skeleton)))
+        if left.bit_count() < (todo & ~TRIM).bit_count():
+            self._make.todo[place] = left | (todo & TRIM)
+            self._staged[int(self._make.slot[place])].append(path)
+
+    def summarize(self, failed: int) -> None:
+        """Count what is to be done."""
+        make, drop, estimator = self._make, self._drop, Estimator(self.wanted, self.corpus)
         summary = Summary(failed=failed, bad_seeds=len(self.bad_seeds), drop=len(drop))
         summary.repeated_seeds = self.wanted.seeds.repeated
         summary.unkept = self.wanted.seeds.unkept
@@ -231,16 +263,17 @@ class Plan:
         summary.make = int(new.sum())
         summary.reasons = {"make": self._told(make.reason[new]), "drop": self._told(drop.reason)}
         for kind, name in enumerate(KINDS):
-            chain = self.wanted.chains[name]
-            for keep in np.unique(make.keep[kinds == kind]):
-                some = (kinds == kind) & (make.keep == keep)
+            recipes = self.wanted.making.recipes[name]
+            for todo in np.unique(make.todo[kinds == kind]).tolist():
+                some = (kinds == kind) & (make.todo == todo)
+                left = [recipe for place, recipe in enumerate(recipes) if todo >> place & 1]
                 old = some & ~new
                 if old.any():
-                    stage = chain[min(keep, len(chain) - 1)].stage
-                    summary.remake[stage] += int(old.sum())
-                    summary.reasons.setdefault(stage, Counter()).update(self._told(make.reason[old]))
-                estimator.add(make.at(some), name, int(keep), summary)
-        return summary
+                    first = left[0].stage if left else _UNMADE if todo else _REFRESHED
+                    summary.remake[first] += int(old.sum())
+                    summary.reasons.setdefault(first, Counter()).update(self._told(make.reason[old]))
+                estimator.add(make.at(some), name, left, summary)
+        self.summary = summary
 
     def _told(self, reasons: NDArray[np.int32]) -> Counter[str]:
         codes, counts = np.unique(reasons, return_counts=True)
@@ -260,9 +293,3 @@ def _read(job: Job, corpus: Corpus, report: Callable[[str, int], None]) -> Seeds
 def _of_shard(rows: _Rows, number: int) -> _Rows:
     """Those of one shard, of rows sorted by shard."""
     return rows.at(np.arange(*np.searchsorted(rows.shard, [number, number + 1])))
-
-
-def _decided_alike(select: Select, row: Row) -> bool:
-    before = row.decision, row.reasons
-    select.decide(row)
-    return (row.decision, row.reasons) == before
