@@ -19,6 +19,7 @@ from factory.running.joining import check_cluster, environment, find_cluster
 from factory.running.local import alone, private_folder, surroundings
 from factory.running.pool import RunError
 from factory.spec.job import Job, Workers
+from factory.spec.phases import phases
 
 _OBJECT_STORE_BYTES = 100 * 1024 * 1024
 """Of a local Ray: only tasks and their results pass through it, no rows."""
@@ -44,7 +45,7 @@ def joined(job: Job, address: str | None) -> Iterator[None]:
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # it announces that tokens are in use
     cluster = find_cluster(address)
     if cluster is None:
-        with _local((job.run.generate, job.run.verify)):
+        with _local([job.workers(phase.workers) for phase in phases(job)]):
             yield
         return
     with (
@@ -104,6 +105,6 @@ def _refuse_what_never_fits(pools: Sequence[Workers]) -> None:
     here, wanted = ray.cluster_resources().get("GPU", 0), max(pool.gpus for pool in pools)
     if wanted > here:
         raise RunError(
-            f"a worker reserves {wanted:g} GPUs (run.generate.gpus, run.verify.gpus), but this machine has {here:g}; "
+            f"a worker reserves {wanted:g} GPUs (run.workers), but this machine has {here:g}; "
             "lower it, or join a cluster that has them with --address"
         )

@@ -1,13 +1,14 @@
-"""One row through its stages, metered.
+"""One row through the entries of a phase, metered.
 
-What fails is the row, never the shard: a stage that gives up, a request the model refuses and a fault in a stage's own
-code all become dead letters. Only what is the worker's own passes: a dead engine, a lack of memory, a broken GPU, a
-package that is not installed.
+What fails is the row, never the shard: a maker that gives up, a request the model refuses and a fault in a method's own
+code become dead letters; of a score they become values that are missing, with the reason. Only what is the worker's own
+passes: a dead engine, a lack of memory, a broken GPU, a package that is not installed.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,19 +17,21 @@ from datetime import UTC, datetime
 from factory.base.packages import MissingPackageError, explain_missing
 from factory.base.redact import redact
 from factory.engines import Engine, EngineDeadError, Reply, Request, RequestError, ServerError
-from factory.methods import Kit, Stage
+from factory.methods import Kit, Scored
+from factory.methods.registry import found
 from factory.models import short
+from factory.planning.shard import Todo
 from factory.scorers.batching import of_the_worker
-from factory.spec.job import STAGE_CLASSES, Recipe
+from factory.spec.identity import Entry, Recipe
 from factory.store.records import DeadLetter, Row, RowError, StageRecord
 
-_LONGEST_DETAIL, _LONGEST_TEXT = 1000, 2000
-"""Characters of a dead letter's detail and text that are kept."""
+_LONGEST_DETAIL, _LONGEST_TEXT, _LONGEST_FAILURE = 1000, 2000, 300
+"""Characters that are kept of a dead letter's detail and text, and of why a score failed."""
 
 
 @dataclass(slots=True)
 class Meter:
-    """An engine that counts what one stage asks of it for one row, and keeps the last text it was given."""
+    """An engine that counts what one entry asks of it for one row, and keeps the last text it was given."""
 
     engine: Engine
     record: StageRecord
@@ -55,54 +58,117 @@ class Meter:
         await self.engine.close()
 
 
-def trim(row: Row, count: int) -> None:
-    """Take off the row what stages after the first `count` left on it, latest first."""
-    for record in reversed(row.stages[count:]):
-        STAGE_CLASSES[record.stage].clear(row)
-    del row.stages[count:]
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a method gave a row up."""
+
+    reason: str
+    detail: str
+    attempts: int = 1
+
+    @property
+    def told(self) -> str:
+        """In one short line."""
+        return redact(f"{self.reason}: {self.detail}")[:_LONGEST_FAILURE]
 
 
 async def run_row(
-    row: Row,
-    chain: Sequence[Recipe],
-    wanted: Sequence[str],
-    stages: Mapping[str, Stage],
-    kit_for: Callable[[str], Kit],
+    todo: Todo, recipes: Sequence[Recipe], entries: Mapping[str, Entry], kit_for: Callable[[Entry], Kit]
 ) -> DeadLetter | None:
-    """Run the stages of `chain` that come after those on the row, in place; `wanted` are the chain's fingerprints.
+    """Run the entries that a row is to go through, in place; `recipes` are all that rows of its kind pass.
 
-    The dead letter if the row fails. Raises EngineDeadError, MissingPackageError, or ServerError with the row as the
-    last stage left it.
+    The dead letter if a maker gives the row up. Raises EngineDeadError, MissingPackageError, or ServerError with the
+    row as the last entry left it.
     """
-    start = len(row.stages)
-    for recipe, fingerprint in zip(chain[start:], wanted[start:], strict=False):
-        record = _new_record(recipe, fingerprint)
-        kit = kit_for(recipe.stage)
+    row, wanted = todo.row, todo.wanted
+    order = [recipe.stage for recipe in recipes]
+    for recipe in (recipe for recipe in recipes if recipe.stage in todo.stages):
+        entry, record = entries[recipe.stage], _new_record(recipe, wanted[recipe.stage])
+        kit = kit_for(entry)
         meter = Meter(kit.engine, record)
         began = time.perf_counter()
+        forget(row, recipe.stage)
         try:
-            await stages[recipe.stage].run(row, replace(kit, engine=meter))
-        except RowError as error:
-            failure = (error.reason, error.detail, error.attempts)
-        except RequestError as error:
-            failure = ("request", str(error), 1)
-        except EngineDeadError:
-            raise
+            failure = await _run(entry, row, replace(kit, engine=meter))
         except ServerError:
-            stages[recipe.stage].clear(row)
+            forget(row, recipe.stage)
             raise
-        except ImportError as error:
-            raise MissingPackageError(explain_missing(error, f"stages.{recipe.stage}")) from error
-        except Exception as error:
-            if of_the_worker(error):
-                raise EngineDeadError(f"stages.{recipe.stage}: {type(error).__name__}: {error}") from error
-            failure = ("fault", f"{type(error).__name__}: {error}", 1)
-        else:
-            record.seconds = time.perf_counter() - began
-            row.stages.append(record)
-            continue
-        return dead_letter(row, recipe.stage, *failure, fingerprint=wanted[-1], meter=meter)
+        if failure is not None and entry.section == "makers":
+            return dead_letter(row, recipe.stage, failure, fingerprint=wanted[recipe.stage], meter=meter)
+        record.failed = failure.told if failure is not None else None
+        record.seconds = time.perf_counter() - began
+        row.stages.append(record)
+        settle(row, order)
     return None
+
+
+async def _run(entry: Entry, row: Row, kit: Kit) -> Failure | None:
+    """Run an entry; why it gave the row up, if it did."""
+    try:
+        if entry.section == "makers":
+            await entry.method.run(row, kit)
+            return None
+        return _store(row, entry, await entry.method.score(row, kit))
+    except RowError as error:
+        return Failure(error.reason, error.detail, error.attempts)
+    except RequestError as error:
+        return Failure("request", str(error))
+    except (EngineDeadError, ServerError):
+        raise
+    except ImportError as error:
+        raise MissingPackageError(explain_missing(error, f"{entry.section}.{entry.name}")) from error
+    except Exception as error:
+        if of_the_worker(error):
+            raise EngineDeadError(f"{entry.section}.{entry.name}: {type(error).__name__}: {error}") from error
+        return Failure("fault", f"{type(error).__name__}: {error}")
+
+
+def _store(row: Row, entry: Entry, scored: Scored) -> Failure | None:
+    """Keep what a score found. Why it has no values, if it says so or one of them is no number."""
+    if scored.missing is not None:
+        return Failure(scored.missing, "the row lacks what it measures")
+    unsound = [name for name, value in scored.values.items() if isinstance(value, float) and not math.isfinite(value)]
+    if unsound:  # NaN is at least any threshold
+        return Failure("not_finite", ", ".join(sorted(unsound)))
+    row.scores[entry.name] = {column.name: scored.values.get(column.name) for column in entry.method.columns}
+    row.details += [replace(detail, score=entry.name) for detail in scored.details]
+    return None
+
+
+def fail_scores(todo: Todo, recipes: Sequence[Recipe], failure: Failure) -> None:
+    """Leave the scores that a row is to get without values, for one reason."""
+    for recipe in (recipe for recipe in recipes if recipe.stage in todo.stages):
+        forget(todo.row, recipe.stage)
+        record = _new_record(recipe, todo.wanted[recipe.stage])
+        record.failed = failure.told
+        todo.row.stages.append(record)
+
+
+def forget(row: Row, stage: str) -> None:
+    """Take off the row what an entry left on it."""
+    maker = found("makers").get(stage)
+    if maker is not None:
+        maker.clear(row)
+    row.scores.pop(stage, None)
+    row.details = [detail for detail in row.details if detail.score != stage]
+    row.stages = [record for record in row.stages if record.stage != stage]
+
+
+def settle(row: Row, order: Sequence[str]) -> None:
+    """Put facts and records in the order of the entries that made them, whichever of these were run again."""
+    place = {stage: number for number, stage in enumerate(order)}
+    for speaker in row.speakers:
+        speaker.facts.sort(key=lambda fact: place.get(fact.origin, -1))
+    row.stages.sort(key=lambda record: place.get(record.stage, len(place)))
+
+
+def drop_left_out(row: Row, recipes: Sequence[Recipe], *, remade: bool) -> None:
+    """Take off the row what makers wrote that are in the job no more, and, if any maker was run again, what scores
+    found that are in it no more: it may be true no longer."""
+    names = {recipe.stage for recipe in recipes}
+    for stage in [record.stage for record in row.stages if record.stage not in names]:
+        if stage in found("makers") or remade:
+            forget(row, stage)
 
 
 def _new_record(recipe: Recipe, fingerprint: str) -> StageRecord:
@@ -117,11 +183,9 @@ def _new_record(recipe: Recipe, fingerprint: str) -> StageRecord:
     )
 
 
-def dead_letter(
-    row: Row, stage: str, reason: str, detail: str, attempts: int, *, fingerprint: str, meter: Meter | None = None
-) -> DeadLetter:
-    """The record of a row that a stage gave up; `fingerprint` is the one it should have got, `meter` has counted what
-    that stage asked, if anything did."""
+def dead_letter(row: Row, stage: str, failure: Failure, *, fingerprint: str, meter: Meter | None = None) -> DeadLetter:
+    """The record of a row that an entry gave up; `fingerprint` is the one it should have got there, `meter` has counted
+    what it asked, if anything did."""
     spent = row.stages if meter is None else [*row.stages, meter.record]
     text = None if meter is None else meter.text
     return DeadLetter(
@@ -132,9 +196,9 @@ def dead_letter(
         source=row.seeds[0].source,
         line=row.seeds[0].line,
         stage=stage,
-        reason=reason,
-        detail=redact(detail[: 4 * _LONGEST_DETAIL])[:_LONGEST_DETAIL],
-        attempts=attempts,
+        reason=failure.reason,
+        detail=redact(failure.detail[: 4 * _LONGEST_DETAIL])[:_LONGEST_DETAIL],
+        attempts=failure.attempts,
         fingerprint=fingerprint,
         failed_at=datetime.now(UTC),
         calls=sum(record.calls for record in spent),

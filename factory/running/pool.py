@@ -1,4 +1,4 @@
-"""A pool of workers for one leg: started as there is work, replaced when they die or hang.
+"""A pool of workers for one phase: started as there is work, replaced when they die or hang.
 
 A shard that was in a worker's hands when it died is handed out again, alone, so that it cannot take others with it. If
 it kills a second worker it is split, down to the one row that does it, and that row is condemned: it becomes a dead
@@ -22,10 +22,11 @@ from ray.exceptions import GetTimeoutError, NodeDiedError, OutOfMemoryError, Ray
 
 from factory.base.packages import explain_missing
 from factory.engines import EngineDeadError, EngineStartError
-from factory.planning.shard import Chains, Merged
+from factory.running.merging import Merged
 from factory.running.workers import Piece, Pulse, Receipt, Worker
 from factory.scorers.nli import ScorerStartError
 from factory.spec.job import Job, Workers
+from factory.spec.phases import Making
 from factory.store.storage import StorageError
 from factory.store.table import CorpusError
 
@@ -86,12 +87,12 @@ class _Handle:
 
 
 class Pool:
-    """The workers of one leg. `outstanding` counts, by shard, the pieces that are queued or in a worker's hands;
+    """The workers of one phase. `outstanding` counts, by shard, the pieces that are queued or in a worker's hands;
     `lost` the workers that died or hung, and `again` the rows that were handed out again for it. While work is
     `expected`, workers start and open their models ahead of it."""
 
-    def __init__(self, job: Job, leg: int, knobs: Workers, chains: Chains) -> None:
-        self.leg = leg
+    def __init__(self, job: Job, phase: int, knobs: Workers, making: Making) -> None:
+        self.phase = phase
         self.knobs = knobs
         self.queue: deque[Piece] = deque()
         self.outstanding: Counter[str] = Counter()
@@ -99,7 +100,7 @@ class Pool:
         self.again = 0
         self.expected = False
         self._job = job
-        self._chains = chains
+        self._making = making
         self._alone: deque[Piece] = deque()
         self._actors = ray.remote(Worker).options(
             num_cpus=knobs.cpus, num_gpus=knobs.gpus, max_concurrency=_CONCURRENT_CALLS
@@ -178,7 +179,7 @@ class Pool:
         useful = -(-pieces // self._job.run.shards_per_worker)
         wanted = min(self.knobs.max, max(self.knobs.min, useful)) if queued or self.expected else 0
         while len(self._handles) < wanted:
-            actor = self._actors.remote(self._job, self.leg, self._chains)
+            actor = self._actors.remote(self._job, self.phase, self._making)
             self._handles.append(_Handle(actor, actor.opened.remote(), actor.pulse.remote(), time.monotonic()))
             if not queued:
                 actor.prepare.remote()
@@ -338,7 +339,7 @@ class Pool:
                 raise RunError(f"{_RESTARTS + 1} workers died while they wrote one shard; {_logs()}")
             self._alone.append(replace(piece, attempts=piece.attempts + 1))
             return
-        last = piece.spec.rows[piece.leg] if piece.last is None else piece.last
+        last = piece.spec.rows[piece.phase] if piece.last is None else piece.last
         self.again += last - piece.first
         if not suspect:
             self._back(piece)
@@ -361,7 +362,7 @@ def _logs() -> str:
 def _told(piece: Piece, error: Exception) -> str:
     if isinstance(error, (StorageError, CorpusError, pa.ArrowException)):
         return f"a shard cannot be read or written: {error}"
-    done = "merging" if piece.merges else f"leg {piece.leg + 1} of"
+    done = "merging" if piece.merges else f"phase {piece.phase + 1} of"
     said = " ".join(str(error).split())
     return f"a worker failed twice while {done} shard {piece.spec.id}: {type(error).__name__}: {said}; {_logs()}"
 

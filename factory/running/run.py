@@ -1,6 +1,6 @@
 """The run: make the difference between what the job wants and what is committed.
 
-The driver plans, hands shards to the pools of the two legs and alone commits what comes back; no row passes through
+The driver plans, hands shards to the pools of the phases and alone commits what comes back; no row passes through
 it. There is no other state: a run that was stopped, killed or never started is continued by the next. Limitations: work
 of a killed run that had not reached the staging folder.
 """
@@ -13,7 +13,6 @@ import signal
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,15 +23,16 @@ from types import FrameType
 import ray
 
 from factory.base.redact import KeyFormatError, read_key
-from factory.planning.plan import Plan, Work
-from factory.planning.shard import STAGED, STAGING, Merged, ShardSpec
+from factory.planning.plan import Plan, Work, plan
+from factory.planning.shard import STAGED, STAGING, ShardSpec
 from factory.running.cluster import joined
+from factory.running.merging import Merged
 from factory.running.pool import Outcome, Pool, RunError
 from factory.running.progress import Progress, Result
 from factory.running.tolerance import FIRST, Failures, Stop
 from factory.running.workers import Piece, Receipt
 from factory.seeds.store import SEEDS
-from factory.spec.job import Job
+from factory.spec.job import SCORERS, Job
 from factory.store.records import DeadLetter, rows_to_table
 from factory.store.table import CONFLICT, ConflictError
 
@@ -48,7 +48,7 @@ _GATHER_S = 0.02
 """Time for more answers to come in once there is one: looking at all workers takes as long for one as for many."""
 
 _AHEAD = 16
-"""Shards that may wait for the second leg, for each that the first leg's workers hold, before those are given no more:
+"""Shards that may wait for later phases, for each that the first phase's workers hold, before those are given no more:
 an engine without work is dearer than staged files."""
 
 _REASONS = 3
@@ -79,19 +79,20 @@ def run(
     rows than `run.max_failed_share`, unless `allow_failures`: `Result.stopped` says so. Raises PlanError, RunError,
     StorageError, CorpusError or ConflictError.
     """
-    if job.models.dialogue is not None and job.models.dialogue.engine == "openai":
-        with suppress(KeyFormatError):  # a worker will tell; here it is read to be known, and masked
-            read_key(job.models.dialogue.api_key_env)
+    for model in job.models.values():
+        if model.kind == "language" and model.engine == "openai":
+            with suppress(KeyFormatError):  # a worker will tell; here it is read to be known, and masked
+                read_key(model.api_key_env)
     with _signals() as on_first:
-        plan = Plan(job, retry_failed=retry_failed, report=report_plan)
-        driver = _Driver(plan, report, 1.0 if allow_failures else job.run.max_failed_share)
+        found = plan(job, retry_failed=retry_failed, report=report_plan)
+        driver = _Driver(found, report, 1.0 if allow_failures else job.run.max_failed_share)
         driver.prepare()
-        if not plan.summary.rows:
+        if not found.summary.rows:
             return driver.result()
         with joined(job, address or os.environ.get("RAY_ADDRESS")):
             on_first(driver.interrupt)
             driver.drive()
-        plan.ledger.sync(report_plan)
+        found.ledger.sync(report_plan)
         return driver.result()
 
 
@@ -102,7 +103,6 @@ class _Open:
     work: Work
     staged: list[str] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
-    decisions: Counter[str] = field(default_factory=Counter)
 
 
 class _Driver:
@@ -117,8 +117,11 @@ class _Driver:
         self._noted = plan.letters.version
         self._committed_at = -math.inf
         self._id = uuid.uuid4().hex
-        knobs = (plan.job.run.generate, plan.job.run.verify)
-        self._pools = [Pool(plan.job, leg, own, plan.wanted.chains) for leg, own in enumerate(knobs)]
+        self._making = plan.wanted.making
+        self._pools = [
+            Pool(plan.job, number, plan.job.workers(phase.workers), self._making)
+            for number, phase in enumerate(self._making.phases)
+        ]
         self._dropped = 0
         self._started = time.monotonic()
         self._interrupted = False
@@ -132,8 +135,8 @@ class _Driver:
         """Commit what needs no worker: recipes, unreadable seeds, letters that nobody waits for any more. Raises
         StorageError if there is work, but the corpus cannot be written."""
         made_with, written = _versions(), False
-        for chain in self._plan.wanted.chains.values():
-            for recipe in chain:
+        for recipes in self._making.recipes.values():
+            for recipe in recipes:
                 content = recipe.model_dump(mode="json") | {"made_with": made_with}
                 written |= self._plan.corpus.save_recipe(recipe.id, content)
         if self._plan.summary.rows and not written:
@@ -170,7 +173,9 @@ class _Driver:
         try:
             while True:
                 if self._stopping and not wound_down:
-                    self._pools[0].wind_down()
+                    for pool, phase in zip(self._pools, self._making.phases, strict=True):
+                        if phase.workers != SCORERS:  # what only waits to be scored is finished
+                            pool.wind_down()
                     wound_down = True
                 more = self._refill()
                 for outcome in [outcome for pool in self._pools for outcome in pool.tick()]:
@@ -243,23 +248,27 @@ class _Driver:
         knobs = self._plan.job.run
         held = [knobs.shards_per_worker * pool.knobs.max for pool in self._pools]
         waiting = [len(pool.queue) for pool in self._pools]
-        lacking = sum(held) - waiting[0] - max(0, waiting[1] - _AHEAD * held[0])
+        # A later phase whose workers have no room yet is not waited for: the first one would only lose its turn.
+        behind = sum(count for count, pool in zip(waiting[1:], self._pools[1:], strict=True) if pool.alive())
+        lacking = sum(held) - waiting[0] - max(0, behind - _AHEAD * held[0])
         portion = list(islice(self._work, max(0, min(lacking, _PORTION))))
         self._exhausted = len(portion) < min(lacking, _PORTION)
         self._plan.corpus.storage.each(self._write_skeletons, portion)
         for work in portion:
             self._open[work.spec.id] = _Open(work)
-            self._put(work.spec, work.spec.leg)
+            self._put(work.spec, 0)
         return lacking > len(portion) and not self._exhausted
 
     def _write_skeletons(self, work: Work) -> None:
         if work.skeletons:
             work.spec.skeletons = f"{STAGING}/{work.spec.id}.skeletons.parquet"
-            self._plan.corpus.storage.write_parquet(work.spec.skeletons, rows_to_table(work.skeletons), STAGED)
+            self._plan.corpus.storage.write_parquet(work.spec.skeletons, rows_to_table(work.skeletons, {}), STAGED)
             work.skeletons = []
 
-    def _put(self, spec: ShardSpec, leg: int) -> None:
-        self._pools[min(leg, len(self._pools) - 1)].put(Piece(spec, leg))
+    def _put(self, spec: ShardSpec, phase: int) -> None:
+        """Hand the shard to the next phase, from this one on, that has rows to work on, or to be merged."""
+        phase = next((number for number in range(phase, len(spec.rows)) if spec.rows[number]), len(spec.rows))
+        self._pools[min(phase, len(self._pools) - 1)].put(Piece(spec, phase))
 
     def _advance(self, outcome: Outcome) -> None:
         piece, result = outcome.piece, outcome.result
@@ -269,13 +278,12 @@ class _Driver:
             if result.refusal is not None:
                 self._stop("server", result.refusal)
             opened.letters += result.letters
-            opened.decisions += result.decisions
             opened.staged += [result.staged] if result.staged else []
-            if not self._pools[piece.leg].outstanding[spec.id]:
+            if not self._pools[piece.phase].outstanding[spec.id]:
                 spec.staged += opened.staged
                 opened.staged = []
                 spec.failed = [letter.id for letter in opened.letters]
-                self._put(spec, piece.leg + 1)
+                self._put(spec, piece.phase + 1)
         else:
             self._ready.append((opened, result))
 
@@ -295,6 +303,7 @@ class _Driver:
                 sum(len(one.work.spec.drop) for one, _ in ready),
             )
             message = f"{made} rows made" + (f", {dropped} dropped" if dropped else "")
+            self._plan.corpus.table.grow(self._making.columns, self._id)
             self._plan.corpus.table.commit(add, remove, message, letters=self._letters.version, run=self._id)
             self._noted = self._letters.version
         self._note_letters()
@@ -302,7 +311,7 @@ class _Driver:
         for opened, merged in ready:
             spec = opened.work.spec
             del self._open[spec.id]
-            self._progress.decisions += opened.decisions
+            self._progress.decisions += merged.decisions
             self._progress.failed += len(opened.letters)
             self._failures.add(opened.letters)
             self._progress.committed += merged.finished
@@ -313,32 +322,34 @@ class _Driver:
         self._committed_at = time.monotonic()
 
     def _share_room(self) -> None:
-        """A pool without work lets its workers go once nothing more can come, or when the other pool needs the room.
-        The second makes ready as soon as the first is: not before, or its start would hold up the first one's."""
-        first, second = self._pools
-        second.expected = first.busy() and first.has_opened()
-        if not first.busy() and (self._exhausted or self._stopping or second.waiting()):
-            first.release()
-        if not second.busy() and first.waiting():
-            second.release()
+        """A pool without work lets its workers go once nothing more can come, or when another pool needs the room. Each
+        makes ready as soon as the one before it is: not sooner, or its start would hold up that one's."""
+        for number, pool in enumerate(self._pools):
+            before, after = self._pools[:number], self._pools[number + 1 :]
+            pool.expected = bool(before) and before[-1].busy() and before[-1].has_opened()
+            if pool.busy():
+                continue
+            nothing_comes = (self._exhausted or self._stopping) and not any(other.busy() for other in before)
+            if (after and nothing_comes) or any(other.waiting() for other in (*before, *after)):
+                pool.release()
 
     def _show(self) -> None:
         """Report progress, and stop where too many rows have failed."""
-        generate, verify = (pool.pulse() for pool in self._pools)
+        pulses = [pool.pulse() for pool in self._pools]
         progress = self._progress
-        failed, ended = generate.failed + verify.failed, max(generate.rows, verify.rows)
+        failed, ended = sum(pulse.failed for pulse in pulses), max(pulse.rows for pulse in pulses)
         if failed > self._failed_share * max(failed + ended, min(len(self._plan.wanted), FIRST)):
             self._stop("failures", f"{failed} of the first {failed + ended} rows failed{self._too_many()}")
-        progress.generated = generate.rows
-        progress.verified = verify.rows
-        progress.tokens = generate.tokens
+        progress.generated = pulses[0].rows
+        progress.verified = pulses[-1].rows
+        progress.tokens = sum(pulse.tokens for pulse in pulses)
         progress.workers = sum(pool.alive() for pool in self._pools)
         progress.lost = sum(pool.lost for pool in self._pools)
         progress.again = sum(pool.again for pool in self._pools)
         progress.seconds = time.monotonic() - self._started
         progress.stopping = self._stopping
-        progress.waiting = generate.waiting or verify.waiting
-        progress.notes = (*generate.notes, *verify.notes)
+        progress.waiting = next((pulse.waiting for pulse in pulses if pulse.waiting), None)
+        progress.notes = tuple(note for pulse in pulses for note in pulse.notes)
         self._report(progress)
 
     def _sweep(self) -> None:

@@ -20,15 +20,17 @@ from factory.store.corpus import Corpus
 from factory.store.records import COUNTS, DeadLetter, dead_letters_to_table
 from factory.store.table import Shard
 
-_COLUMNS = ("id", "row_id", "seed_ids", "sample", "fingerprint")
+_COLUMNS = ("id", "row_id", "seed_ids", "sample", "stage", "fingerprint")
 _ADDED_UP = ("attempts", *COUNTS)
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A committed letter. `seeds` are the ids of the first and last seed and `sample` is the row's; none for a seed."""
+    """A committed letter: the entry that failed, and the fingerprint it should have left. `seeds` are the ids of the
+    first and last seed and `sample` is the row's; none for a seed."""
 
     shard: Shard
+    stage: str
     fingerprint: str
     seeds: tuple[str, str] | None
     sample: int
@@ -95,7 +97,7 @@ class Letters:
     def _hold(self, shard: Shard, table: pa.Table) -> None:
         for row in table.select(_COLUMNS).to_pylist():
             seeds = (row["seed_ids"][0], row["seed_ids"][-1]) if row["row_id"] else None
-            self._held[row["id"]] = Held(shard, row["fingerprint"], seeds, row["sample"] or 0)
+            self._held[row["id"]] = Held(shard, row["stage"], row["fingerprint"], seeds, row["sample"] or 0)
 
 
 def _seed_letter(seed: BadSeed) -> DeadLetter:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from factory.methods.prompts import bundled
-from factory.spec.job import Recipe
+from factory.spec.identity import Recipe
 from factory.store.corpus import Corpus
 from factory.store.records import Row
 from factory.store.table import CorpusError

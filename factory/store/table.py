@@ -12,7 +12,7 @@ import re
 import time
 import uuid
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, takewhile
@@ -33,6 +33,7 @@ from deltalake.transaction import (
 
 from factory.base.places import Alias, absolute, escaped, in_shell, is_uri, plain, printable, refusal
 from factory.base.stores import ANSWER_S, CONNECT_S, RETRIES, RETRIES_S
+from factory.store.records import ScoreColumns, joined
 from factory.store.storage import Storage, StorageError
 
 _NAME = re.compile(r"shards/n(\d+)-[0-9a-f]{32}\.parquet")
@@ -106,7 +107,7 @@ class Table:
         if refused := refusal(self._place, of_table=True):
             raise CorpusError(f"{printable(root)}: {refused}")
         self.storage = Storage(root)
-        self._layout = Schema.from_arrow(schema)
+        self._columns: dict[str, pa.StructType] = {}
         self._alias: Alias | None = None
         self._snapshot: DeltaTable | None = None
         self._rows = 0
@@ -195,13 +196,51 @@ class Table:
         return self._alias.path
 
     def _of_this_layout(self, snapshot: DeltaTable) -> DeltaTable:
-        """The snapshot, unless another version of the factory has committed it with other columns."""
-        if snapshot.schema() != self._layout and snapshot.transaction_version(_APPLICATION) is not None:
+        """The snapshot, unless another version of the factory has committed it with other columns. Structs beyond those
+        that all rows have are scores."""
+        found = pa.schema(snapshot.schema().to_arrow())
+        common = Schema.from_arrow(pa.schema([one for one in found if one.name in self.schema.names]))
+        grown = [one for one in found if one.name not in self.schema.names]
+        fits = common == Schema.from_arrow(self.schema) and all(pa.types.is_struct(one.type) for one in grown)
+        if not fits and snapshot.transaction_version(_APPLICATION) is not None:
             raise CorpusError(
                 f"{self.root}: made by another version of the factory, with other columns; give the job a corpus of "
                 "its own (a new path), or use the version that made this one"
             )
+        self._columns = {one.name: one.type for one in grown}
         return snapshot
+
+    @property
+    def layout(self) -> pa.Schema:
+        """The schema of the version that was opened last: what all rows have, and the scores' columns."""
+        return pa.schema([*self.schema, *(pa.field(name, kind) for name, kind in self._columns.items())])
+
+    def grow(self, columns: ScoreColumns, run: str) -> None:
+        """Give the table the columns of scores that it lacks, and fields that such a column lacks; no file is touched.
+        Raises ConflictError or CorpusError."""
+        grown = joined(self._columns, columns)
+        lacking = {name: kind for name, kind in grown.items() if kind != self._columns.get(name)}
+        if not lacking:
+            return
+        self._columns = grown
+        if self._snapshot is None:  # the first commit makes the table with them
+            return
+        fields = Schema.from_arrow(pa.schema([pa.field(name, kind) for name, kind in lacking.items()])).fields
+        version, message = self._snapshot.version() + 1, f"columns of {', '.join(sorted(lacking))}"
+        properties = self._noted(message, self._rows, uuid.uuid4().hex, version, {"run": run})
+        try:
+            self._snapshot.alter.add_columns(fields, commit_properties=properties)
+        except CommitFailedError as error:
+            raise ConflictError(f"{self.root}: {CONFLICT}") from error
+        except (DeltaError, OSError) as error:
+            raise CorpusError(f"{self.root}: cannot commit: {self._cause(error)}") from error
+        self._snapshot = self._open(version)
+
+    @staticmethod
+    def _noted(message: str, rows: int, mark: str, version: int, notes: Mapping[str, object]) -> CommitProperties:
+        """What the log is told of a version."""
+        noted = {"message": message, "rows": str(rows), _MARK: mark} | {key: str(note) for key, note in notes.items()}
+        return CommitProperties(custom_metadata=noted, app_transactions=[Transaction(_APPLICATION, version)])
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -260,8 +299,9 @@ class Table:
 
     def write(self, rows: pa.Table) -> Shard:
         """Write a shard file, uncommitted. Raises CorpusError if the rows are not in the table's schema."""
-        if rows.schema != self.schema:
-            raise CorpusError(f"{self.root}: rows have the schema\n{rows.schema}\nexpected\n{self.schema}")
+        common = pa.schema(list(rows.schema)[: len(self.schema)])
+        if common != self.schema:
+            raise CorpusError(f"{self.root}: rows have the schema\n{common}\nexpected\n{self.schema}")
         path = f"shards/n{rows.num_rows}-{uuid.uuid4().hex}.parquet"
         return Shard(path, self.storage.write_parquet(path, rows), rows.num_rows)
 
@@ -275,12 +315,13 @@ class Table:
 
     def frame(self, shards: Sequence[Shard]) -> pl.LazyFrame:
         """The rows of shards as a polars frame. Columns that a shard was written without are null."""
-        empty = pl.DataFrame(self.schema.empty_table())
+        empty = pl.DataFrame(self.layout.empty_table())
         if not shards:
             return empty.lazy()
         return pl.scan_parquet(
             [self.uri(shard) for shard in shards],
             glob=False, schema=empty.schema, missing_columns="insert", extra_columns="ignore",
+            cast_options=pl.ScanCastOptions(missing_struct_fields="insert", extra_struct_fields="ignore"),
         )  # fmt: skip
 
     def commit(self, add: Sequence[Shard], remove: Sequence[Shard], message: str, **notes: object) -> None:
@@ -293,8 +334,7 @@ class Table:
         rows = self._rows + sum(shard.rows for shard in add) - sum(shard.rows for shard in remove)
         version = 0 if self._snapshot is None else self._snapshot.version() + 1
         mark = uuid.uuid4().hex
-        noted = {"message": message, "rows": str(rows), _MARK: mark} | {key: str(note) for key, note in notes.items()}
-        properties = CommitProperties(custom_metadata=noted, app_transactions=[Transaction(_APPLICATION, version)])
+        properties = self._noted(message, rows, mark, version, notes)
         adds = [AddAction(s.path, s.size, {}, now, True, json.dumps({"numRecords": s.rows})) for s in add]
         removes = [RemoveAction(s.path, True, now, s.size, {}) for s in remove]
         failure: Exception | None = None
@@ -324,7 +364,7 @@ class Table:
                 Path(self._place, "_delta_log").mkdir(parents=True, exist_ok=True)
             create_table_with_add_actions(
                 self._address(),
-                self._layout,
+                Schema.from_arrow(self.layout),
                 adds,
                 mode="error",
                 configuration=_PROPERTIES,
