@@ -26,8 +26,9 @@ def write_job(folder: Path, engine: str = "scripted", **changes: Any) -> Path:
     content: dict[str, Any] = {
         "corpus": str(folder / "corpus"),
         "seeds": [{"path": "personas.jsonl"}],
-        "models": {"dialogue": {"engine": "scripted", "name": engine}},
-        "stages": {"converse": {"turns": 4}, "select": {}},
+        "models": {"writer": {"engine": "scripted", "name": engine}},
+        "makers": {"converse": {"turns": 4}},
+        "select": {},
         "run": {"rows_per_shard": 4},
         **changes,
     }

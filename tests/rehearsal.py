@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from factory.base.fingerprint import blake
 from factory.engines import LanguageModel, Message, Reply, Request
 from factory.engines.scripted import ScriptedEngine
-from factory.planning.plan import Plan
+from factory.planning.plan import Plan, plan
 from factory.running.run import Progress, run
 from factory.scorers.nli import Probabilities
 from factory.spec.job import Job
@@ -32,16 +33,19 @@ corpus: {folder}/corpus
 seeds: [{{path: seeds/*.jsonl}}]
 pairing: {{partners: 1, samples: 1}}
 models:
-  dialogue: {{engine: vllm, name: org/talker}}
-  nli: {{name: org/nli}}
-  embedding: {{name: org/vectors}}
-stages:
+  writer: {{engine: vllm, name: org/talker}}
+  nli: {{kind: nli, name: org/nli}}
+  embedding: {{kind: embedding, name: org/vectors}}
+makers:
   expand: {{count: 1, attempts: 1}}
   converse: {{turns: 3, min_turns: 3, attempts: 1}}
   extract: {{}}
   augment: {{count: 1, probability: 0.5}}
-  verify: {{relevance: -1, turn_relevance: -1}}
-  select: {{}}
+scores:
+  consistency: {{relevance: -1, turn_relevance: -1}}
+select:
+  reject: {{contradicts_persona: "consistency.contradiction >= 0.9"}}
+  flag: {{may_contradict: "consistency.contradiction >= 0.5"}}
 run: {{rows_per_shard: 3}}
 """
 
@@ -132,8 +136,8 @@ class Rehearsal:
         local = LocalRay(self.steps, random.Random(order))
         planned: list[Plan] = []
 
-        def planning(*args: object, **options: object) -> Plan:
-            planned.append(Plan(*args, **options))  # type: ignore[arg-type]
+        def planning(*args: Any, **options: Any) -> Plan:
+            planned.append(plan(*args, **options))
             return planned[0]
 
         def asked(count: int) -> None:
@@ -150,7 +154,7 @@ class Rehearsal:
             "factory.running.pool.ray": local,
             "factory.running.run._COMMIT_EVERY_S": self.commit_every_s,
             "factory.running.run._GATHER_S": 0.0,
-            "factory.running.run.Plan": planning,
+            "factory.running.run.plan": planning,
             "factory.running.workers.open_engine": lambda *_: self.talker,
             "factory.running.workers.Nli": lambda _: self.nli,
             "factory.running.workers.Embeddings": lambda _: HashEmbedder(),
@@ -210,5 +214,5 @@ def wanted_of(plan: Plan) -> dict[str, Row]:
 
 def settled(job: Job) -> bool:
     """Whether nothing is left to do."""
-    planned = Plan(job)
+    planned = plan(job)
     return not (planned.summary.rows or planned.stale_letters or list(planned.work()))

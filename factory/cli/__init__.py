@@ -21,7 +21,7 @@ from factory.export import export as export_corpus
 from factory.export.view import parse_decisions, parse_origins, parse_splits, show_export
 from factory.methods.registry import MethodError
 from factory.planning.diff import diff as corpus_diff
-from factory.planning.plan import Plan
+from factory.planning.plan import plan as make_plan
 from factory.planning.wanted import PlanError
 from factory.running.pool import RunError
 from factory.running.run import run as run_job
@@ -79,7 +79,7 @@ _LETTERS = 20
 def plan(job: _Job, overrides: Overrides = None, retry_failed: _Retry = False, as_json: AsJson = False) -> None:
     """Say what a run would make and why; the corpus stays as it is."""
     loaded = load_job(job, overrides or ())
-    summary = Plan(loaded, retry_failed=retry_failed, report=CountView()).summary
+    summary = make_plan(loaded, retry_failed=retry_failed, report=CountView()).summary
     if as_json:
         print_json({"rows": summary.rows, "model_calls": summary.model_calls, **to_jsonable_python(summary)})
     else:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Iterable
 from contextlib import ExitStack, closing
 from typing import Any, TypeVar
 
-from factory.methods import Role
+from factory.methods import ModelKind
 from factory.methods.exports import ExportError
 from factory.scorers.embeddings import EmbeddingModel, Embeddings
 from factory.scorers.nli import Nli, NliModel
@@ -24,7 +24,7 @@ _Result = TypeVar("_Result")
 class OpenedScorers:
     """Implements `Scorers` of factory.methods.exports. A context, which closes what was opened."""
 
-    def __init__(self, corpus: Corpus, needs: frozenset[Role]) -> None:
+    def __init__(self, corpus: Corpus, needs: frozenset[ModelKind]) -> None:
         self._corpus, self._needs = corpus, needs
         self._models: dict[str, Any] = {}
         self._nli: Nli | None = None
@@ -71,7 +71,7 @@ class OpenedScorers:
             self._runner = self._opened.enter_context(asyncio.Runner())
         return self._runner.run(_all(asked))
 
-    def _model(self, role: Role) -> Any:
+    def _model(self, role: ModelKind) -> Any:
         if role not in self._needs:
             raise ExportError(f"the format asks the {role} model, which its `needs` does not name")
         return self._models[role]

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from factory.methods.exports import ExportFormat, Record, Source
 from factory.store.records import (
     Candidate,
-    Consistency,
+    Detail,
     Extraction,
     Fact,
-    PairScore,
     Row,
     SeedRef,
     Speaker,
@@ -30,9 +29,9 @@ def dialogue(number: int | None = None) -> Row:
     own = "" if number is None else f" {number} hats"
     names = [f"{side}{own}" for side in ("a", "b")]
     turns = [f"Hi! Do you ski{own}?", f"I sew{own}.", f"Nice, I ski a lot{own}."]
-    row = Row(f"row{own}", "generated", 0, [SeedRef(name, "d", "personas.jsonl", 1) for name in names], [])
+    row = Row(f"row{own}", "generated", 0, [SeedRef(name, ["d"] * 3, "personas.jsonl", 1) for name in names], [])
     for name, fact in zip(names, (f"I ski{own}.", "I work at night."), strict=True):
-        row.speakers.append(Speaker(name, facts=[Fact(fact, "seed", name)]))
+        row.speakers.append(Speaker(name, name, facts=[Fact(fact, "seed", name)]))
     row.speakers[1].facts.append(Fact(turns[1], "extract", names[1], 1))
     row.turns = [Turn(place % 2, text, "stop", 90, 9, attempts=1) for place, text in enumerate(turns)]
     row.turns[2].candidates = [
@@ -40,8 +39,17 @@ def dialogue(number: int | None = None) -> Row:
         Candidate(f"I never ski{own}.", chosen=False, coherence=0.7, entailment=0.1, contradiction=0.9),
     ]
     row.extracted = [Extraction(1, 1, turns[1], "accepted", similarity=1.0)]
-    row.scores = [PairScore("turn_persona", 0, 2, f"I ski{own}.", turns[2], 0.8, 0.9, 0.1, 0.0)]
-    row.consistency = Consistency(0.3, 1.0, 0.9, 1.0, 0.0, 0.5, 1)
+    row.details = [Detail("consistency", "turn_persona", [0.8, 0.9, 0.1, 0.0], 0, 2, origin="seed", fact=0)]
+    row.scores["consistency"] = {
+        "contradiction": 0.0,
+        "c_score": 0.3,
+        "profile_length": 1.0,
+        "apc": 0.9,
+        "entailed_share": 1.0,
+        "contradicted_share": 0.0,
+        "coverage": 0.5,
+        "pairs": 1,
+    }
     row.decision = "accept"
     row.stages = [StageRecord("extract", "recipe", "fingerprint")]
     return row

@@ -22,6 +22,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from factory.base.fingerprint import blake
 from factory.base.places import absolute
+from factory.methods.scores.consistency import scored_pairs as scores_of
 from factory.models import placed, resolve
 from factory.store.corpus import Corpus
 from factory.training import TrainingError
@@ -155,10 +156,10 @@ def scored_pairs(source: ScoredPairs) -> Iterator[LabelledPair]:
     """Each pair that a corpus has scored with confidence, once."""
     seen: set[tuple[str, str]] = set()
     for row in Corpus(source.corpus).rows(version=source.version):
-        for score in row.scores:
-            probabilities = (score.entailment, score.neutral, score.contradiction)
+        for one in scores_of(row):
+            probabilities = (one.found.entailment, one.found.neutral, one.found.contradiction)
             pair = LabelledPair(
-                score.premise, score.hypothesis, LABELS[probabilities.index(max(probabilities))], source.corpus
+                one.pair.premise, one.pair.hypothesis, LABELS[probabilities.index(max(probabilities))], source.corpus
             )
             if max(probabilities) >= source.confidence and (pair.premise, pair.hypothesis) not in seen:
                 seen.add((pair.premise, pair.hypothesis))

@@ -10,8 +10,11 @@ import polars as pl
 
 from factory.base.places import absolute
 from factory.methods.prompts import VARIABLES, bundled
+from factory.methods.registry import found
 from factory.models import BUNDLED, licence_of, short
-from factory.spec.job import STAGE_CLASSES, Recipe, Stages
+from factory.spec.identity import Recipe
+from factory.spec.job import SELECT
+from factory.spec.select import Conditions
 from factory.store import versions as history
 from factory.store.corpus import Corpus
 from factory.store.recipes import kept
@@ -25,7 +28,8 @@ def card_facts(corpus: Corpus, counts: dict[str, Any]) -> dict[str, Any]:
     rows = corpus.scan()
     stages = rows.select("stages").explode("stages").drop_nulls().unnest("stages")
     recipes = [(rows, kept(corpus, name)) for name, rows in _counted(stages, "recipe")]
-    recipes.sort(key=lambda made: (list(STAGE_CLASSES).index(made[1][0].stage), -made[0]))
+    order = _order(rows)
+    recipes.sort(key=lambda made: (order.index(made[1][0].stage), -made[0]))
     sources = rows.select("seeds").explode("seeds").drop_nulls().unnest("seeds")
     speakers = rows.select("speakers").explode("speakers").drop_nulls().unnest("speakers")
     facts = speakers.explode("facts").drop_nulls("facts").select(pl.col("facts").struct.field("origin"))
@@ -46,10 +50,23 @@ def card_facts(corpus: Corpus, counts: dict[str, Any]) -> dict[str, Any]:
         "models": models,
         "scripted": any(model["name"] == "scripted" for model in models),
         "small": sorted({model["name"] for model in models} & (BUNDLED - {"minilm"})),
-        "shared_nli": any({"verify"} < set(model["stages"]) for model in models if model["role"] == "nli"),
+        "shared_nli": any(_makes_and_scores(model["stages"]) for model in models if model["role"] == "nli"),
         "script": any(recipe.params.get("mode") == "script" for _, (recipe, _) in recipes),
         "example": next((row for row in corpus.rows() if row.decision == "accept"), None),
     }
+
+
+def _order(rows: pl.LazyFrame) -> list[str]:
+    """The entries in the order that rows went through them, those of the longest ways first."""
+    names = pl.col("stages").list.eval(pl.element().struct.field("stage")).alias("names")
+    ways = rows.select(names).unique().collect(engine="streaming")["names"].to_list()
+    return list(dict.fromkeys(name for way in sorted(ways, key=lambda way: (-len(way), way)) for name in way))
+
+
+def _makes_and_scores(stages: list[str]) -> bool:
+    """Whether a model that these entries asked both chose what makers wrote and measured it."""
+    makers = found("makers").keys()
+    return any(stage in makers for stage in stages) and any(stage not in makers for stage in stages)
 
 
 def _counted(frame: pl.LazyFrame, column: str) -> Iterator[tuple[str, int]]:
@@ -59,7 +76,9 @@ def _counted(frame: pl.LazyFrame, column: str) -> Iterator[tuple[str, int]]:
 
 def _made(recipe: Recipe, rows: int) -> dict[str, Any]:
     """A stage's recipe, with its models' names and the parameters that are not the stage's defaults."""
-    defaults = getattr(Stages.model_validate({recipe.stage: {}}), recipe.stage).model_dump(mode="json")
+    kind = found("makers").get(recipe.method) or found("scores").get(recipe.method)
+    params: Any = Conditions if recipe.method == SELECT else kind and kind.Params
+    defaults = params().model_dump(mode="json") if params else {}
     moved = [f"{name}: {value}" for name, value in _moved(recipe.params, defaults)]
     if recipe.prompt is not None and recipe.prompt not in {bundled(task) for task in VARIABLES}:
         moved.append("a prompt of its own")

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from factory.base.places import absolute, plain
 from factory.base.redact import redact
+from factory.methods.scores.consistency import scored_pairs
 from factory.planning.plan import Summary
 from factory.running.progress import Progress, Result
 from factory.store.garbage import Garbage
@@ -254,12 +255,12 @@ def show_explanation(explanation: dict[str, Any], row: Row) -> None:
         out.print("\n[bold]extracted lines and their gates[/]")
         for line in row.extracted:
             out.print(f"  turn {line.turn}: {escape(line.text)} [dim]{line.gate}[/]")
-    if row.scores:
+    if row.details:
         table = Table("check", "turn", "entail", "neutral", "contra", "premise / hypothesis", box=None, pad_edge=False)
-        for score in row.scores:
-            numbers = (f"{value:.2f}" for value in (score.entailment, score.neutral, score.contradiction))
-            pair = f"{escape(score.premise)} / {escape(score.hypothesis)}"
-            table.add_row(score.check, str(score.turn), *numbers, pair)
+        for one in scored_pairs(row):
+            numbers = (f"{value:.2f}" for value in (one.found.entailment, one.found.neutral, one.found.contradiction))
+            pair = f"{escape(one.pair.premise)} / {escape(one.pair.hypothesis)}"
+            table.add_row(one.pair.check, str(one.pair.turn), *numbers, pair)
         out.print("\n[bold]scored pairs[/]", table)
     out.print(f"\ndecision: {row.decision or 'none'} {escape(', '.join(row.reasons))}")
 

@@ -14,10 +14,8 @@ from pydantic import ValidationError
 
 from factory.base.places import in_shell
 from factory.engines import Message
-from factory.methods.makers.converse import Converse
-from factory.methods.makers.expand import Expand
-from factory.methods.makers.extract import Extract
-from factory.spec.job import STAGE_CLASSES, Recipe, Stages
+from factory.methods.registry import found
+from factory.spec.identity import Recipe
 from factory.store.corpus import Corpus
 from factory.store.recipes import kept
 from factory.store.records import ROWS, Row
@@ -60,20 +58,8 @@ def explain(corpus: Corpus, row: Row) -> dict[str, Any]:
 
 
 def sent_prompts(recipe: Recipe, row: Row) -> Iterator[tuple[str, tuple[Message, ...]]]:
-    """What each call of a stage was for, and the messages that were sent."""
-    if recipe.prompt is None:
-        return
-    params = getattr(Stages.model_validate({recipe.stage: recipe.params | {"prompt": recipe.prompt}}), recipe.stage)
-    stage = STAGE_CLASSES[recipe.stage](params)
-    if isinstance(stage, Expand):
-        for number, speaker in enumerate(row.speakers):
-            yield f"speaker {number}", stage.messages(speaker.facts_of("seed"), stage.params.count)
-    elif isinstance(stage, Converse) and stage.params.mode == "script":
-        yield "dialogue", stage.script_messages(row)
-    elif isinstance(stage, Converse):
-        for number, turn in enumerate(row.turns):
-            if turn.attempts:
-                yield f"turn {number}", stage.messages(row, number)
-    elif isinstance(stage, Extract):
-        for number, turn in enumerate(row.turns):
-            yield f"turn {number}", stage.messages(turn.text)
+    """What each call of an entry was for, and the messages that were sent. Nothing of a method that is not here."""
+    kind = found("makers").get(recipe.method) or found("scores").get(recipe.method)
+    if recipe.prompt is not None and kind is not None:
+        params = kind.Params.model_validate(recipe.params | {"method": recipe.method, "prompt": recipe.prompt})
+        yield from kind(params).prompts(row)

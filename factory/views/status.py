@@ -12,12 +12,12 @@ import polars as pl
 from factory.planning.cost import cost
 from factory.store.corpus import Corpus
 from factory.store.failures import failures
-from factory.views.measures import mean_scores
+from factory.views.measures import mean_scores, with_consistency
 
 
 def status(corpus: Corpus) -> dict[str, Any]:
     """Counts of a corpus, as JSON values. Raises CorpusError if there is none."""
-    return counts(corpus, corpus.scan())
+    return counts(corpus, with_consistency(corpus.scan()))
 
 
 def counts(corpus: Corpus, rows: pl.LazyFrame) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from factory.engines import Message
-from factory.methods import Embedder, NliScorer, Role
+from factory.methods import Embedder, ModelKind, NliScorer
 from factory.methods.makers.converse import side_of, sides_of
 from factory.methods.prompts import bundled
 from factory.store.records import Origin, Row
@@ -133,7 +133,7 @@ class ExportFormat(ABC):
         return ()
 
     @property
-    def needs(self) -> frozenset[Role]:
+    def needs(self) -> frozenset[ModelKind]:
         """The scorers it asks."""
         return frozenset()
 

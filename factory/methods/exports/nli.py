@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from factory.methods.exports import ExportFormat, Record, Source
-from factory.methods.scores.verify import verdict
+from factory.methods.scores.consistency import scored_pairs, verdict
 from factory.store.records import Row
 
 
@@ -24,7 +24,7 @@ class Nli(ExportFormat):
     """
 
     name = "nli"
-    columns = ("scores",)
+    columns = ("details",)
     schema = pa.schema(
         [
             ("premise", pa.string()),
@@ -42,15 +42,15 @@ class Nli(ExportFormat):
         """One record a pair."""
         del source
         for row in rows:
-            for score in row.scores:
-                label = verdict(score)
+            for one in scored_pairs(row):
+                label = verdict(one.found)
                 yield {
-                    "premise": score.premise,
-                    "hypothesis": score.hypothesis,
+                    "premise": one.pair.premise,
+                    "hypothesis": one.pair.hypothesis,
                     "label": label,
-                    "probability": getattr(score, label),
-                    "check": score.check,
+                    "probability": getattr(one.found, label),
+                    "check": one.pair.check,
                     "row_id": row.row_id,
-                    "turn": score.turn,
-                    "speaker": score.speaker,
+                    "turn": one.pair.turn,
+                    "speaker": one.pair.speaker,
                 }

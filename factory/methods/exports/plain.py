@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from factory.methods.exports import ExportFormat, Record, Source
+from factory.methods.scores.consistency import Consistency
 from factory.store.records import Row
 
 _STRING, _INT, _DOUBLE, _STRINGS = pa.string(), pa.int64(), pa.float64(), pa.list_(pa.string())
@@ -26,7 +27,7 @@ class Plain(ExportFormat):
     """
 
     name = "plain"
-    columns = ("reasons", "consistency")
+    columns = ("reasons", Consistency.name)
     schema = pa.schema(
         [
             ("row_id", _STRING),
@@ -61,6 +62,7 @@ class Plain(ExportFormat):
 
 
 def _flat(row: Row) -> Record:
+    scores = row.scores.get(Consistency.name, {})
     flat: Record = {
         "row_id": row.row_id,
         "kind": row.kind,
@@ -71,9 +73,9 @@ def _flat(row: Row) -> Record:
         "topic": row.topic,
         "turns": [turn.text for turn in row.turns],
         "turn_speakers": ["ab"[turn.speaker] for turn in row.turns],
-        "scored_pairs": row.consistency and row.consistency.pairs,
+        "scored_pairs": scores.get("pairs"),
     }
-    flat |= {name: row.consistency and getattr(row.consistency, name) for name in _SCORES}
+    flat |= {name: scores.get(name) for name in _SCORES}
     for letter, speaker in zip("ab", row.speakers, strict=False):
         flat |= {
             f"role_{letter}": speaker.role,

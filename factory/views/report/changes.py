@@ -9,7 +9,7 @@ import polars as pl
 from factory.planning.diff import diff
 from factory.store.corpus import Corpus
 from factory.store.versions import Version, log
-from factory.views.measures import DECISIONS, mean_scores
+from factory.views.measures import DECISIONS, mean_scores, with_consistency
 
 
 def changes(corpus: Corpus, newest: int, since: int | None) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def _key_figures(corpus: Corpus, version: int) -> dict[str, Any]:
         return {"rows": 0}
     decided = pl.col("decision")
     return (
-        corpus.table.frame(shards)
+        with_consistency(corpus.table.frame(shards))
         .select(
             pl.len().alias("rows"),
             pl.col("turns").list.len().cast(pl.Int64).sum(),

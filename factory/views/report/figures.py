@@ -12,15 +12,16 @@ from typing import Any
 import polars as pl
 from pydantic_core import to_jsonable_python
 
-from factory.methods.scores.select import SelectParams
+from factory.spec.select import Conditions
 from factory.store.corpus import Corpus
 from factory.store.versions import log
-from factory.views.measures import SCORES
+from factory.views.measures import SCORES, with_consistency
 from factory.views.report.changes import changes
 from factory.views.report.distributions import distributions
 from factory.views.report.diversity import diversity
 from factory.views.report.frames import DECISION, TEXTS, sides
 from factory.views.report.groups import groups
+from factory.views.report.sample import bands
 from factory.views.status import counts
 
 PARTS = 5
@@ -35,7 +36,7 @@ def figures(
 
     - `about`: `corpus`, `version`, `time`, `rows`, `imported`, `personas`, `seeds`, `turns`, `words`, `tokens`
       (`prompt`, `cached`, `completion`), `stages`, `models` (name with revision: how many stage records name it),
-      `made_with` (packages), `thresholds` (those of `select`, or its defaults), `versions` (newest first, 50 at
+      `made_with` (packages), `thresholds` (`flag` and `reject`, see `sample.bands`), `versions` (newest first, 50 at
       most: `version`, `time`, `rows`, `message`, `run`)
     - `funnel`: `seeds` (`used`, `unreadable`, `reasons`), `rows` (`wanted`, `failed`, `made`), `decisions` (rows by
       decision), `reasons` (as `factory.planning.cost`), `gates` (extracted lines and tokens by gate),
@@ -47,7 +48,7 @@ def figures(
 
     What a corpus does not have is an empty dict or list, None, or a sentence under `left_out`.
     """
-    rows = corpus.scan()
+    rows = with_consistency(corpus.scan())
     status = counts(corpus, rows)
     total, version = status["rows"], status["version"]
     about = _about(corpus, rows, status)
@@ -56,7 +57,7 @@ def figures(
     report(2)
     diverse = diversity(rows, total)
     report(3)
-    grouped = groups(corpus, rows, about["thresholds"]["flag_contradiction"])
+    grouped = groups(corpus, rows, about["thresholds"]["flag"])
     report(4)
     changed = {"left_out": "There are no rows yet."} if version is None else changes(corpus, version, since)
     report(5)
@@ -93,9 +94,15 @@ def _about(corpus: Corpus, rows: pl.LazyFrame, status: dict[str, Any]) -> dict[s
         "stages": list(status["cost"]["stages"]),
         "models": status["models"],
         "made_with": recipes[0]["made_with"] if recipes else {},
-        "thresholds": selects[0] if selects else SelectParams().model_dump(),
+        "thresholds": _thresholds(Conditions.model_validate(selects[0]) if selects else Conditions()),
         "versions": versions,
     }
+
+
+def _thresholds(policy: Conditions) -> dict[str, float]:
+    """From which P(contradiction) of a turn and an own fact on conditions flag and reject a row."""
+    flag, reject = bands(policy, "turn_persona")
+    return {"flag": flag, "reject": reject}
 
 
 def _versions(corpus: Corpus) -> list[dict[str, Any]]:

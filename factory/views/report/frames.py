@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from factory.methods.scores.consistency import Check, Consistency
+
 _element = pl.element().struct
 
 CODES = pl.col("reasons").list.eval(pl.element().str.split(":").list.first())
@@ -20,9 +22,11 @@ def of_facts(field: str, *origins: str) -> pl.Expr:
     return FACTS.eval(_element.field(field).filter(_element.field("origin").is_in(origins)))
 
 
-def of_scores(field: str, check: str) -> pl.Expr:
-    """A field of a row's scored pairs of one check, a list."""
-    return pl.col("scores").list.eval(_element.field(field).filter(_element.field("check") == check))
+def of_scores(field: str, check: Check) -> pl.Expr:
+    """A value of a row's pairs of one check that `consistency` scored, a list."""
+    values = _element.field("values").list.get(Consistency.details[check].index(field), null_on_oob=True)
+    of_check = (_element.field("score") == Consistency.name) & (_element.field("kind") == check)
+    return pl.col("details").list.eval(values.filter(of_check))
 
 
 def sides(rows: pl.LazyFrame, *columns: str | pl.Expr) -> pl.LazyFrame:

@@ -59,11 +59,8 @@ def page(told: Mapping[str, Any], dialogues: Sequence[Mapping[str, Any]]) -> str
 
 
 def _plots(told: Mapping[str, Any]) -> list[dict[str, str]]:
-    limits = told["about"]["thresholds"]
-    bands = {"flag": limits["flag_contradiction"], "reject": limits["reject_contradiction"]}
+    bands = {name: at for name, at in told["about"]["thresholds"].items() if at <= 1}
     lines = {"contradiction": bands, "worst_contradiction": bands}
-    if limits["min_coverage"]:
-        lines["coverage"] = {"reject below": limits["min_coverage"]}
     found = told["distributions"]
     return [
         plots.distribution(quantity, found[quantity.name], lines.get(quantity.name, {}))

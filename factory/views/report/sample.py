@@ -10,15 +10,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
-from factory.methods.scores.select import SelectParams
+from factory.methods.scores.consistency import Check, ScoredPair, scored_pairs
+from factory.spec.select import Conditions
 from factory.store.corpus import Corpus
-from factory.store.records import ROW_SCHEMA, Check, PairScore, Row, rows_from_table
+from factory.store.records import Row, row_schema, rows_from_table, score_columns
 from factory.views.report.frames import CODES, DECISION
 
-_EXTRACTED = 0.5
-"""P(contradiction) from which an extracted fact is marked, where the job flags none."""
+MARKED, NEVER = 0.5, 2.0
+"""P(contradiction) from which on a pair is marked where the job flags none, and one that none has."""
+_COLUMNS: dict[Check, str] = {
+    "turn_persona": "contradiction",
+    "turn_turn": "self_contradiction",
+    "extracted_persona": "extracted_contradiction",
+}
 
 
 def dialogues(corpus: Corpus, rows: pl.LazyFrame, count: int) -> list[dict[str, Any]]:
@@ -29,8 +34,9 @@ def dialogues(corpus: Corpus, rows: pl.LazyFrame, count: int) -> list[dict[str, 
     if not ids:
         return []
     table = rows.filter(pl.col("row_id").is_in(ids)).collect(engine="streaming").to_arrow()
-    policies: dict[str, SelectParams] = {}
-    found = rows_from_table(table.cast(pa.schema(ROW_SCHEMA)))
+    policies: dict[str, Conditions] = {}
+    columns = score_columns(corpus.table.layout)
+    found = rows_from_table(table.select(row_schema(columns).names).cast(row_schema(columns)))
     return [_told(row, _policy(corpus, row, policies)) for row in sorted(found, key=lambda row: row.row_id)]
 
 
@@ -49,24 +55,24 @@ def _chosen(rows: pl.LazyFrame, count: int) -> list[str]:
     return list(ids)[: max(count, len(known))]
 
 
-def _policy(corpus: Corpus, row: Row, known: dict[str, SelectParams]) -> SelectParams:
-    """The thresholds the row was decided by; the defaults for a row that was not, or whose recipe is lost."""
+def _policy(corpus: Corpus, row: Row, known: dict[str, Conditions]) -> Conditions:
+    """The conditions the row was decided by; none for a row that was not, or whose recipe is lost."""
     recipe = next((record.recipe for record in row.stages if record.stage == "select"), "")
     if recipe not in known:
         content = corpus.recipe(recipe) if recipe else None
-        known[recipe] = SelectParams.model_validate(content["params"]) if content else SelectParams()
+        known[recipe] = Conditions.model_validate(content["params"]) if content else Conditions()
     return known[recipe]
 
 
-def _told(row: Row, policy: SelectParams) -> dict[str, Any]:
-    scores = row.consistency
+def _told(row: Row, policy: Conditions) -> dict[str, Any]:
+    scores, pairs = row.scores.get("consistency"), scored_pairs(row)
     return {
         "id": row.row_id,
         "decision": row.decision or "undecided",
         "reasons": row.reasons,
         "imported": row.kind == "imported",
         "topic": row.topic,
-        "scores": scores and {name: getattr(scores, name) for name in ("coverage", "c_score", "apc", "pairs")},
+        "scores": scores and {name: scores[name] for name in ("coverage", "c_score", "apc", "pairs")},
         "speakers": [
             {
                 "seed": speaker.seed_id,
@@ -79,28 +85,36 @@ def _told(row: Row, policy: SelectParams) -> dict[str, Any]:
             {
                 "speaker": turn.speaker,
                 "text": turn.text,
-                "marks": _marks([score for score in row.scores if score.turn == number], policy),
+                "marks": _marks([one for one in pairs if one.pair.turn == number], policy),
             }
             for number, turn in enumerate(row.turns)
         ],
     }
 
 
-def _marks(scores: Sequence[PairScore], policy: SelectParams) -> list[dict[str, Any]]:
-    bands: dict[Check, tuple[float, float]] = {
-        "turn_persona": (policy.flag_contradiction, policy.reject_contradiction),
-        "turn_turn": (policy.flag_self_contradiction, policy.reject_self_contradiction),
-        "extracted_persona": (policy.flag_extracted_contradiction or _EXTRACTED, 2),
-    }
-    return [
-        {
-            "check": score.check,
-            "fact": score.premise,
-            "said": score.premise_turn,
-            "extracted": score.hypothesis if score.check == "extracted_persona" else None,
-            "score": round(score.contradiction, 4),
-            "rejects": score.contradiction >= bands[score.check][1],
-        }
-        for score in sorted(scores, key=lambda score: -score.contradiction)
-        if score.contradiction >= bands[score.check][0]
-    ]
+def _marks(scored: Sequence[ScoredPair], policy: Conditions) -> list[dict[str, Any]]:
+    marks = []
+    for one in sorted(scored, key=lambda one: -one.found.contradiction):
+        flag, reject = bands(policy, one.pair.check)
+        if one.found.contradiction < flag:
+            continue
+        marks.append(
+            {
+                "check": one.pair.check,
+                "fact": one.pair.premise,
+                "said": one.pair.other if one.pair.check == "turn_turn" else None,
+                "extracted": one.pair.hypothesis if one.pair.check == "extracted_persona" else None,
+                "score": round(one.found.contradiction, 4),
+                "rejects": one.found.contradiction >= reject,
+            }
+        )
+    return marks
+
+
+def bands(policy: Conditions, check: Check) -> tuple[float, float]:
+    """From which P(contradiction) of a pair of this check on conditions flag and reject a row: MARKED where none flags,
+    NEVER where none rejects."""
+    column = f"consistency.{_COLUMNS[check]}"
+    flag, reject = policy.least("flag", column), policy.least("reject", column)
+    rejects = NEVER if reject is None else reject
+    return min(MARKED if flag is None else flag, rejects), rejects

@@ -4,8 +4,8 @@ import asyncio
 from copy import deepcopy
 
 import pytest
-
 from factory.methods.scores.verify import Verify, VerifyParams, consistency, pairs_of
+
 from factory.store.records import Fact, PairScore
 from tests.methods.parts import a_row, run
 

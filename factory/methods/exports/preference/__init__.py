@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
-from typing import Literal
+from typing import Literal, cast
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from factory.engines import Message
-from factory.methods import Role
+from factory.methods import ModelKind
 from factory.methods.exports import MESSAGES, NOT_ALTERNATING, ExportFormat, Record, Source
 from factory.methods.exports.preference.choosing import Scored, best_and_worst, diversity, most_and_least_diverse
 from factory.methods.exports.preference.scoring import by_apc, by_nli, with_candidates
 from factory.methods.makers.converse import alternates
+from factory.methods.scores.consistency import Consistency
 from factory.store.records import Row
 
 By = Literal["nli", "apc", "divpo"]
@@ -49,7 +50,7 @@ class Preference(ExportFormat):
         dialogue: its share of entailed pairs less that of contradicted ones.
     `apc`
         The expected number of satisfied constraints, Σ (1 - P_rel)(1 - P_contradict) + P_rel P_entail over the facts
-        (APC, NeurIPS 2024, which pairs two replies to one query so), as `verify` computes it. A dialogue: the row's
+        (APC, NeurIPS 2024, which pairs two replies to one query so), as `consistency` computes it. A dialogue: the row's
         APC, divided by the facts of its profile, since two samples may have expanded it differently. A candidate:
         computed here, since a sum over facts cannot be had from the highest of them; the NLI and the embedding model
         are those that chose the candidate, opened anew. No fact is relevant to the opening turn, which answers nothing.
@@ -78,10 +79,10 @@ class Preference(ExportFormat):
     @property
     def columns(self) -> tuple[str, ...]:
         """The scores of what is compared."""
-        return ("consistency",) if self.by_slot else ("turns.list.element.candidates",)
+        return (Consistency.name,) if self.by_slot else ("turns.list.element.candidates",)
 
     @property
-    def needs(self) -> frozenset[Role]:
+    def needs(self) -> frozenset[ModelKind]:
         """APC of candidates is computed here."""
         return frozenset({"nli", "embedding"}) if (self.params.by, self.params.of) == ("apc", "turn") else frozenset()
 
@@ -110,8 +111,8 @@ class Preference(ExportFormat):
         if not alternates(row):
             return NOT_ALTERNATING
         if self.by_slot:
-            scored = row.consistency is not None and row.consistency.profile_length
-            return None if scored else "rows without scores of `verify`"
+            scored = row.scores.get(Consistency.name, {}).get("profile_length")
+            return None if scored else f"rows without scores of `{Consistency.name}`"
         return None if with_candidates(row) else "rows without candidates"
 
     def records(self, rows: Sequence[Row], source: Source) -> Iterator[Record]:
@@ -192,11 +193,10 @@ def _pair(replies: Sequence[Scored], by: By) -> tuple[int, int, Record] | None:
 
 def _worth(row: Row, by: By) -> float:
     """The score of a dialogue, which those that are fit have."""
-    scores = row.consistency
-    assert scores is not None
+    scores = cast(dict[str, float], row.scores[Consistency.name])
     if by == "apc":
-        return scores.apc / scores.profile_length
-    return scores.entailed_share - scores.contradicted_share
+        return scores["apc"] / scores["profile_length"]
+    return scores["entailed_share"] - scores["contradicted_share"]
 
 
 def _text(row: Row) -> str:

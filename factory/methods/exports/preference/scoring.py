@@ -9,7 +9,7 @@ import numpy as np
 from factory.methods import Embedder, NliScorer
 from factory.methods.exports import ExportError, Source
 from factory.methods.makers.converse import Converse
-from factory.methods.scores.verify import VerifyParams, apc, persona
+from factory.methods.scores.consistency import ConsistencyParams, apc, persona
 from factory.store.records import Row
 
 Scores = list[float | None]
@@ -40,9 +40,9 @@ def by_apc(rows: Sequence[Row], source: Source) -> list[Turns]:
 
 
 async def apc_of(row: Row, nli: NliScorer, embedder: Embedder) -> Turns:
-    """APC of the candidates that coherence kept, over the facts that their speaker is held to. As in `verify`, NLI
+    """APC of the candidates that coherence kept, over the facts that their speaker is held to. As in `consistency`, NLI
     judges a fact and a reply whose cosine is high enough; other pairs count as neutral."""
-    least = VerifyParams().relevance
+    least = ConsistencyParams().relevance
     found: Turns = []
     for number in with_candidates(row):
         turn, facts = row.turns[number], persona(row, row.turns[number].speaker)
