@@ -50,7 +50,7 @@ class Preference(ExportFormat):
         dialogue: its share of entailed pairs less that of contradicted ones.
     `apc`
         The expected number of satisfied constraints, Σ (1 - P_rel)(1 - P_contradict) + P_rel P_entail over the facts
-        (APC, NeurIPS 2024, which pairs two replies to one query so), as `consistency` computes it. A dialogue: the row's
+        (APC, NeurIPS 2024, which pairs two replies to one query so), as `consistency` computes it. A dialogue: its
         APC, divided by the facts of its profile, since two samples may have expanded it differently. A candidate:
         computed here, since a sum over facts cannot be had from the highest of them; the NLI and the embedding model
         are those that chose the candidate, opened anew. No fact is relevant to the opening turn, which answers nothing.
