@@ -3,13 +3,51 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from factory.planning.estimate import Estimate
+from factory.views.cells import Column, count
+
+
+def duration(seconds: float) -> str:
+    """A time to read, in hours, minutes or seconds."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def _cached(took: Mapping[str, Any]) -> str:
+    return f"{took['cached_tokens'] / took['prompt_tokens']:.0%}" if took["prompt_tokens"] else ""
+
+
+def _under_way(took: Mapping[str, Any]) -> str:
+    return "" if took["under_way_s"] is None else duration(took["under_way_s"])
+
+
+STAGES = (
+    Column("stage", lambda took: str(took["stage"])),
+    count("rows", "rows"),
+    count("calls", "calls"),
+    count("prompt tokens", "prompt_tokens"),
+    Column("cached", _cached, numeric=True),
+    count("completion tokens", "completion_tokens"),
+    Column("under way", _under_way, numeric=True),
+)
+"""Columns of what `by_stage` gives."""
+
+
+def by_stage(cost: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each stage, the dead letters and all of them took, one item each, from `factory.planning.cost`."""
+    took = dict(cost["stages"])
+    if cost["dead_letters"]["rows"]:
+        took["dead letters"] = cost["dead_letters"] | {"under_way_s": None}
+    took["all"] = cost["total"] | {"rows": None}
+    return [{"stage": stage} | one for stage, one in took.items()]
 
 
 def estimated(estimate: Estimate) -> Iterator[str]:
@@ -30,12 +68,9 @@ def estimated(estimate: Estimate) -> Iterator[str]:
 def spent(cost: dict[str, Any]) -> Iterator[Table | str]:
     """The costs of a corpus: by stage and of dead letters, for each accepted dialogue, and of what was flagged or
     rejected."""
-    table = _table("stage", "rows", "calls", "prompt tokens", "cached", "completion tokens", "under way")
-    for stage, took in cost["stages"].items():
-        table.add_row(stage, f"{took['rows']:,}", *_counts(took), duration(took["under_way_s"]))
-    if (failed := cost["dead_letters"])["rows"]:
-        table.add_row("dead letters", f"{failed['rows']:,}", *_counts(failed))
-    table.add_row("all", "", *_counts(cost["total"]), duration(cost["total"]["under_way_s"]))
+    table = _table(*(column.title for column in STAGES))
+    for took in by_stage(cost):
+        table.add_row(*(column.cell(took) for column in STAGES))
     yield table
     if (each := cost["per_accepted"]) is not None:
         yield (
@@ -85,17 +120,3 @@ def _table(*columns: str) -> Table:
         words = column in {"stage", "decision", "reason", "extraction gate"}
         table.add_column(column, justify="left" if words else "right", no_wrap=words)
     return table
-
-
-def _counts(took: dict[str, Any]) -> tuple[str, ...]:
-    prompt = took["prompt_tokens"]
-    cached = f"{took['cached_tokens'] / prompt:.0%}" if prompt else ""
-    return f"{took['calls']:,}", f"{prompt:,}", cached, f"{took['completion_tokens']:,}"
-
-
-def duration(seconds: float) -> str:
-    """A time to read, in hours, minutes or seconds."""
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"

@@ -183,7 +183,7 @@ def test_a_corpus_without_a_row_has_a_card_without_files(tmp_path: Path) -> None
     held = DatasetCard.load(Path(job.corpus) / "README.md")
     assert held.data["dataset_info"]["splits"][0]["num_examples"] == 0
     assert "configs" not in held.data
-    assert "A corpus without a row" in held.text
+    assert "A corpus without rows" in held.text
     assert line(held.text, "| rows that failed, converse/turn_empty").endswith("| 4 |")
 
 

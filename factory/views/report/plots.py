@@ -15,8 +15,8 @@ from statistics import median
 from typing import Any
 from zlib import crc32
 
+from factory.views.cells import rounded
 from factory.views.measures import DECISIONS
-from factory.views.report.cells import rounded
 from factory.views.report.distributions import BINS
 from factory.views.report.quantities import Quantity
 

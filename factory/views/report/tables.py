@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from factory.views.cost import duration
+from factory.views.cells import Column, count, counted, percent, rounded, share, table, text, thousandths
+from factory.views.cost import STAGES, by_stage
 from factory.views.measures import DECISIONS, SCORES
-from factory.views.report.cells import Column, count, counted, percent, rounded, share, table, text, thousandths
+from factory.views.report import summary
 from factory.views.report.diversity import WORDS
-
-_OFTEN = 0.2
-"""Share of one opening, or one expanded fact, from which it is pointed out (ours)."""
 
 _VERSIONS = (
     count("version", "version"),
@@ -54,23 +52,6 @@ _FAILURES = (
     count("completion tokens", "completion_tokens"),
     Column("for example", lambda one: "; ".join(one["details"])),
 )
-_STAGES = (
-    text("stage", "stage"),
-    count("rows", "rows"),
-    count("calls", "calls"),
-    count("prompt tokens", "prompt_tokens"),
-    Column(
-        "cached",
-        lambda one: percent(one["cached_tokens"] / one["prompt_tokens"]) if one["prompt_tokens"] else "",
-        numeric=True,
-    ),
-    count("completion tokens", "completion_tokens"),
-    Column(
-        "under way",
-        lambda one: "" if one["under_way_s"] is None else duration(one["under_way_s"]),
-        numeric=True,
-    ),
-)
 _CHANGED = (count("rows", "rows"), Column("what", lambda one: one["what"]), Column("why", lambda one: one["why"]))
 _MOVED = (count("rows", "rows"), text("before", "before"), text("after", "after"))
 
@@ -81,9 +62,9 @@ def told(figures: Mapping[str, Any], shown: int) -> dict[str, Any]:
     return {
         "name": about["corpus"].rstrip("/").rpartition("/")[2] or about["corpus"],
         "about": about,
-        "tiles": _tiles(figures),
-        "findings": _findings(figures),
-        "facts": _facts(figures),
+        "tiles": summary.tiles(figures),
+        "findings": summary.findings(figures),
+        "facts": summary.facts(figures),
         "versions": table(_VERSIONS, about["versions"]),
         **_funnel(figures["funnel"]),
         "key": [name for name in DECISIONS if name in figures["funnel"]["decisions"]],
@@ -93,73 +74,8 @@ def told(figures: Mapping[str, Any], shown: int) -> dict[str, Any]:
         "failures": table(_FAILURES, figures["failures"], wide=True),
         **_cost(figures["cost"]),
         **_changes(figures["changes"]),
-        "sample_note": _sample(shown, rows),
+        "sample_note": summary.sample_note(shown, rows),
     }
-
-
-def _tiles(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    about, decisions = figures["about"], figures["funnel"]["decisions"]
-    decided = sum(number for name, number in decisions.items() if name != "undecided")
-    near = figures["diversity"]["near_duplicates"]
-    accepted = decisions.get("accept", 0) / decided if decided else None
-    tiles = [
-        ("dialogues", counted(about["rows"]), f"{about['imported']:,} imported" if about["imported"] else ""),
-        (DECISIONS["accept"], percent(accepted), f"of {decided:,} decided"),
-        ("personas", counted(about["personas"]), f"of {about['seeds']:,} seeds"),
-        ("turns", counted(about["turns"]), f"{about['words']:,} words"),
-        ("tokens written", counted(about["tokens"]["completion"]), "by the language model"),
-    ]
-    if near["share"] is not None:
-        tiles.append(("near duplicates", percent(near["share"]), f"of {near['dialogues']:,} dialogues"))
-    return tiles
-
-
-def _findings(figures: Mapping[str, Any]) -> list[tuple[str, bool]]:
-    """What to know first, and whether it needs attention."""
-    found: list[tuple[str, bool]] = []
-    groups, rows = figures["groups"], figures["funnel"]["rows"]
-    below = [one for one in groups["groups"] if one["below"]]
-    if below:
-        named = "; ".join(f"{one['group']} ({one['name']})" for one in below)
-        found.append((f"Accepted less than the rest, beyond chance: persona group {named}.", True))
-    elif groups.get("accepted") is not None:
-        found.append(("No persona group is accepted less than the rest beyond chance.", False))
-    if rows["failed"]:
-        found.append((f"{rows['failed']:,} of {rows['wanted']:,} wanted dialogues could not be made.", True))
-    openings = figures["diversity"]["openings"]
-    if openings["most"] and rows["made"] > 1:
-        first = openings["most"][0]
-        sentence = f"Of {openings['dialogues']:,} dialogues {percent(first['share'])} open with “{first['text']}”."
-        found.append((sentence, first["share"] >= _OFTEN))
-    for fact in figures["diversity"]["facts"].get("expand", [])[:1]:
-        often = fact["share"] >= _OFTEN and fact["personas"] > 2
-        found.append(
-            (f"The fact added most, “{fact['text']}”, was given to {percent(fact['share'])} of personas.", often)
-        )
-    near = figures["diversity"]["near_duplicates"]
-    if near["duplicates"]:
-        found.append((f"{near['duplicates']:,} of {near['dialogues']:,} dialogues nearly repeat another.", True))
-    return found
-
-
-def _facts(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
-    about, tokens = figures["about"], figures["about"]["tokens"]
-    imported = f", of which {about['imported']:,} imported" if about["imported"] else ""
-    facts = [
-        ("where", about["corpus"]),
-        ("rows", counted(about["rows"]) + imported),
-        ("stages", " → ".join(about["stages"])),
-        ("models", ", ".join(about["models"])),
-        (
-            "tokens",
-            f"{tokens['prompt']:,} of prompts ({tokens['cached']:,} from the cache), {tokens['completion']:,} written",
-        ),
-        ("made with", ", ".join(f"{name} {version}" for name, version in about["made_with"].items())),
-    ]
-    if figures["consistency"] is not None:
-        means = figures["consistency"]
-        facts.append(("means", ", ".join(f"{title} {means[name]:.2f}" for name, title in SCORES.items())))
-    return [(title, value) for title, value in facts if value]
 
 
 def _funnel(funnel: Mapping[str, Any]) -> dict[str, Any]:
@@ -260,13 +176,9 @@ def _main_reason(group: Mapping[str, Any]) -> str:
 
 
 def _cost(cost: Mapping[str, Any]) -> dict[str, Any]:
-    each, took = cost["per_accepted"], dict(cost["stages"])
-    if cost["dead_letters"]["rows"]:
-        took["dead letters"] = cost["dead_letters"] | {"under_way_s": None}
-    if took:
-        took["all"] = cost["total"] | {"rows": None}
+    each = cost["per_accepted"]
     return {
-        "stages": table(_STAGES, ({"stage": stage} | one for stage, one in took.items()), wide=True),
+        "stages": table(STAGES, by_stage(cost) if cost["stages"] or cost["dead_letters"]["rows"] else [], wide=True),
         "per_accepted": each
         and (
             f"For each accepted dialogue {each['prompt_tokens']:,.0f} prompt tokens were computed and "
@@ -314,14 +226,3 @@ _COMPARED = (
     Column("after", lambda line: _figure(line, "after"), numeric=True),
     Column("difference", _difference, numeric=True),
 )
-
-
-def _sample(shown: int, rows: int) -> str:
-    if not shown:
-        return ""
-    if shown == rows:
-        return f"All {rows:,} dialogues of the corpus. Turns that contradict something are marked with it."
-    return (
-        f"{shown:,} of the corpus's {rows:,} dialogues: every decision and reason is among them, so their shares are "
-        "not the corpus's. Turns that contradict something are marked with it."
-    )

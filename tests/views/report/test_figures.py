@@ -109,4 +109,4 @@ def test_the_cost_has_the_dead_letters(made: Made) -> None:
     assert cost["total"]["calls"] == 80 * 4 + 6
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", made.page.read_text().partition('id="cost"')[2])
     place = cells.index("dead letters")
-    assert cells[place : place + 7] == ["dead letters", "2", "6", "180", "33.3%", "3", ""]
+    assert cells[place : place + 7] == ["dead letters", "2", "6", "180", "33%", "3", ""]

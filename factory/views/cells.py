@@ -1,4 +1,7 @@
-"""Tables of the page: a column is its title and how its cell is read off an item, both in one place."""
+"""Tables for people: a column is its title and how its cell is read from an item, declared together.
+
+The terminal and the page of the report share columns. Limitations: cells are plain text.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def share(title: str, key: str) -> Column:
 
 
 def table(columns: Sequence[Column], items: Iterable[Any], caption: str = "", *, wide: bool = False) -> dict[str, Any]:
-    """The items as the template's `table` shows them; an item's `below` marks its row."""
+    """The items as the page's template shows them; an item's `below` marks its row."""
     return {
         "columns": [(column.title, column.numeric) for column in columns],
         "rows": [

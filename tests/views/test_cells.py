@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.views.report.cells import Column, count, rounded, share, table, text
+from factory.views.cells import Column, count, rounded, share, table, text
 
 
 def test_a_table_has_a_cell_for_each_column_and_item() -> None:

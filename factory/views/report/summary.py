@@ -1,0 +1,94 @@
+"""What the page says of a corpus at a glance: its key figures, what stands out, and what it is.
+
+Limitations: what stands out is judged by fixed bounds, which are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from factory.views.cells import counted, percent
+from factory.views.measures import DECISIONS, SCORES
+
+_OFTEN = 0.2
+"""Share of one opening, or one expanded fact, from which it is pointed out (ours)."""
+
+
+def tiles(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The key figures: title, value, and what it is of."""
+    about, decisions = figures["about"], figures["funnel"]["decisions"]
+    decided = sum(number for name, number in decisions.items() if name != "undecided")
+    near = figures["diversity"]["near_duplicates"]
+    accepted = decisions.get("accept", 0) / decided if decided else None
+    tiles = [
+        ("dialogues", counted(about["rows"]), f"{about['imported']:,} imported" if about["imported"] else ""),
+        (DECISIONS["accept"], percent(accepted), f"of {decided:,} decided"),
+        ("personas", counted(about["personas"]), f"of {about['seeds']:,} seeds"),
+        ("turns", counted(about["turns"]), f"{about['words']:,} words"),
+        ("tokens written", counted(about["tokens"]["completion"]), "by the language model"),
+    ]
+    if near["share"] is not None:
+        tiles.append(("near duplicates", percent(near["share"]), f"of {near['dialogues']:,} dialogues"))
+    return tiles
+
+
+def findings(figures: Mapping[str, Any]) -> list[tuple[str, bool]]:
+    """What to know first, and whether it needs attention."""
+    found: list[tuple[str, bool]] = []
+    groups, rows = figures["groups"], figures["funnel"]["rows"]
+    below = [one for one in groups["groups"] if one["below"]]
+    if below:
+        named = "; ".join(f"{one['group']} ({one['name']})" for one in below)
+        found.append((f"Accepted less than the rest, beyond chance: persona group {named}.", True))
+    elif groups.get("accepted") is not None:
+        found.append(("No persona group is accepted less than the rest beyond chance.", False))
+    if rows["failed"]:
+        found.append((f"{rows['failed']:,} of {rows['wanted']:,} wanted dialogues could not be made.", True))
+    openings = figures["diversity"]["openings"]
+    if openings["most"] and rows["made"] > 1:
+        first = openings["most"][0]
+        sentence = f"Of {openings['dialogues']:,} dialogues {percent(first['share'])} open with “{first['text']}”."
+        found.append((sentence, first["share"] >= _OFTEN))
+    for fact in figures["diversity"]["facts"].get("expand", [])[:1]:
+        often = fact["share"] >= _OFTEN and fact["personas"] > 2
+        found.append(
+            (f"The fact added most, “{fact['text']}”, was given to {percent(fact['share'])} of personas.", often)
+        )
+    near = figures["diversity"]["near_duplicates"]
+    if near["duplicates"]:
+        found.append((f"{near['duplicates']:,} of {near['dialogues']:,} dialogues nearly repeat another.", True))
+    return found
+
+
+def facts(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the corpus is made of and by, as titles with values."""
+    about, tokens = figures["about"], figures["about"]["tokens"]
+    imported = f", of which {about['imported']:,} imported" if about["imported"] else ""
+    told = [
+        ("where", about["corpus"]),
+        ("rows", counted(about["rows"]) + imported),
+        ("stages", " → ".join(about["stages"])),
+        ("models", ", ".join(about["models"])),
+        (
+            "tokens",
+            f"{tokens['prompt']:,} of prompts ({tokens['cached']:,} from the cache), {tokens['completion']:,} written",
+        ),
+        ("made with", ", ".join(f"{name} {version}" for name, version in about["made_with"].items())),
+    ]
+    if figures["consistency"] is not None:
+        means = figures["consistency"]
+        told.append(("means", ", ".join(f"{title} {means[name]:.2f}" for name, title in SCORES.items())))
+    return [(title, value) for title, value in told if value]
+
+
+def sample_note(shown: int, rows: int) -> str:
+    """Which of the corpus's dialogues are on the page; nothing if none are."""
+    if not shown:
+        return ""
+    if shown == rows:
+        return f"All {rows:,} dialogues of the corpus. Turns that contradict something are marked with it."
+    return (
+        f"{shown:,} of the corpus's {rows:,} dialogues: every decision and reason is among them, so their shares are "
+        "not the corpus's. Turns that contradict something are marked with it."
+    )
