@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import socket
 import struct
 import threading
@@ -41,6 +42,14 @@ def completions(*texts: str, reason: str | None = "stop", usage: bool = True) ->
     details = {"prompt_tokens_details": {"cached_tokens": 4}}
     counted = {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16, **details}
     return as_json(body | ({"usage": counted} if usage else {}))
+
+
+def first_token(**alternatives: float) -> Answer:
+    """One token, with the alternatives to it and their probabilities."""
+    top = [{"token": token, "logprob": math.log(share), "bytes": None} for token, share in alternatives.items()]
+    answer = json.loads(completions(top[0]["token"], reason="length").body or b"")
+    answer["choices"][0]["logprobs"] = {"content": [top[0] | {"top_logprobs": top}]}
+    return as_json(answer)
 
 
 def error(status: int, message: str = "no", code: str | None = None, **headers: str) -> Answer:

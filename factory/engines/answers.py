@@ -40,7 +40,7 @@ _BAD_KEY_SAID = re.compile(
     r"(?:invalid|incorrect|wrong|missing|expired) api.?key|api.?key (?:is )?(?:not valid|invalid|expired)", re.I
 )
 _TOO_LARGE_SAID = re.compile(r"request (?:is )?too large", re.I)
-_OF_THE_CONTENT = re.compile(r"moderation|flagged|content.?(?:policy|filter)|safety", re.I)
+_OF_THE_REQUEST = re.compile(r"moderation|flagged|content.?(?:policy|filter)|safety|logprobs", re.I)
 
 _NEVER = (httpx2.UnsupportedProtocol, httpx2.InvalidURL, httpx2.TooManyRedirects)
 
@@ -84,10 +84,13 @@ class Refusal(Exception):  # noqa: N818 -- a field may be to blame
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Texts with the reasons of their ends (none where the server gives none), and what the server counted: tokens of
-    the prompt, of those cached, and of all texts; none if it does not count."""
+    the prompt, of those cached, and of all texts; none if it does not count. `first` are the likeliest first tokens of
+    the text with their log probabilities, if the server gives them; `asked` are the fields that it was asked with."""
 
     texts: tuple[tuple[str, str | None], ...]
     counted: tuple[int, int, int] | None
+    first: tuple[tuple[str, float], ...] = ()
+    asked: frozenset[str] = frozenset()
 
     @property
     def unknown_reasons(self) -> list[str | None]:
@@ -102,6 +105,20 @@ class _Message(BaseModel):
 class _Choice(BaseModel):
     message: _Message
     finish_reason: str | None = None
+    logprobs: Any = None
+
+
+class _Token(BaseModel):
+    token: str
+    logprob: float
+
+
+class _Position(BaseModel):
+    top_logprobs: list[_Token]
+
+
+class _Logprobs(BaseModel):
+    content: list[_Position] = Field(min_length=1)
 
 
 class _Body(BaseModel):
@@ -122,7 +139,9 @@ def read(response: httpx2.Response, key_from: str) -> Answer:
     if any(choice.finish_reason in _BROKEN_OFF for choice in body.choices):
         raise Trouble("broke an answer off")
     return Answer(
-        tuple((_text(choice.message.content), choice.finish_reason) for choice in body.choices), _counts(body.usage)
+        tuple((_text(choice.message.content), choice.finish_reason) for choice in body.choices),
+        _counts(body.usage),
+        _first(body.choices[0].logprobs),
     )
 
 
@@ -180,7 +199,7 @@ def _refused_account(status: int, detail: dict[str, Any], words: str, key_from: 
         return ServerError(f"says that the account has no credit: {words}")
     if status == 401 or (status == 400 and _BAD_KEY_SAID.search(said)):
         return ServerError(f"refuses the key in {key_from}: {words}")
-    if status == 403 and detail and not _OF_THE_CONTENT.search(json.dumps(detail)):
+    if status == 403 and detail and not _OF_THE_REQUEST.search(json.dumps(detail)):
         return ServerError(f"refuses the key in {key_from}, or the place that it is used at: {words}")
     return None
 
@@ -259,6 +278,13 @@ def _text(content: str | list[dict[str, Any]] | None) -> str:
     if isinstance(content, list):
         return "".join(str(part.get("text") or "") for part in content)
     return content or ""
+
+
+def _first(logprobs: Any) -> tuple[tuple[str, float], ...]:
+    with suppress(ValidationError):
+        told = _Logprobs.model_validate(logprobs).content[0].top_logprobs
+        return tuple((one.token, min(one.logprob, 0.0)) for one in told if not math.isnan(one.logprob))
+    return ()
 
 
 def _counts(usage: Any) -> tuple[int, int, int] | None:

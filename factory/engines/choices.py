@@ -37,12 +37,10 @@ def find(text: str, choices: Sequence[str]) -> int | None:
     return found[0] if len(found) == 1 else None
 
 
-def counted(texts: Sequence[str], choices: Sequence[str]) -> tuple[tuple[float, ...] | None, int]:
-    """The choices' shares of sampled answers, none if no answer is a choice; and how many answers are none."""
-    found = Counter(find(text, choices) for text in texts)
-    unmatched = found.pop(None, 0)
-    matched = len(texts) - unmatched
-    return (tuple(found[place] / matched for place in range(len(choices))) if matched else None), unmatched
+def counted(texts: Sequence[str], choices: Sequence[str]) -> tuple[float, ...] | None:
+    """The choices' shares of those answers that are choices; none if no answer is one."""
+    found = Counter(place for text in texts if (place := find(text, choices)) is not None)
+    return tuple(found[place] / found.total() for place in range(len(choices))) if found else None
 
 
 def begun(first: Sequence[tuple[str, float]], choices: Sequence[str]) -> tuple[float, ...] | None:
@@ -72,9 +70,14 @@ def drawn(request: Request, probabilities: Sequence[float], tokens: int, chance:
     kept = sum(mass < sampling.top_p * sum(weights) for mass, _ in zip(before, weights, strict=False))
     picked = chance.choices(order[:kept], weights[:kept], k=request.n)
     return tuple(
-        Completion(request.choices[place], (tokens + number) // request.n, "stop", place)
-        for number, place in enumerate(picked)
+        Completion(request.choices[place], share, "stop", place)
+        for place, share in zip(picked, shares(tokens, request.n), strict=True)
     )
+
+
+def shares(tokens: int, number: int) -> list[int]:
+    """Tokens that were counted together, as that many whole shares."""
+    return [(tokens + place) // number for place in range(number)]
 
 
 def _unwrapped(text: str) -> str:

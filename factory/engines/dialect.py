@@ -1,7 +1,7 @@
 """How one server wants to be asked: which fields it takes, and under which names.
 
 It is asked as OpenAI's own documentation says; what it refuses by name is asked otherwise, or left out. Limitations: a
-server that ignores a field in silence is not found out, but for `n`.
+server that ignores a field in silence is not found out, but for `n` and for choices and their probabilities.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from factory.engines import Request
 from factory.engines.answers import Refusal
+from factory.engines.choices import JSON_FIELD
 
 _REFUSED = re.compile(
     r"unsupported|not (?:be )?support|n[o']t support|unknown|unrecogni[sz]ed|not permitted|not allowed|extra "
@@ -20,64 +21,105 @@ _REFUSED = re.compile(
     re.IGNORECASE,
 )
 _ONE = re.compile(r"one completion|multiple (?:completions|choices)", re.IGNORECASE)
-_FIELDS = frozenset(
-    {"max_tokens", "max_completion_tokens", "response_format", "temperature", "top_p", "top_k", "n", "stream"}
-)
+_OUR_OWN = frozenset({"logprobs", "top_logprobs"})
+"""Fields whose values no job sets: a refusal that names one is of the server's making, in whatever words."""
+_FIELDS = _OUR_OWN | {
+    *("max_tokens", "max_completion_tokens", "response_format", "temperature", "top_p", "top_k", "n", "stream"),
+    *("structured_outputs", "guided_choice"),
+}
 _TOO_LONG = re.compile(r"context|too (?:large|long|many)|exceed", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """What a server takes. `many`: several completions of one request. `longest`: the field of the most tokens, none if
-    there is no such one. `form`: how JSON is asked for. `without`: fields of sampling that it refuses."""
+    there is no such one. `form`: how JSON is asked for. `top`: how many alternatives of a token it gives, with their
+    log probabilities. `choice`: the field that holds an answer to some choices, as vLLM has it now and had it before
+    0.12; none if JSON must do. `without`: fields of sampling that it refuses."""
 
     many: bool = True
     longest: Literal["max_tokens", "max_completion_tokens"] | None = "max_tokens"
     form: Literal["json_schema", "json_object"] | None = "json_schema"
+    top: Literal[20, 5, 0] = 20
+    choice: Literal["structured_outputs", "guided_choice"] | None = "structured_outputs"
     without: frozenset[str] = frozenset()
 
-    def arguments(self, model: str, request: Request, n: int) -> dict[str, Any]:
-        """A request for `n` completions, for the client's `create`."""
-        sampling = request.sampling
+    def arguments(self, model: str, request: Request, n: int, *, probe: bool = False) -> dict[str, Any]:
+        """A request for `n` completions, for the client's `create`; with `probe`, for the alternatives of the first
+        token alone, where the server gives them."""
+        sampling, extra = request.sampling, dict[str, Any]()  # not OpenAI's own, so its client knows no such fields
         said: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p, "stream": False}
         if self.longest is not None:
             said[self.longest] = sampling.max_tokens
         if n > 1 and self.many:
             said["n"] = n
-        if request.json_schema is not None and self.form == "json_schema":
-            schema = {"name": "answer", "schema": request.json_schema, "strict": True}
-            said["response_format"] = {"type": "json_schema", "json_schema": schema}
-        elif request.json_schema is not None and self.form is not None:
-            said["response_format"] = {"type": self.form}
+        if sampling.top_k > 0:
+            extra["top_k"] = sampling.top_k
+        if request.choices and self.choice is not None:
+            extra[self.choice] = {"choice": request.choices} if self.choice == "structured_outputs" else request.choices
+        if probe and self.top:
+            said |= {"logprobs": True, "top_logprobs": self.top}
+            if self.longest is not None:
+                said[self.longest] = 1
+        elif form := self._form(request):
+            said["response_format"] = form
         said = {name: value for name, value in said.items() if name not in self.without}
-        if sampling.top_k > 0 and "top_k" not in self.without:  # not OpenAI's own, so its client knows no such field
-            said["extra_body"] = {"top_k": sampling.top_k}
-        return {"model": model, "messages": list(request.messages), **said}
+        extra = {name: value for name, value in extra.items() if name not in self.without}
+        return {"model": model, "messages": list(request.messages), **said, **({"extra_body": extra} if extra else {})}
+
+    def _form(self, request: Request) -> dict[str, Any] | None:
+        """The response format: JSON that fits the schema; of choices, JSON with one of them, where no other field holds
+        the answer to them and the prompt need not speak of JSON."""
+        schema = request.json_schema
+        if request.choices and self.choice is None and self.form == "json_schema":
+            schema = {
+                "type": "object",
+                "properties": {JSON_FIELD: {"enum": request.choices}},
+                "required": [JSON_FIELD],
+                "additionalProperties": False,
+            }
+        if schema is None or self.form is None:
+            return None
+        described = {"name": "answer", "schema": schema, "strict": True}
+        return {"type": self.form} | ({"json_schema": described} if self.form == "json_schema" else {})
 
     def after(self, refusal: Refusal, sent: dict[str, Any]) -> tuple[Dialect, str] | None:
         """How to ask instead, and a line that says what was found out; none if no field is to blame."""
         said = str(refusal)
+        fields = {**sent, **sent.get("extra_body", {})}
+        if ours := next((name for name in refusal.named if name in fields and name in _OUR_OWN), None):
+            return self.instead_of(ours)
         if not (_REFUSED.search(said) or _REFUSED.search(refusal.code)) or _TOO_LONG.search(said):
             return None
-        fields = {**sent, **sent.get("extra_body", {})}
         named = next((name for name in refusal.named if name in fields and name in _FIELDS), None)
         if named == "temperature" and "top_p" in refusal.named and "top_p" in fields:  # it takes one of them
             named = "top_p"
         if named is None and "n" in fields and _ONE.search(said):
             named = "n"
-        return self._instead_of(named) if named else None
+        return self.instead_of(named) if named else None
 
-    def _instead_of(self, name: str) -> tuple[Dialect, str]:
+    def instead_of(self, name: str) -> tuple[Dialect, str]:
+        """How to ask without a field that the server does not take, and a line that says so."""
+        change: dict[str, Any]
         match name:
             case "max_tokens":
-                return replace(self, longest="max_completion_tokens"), "takes max_completion_tokens, not max_tokens"
+                change, note = {"longest": "max_completion_tokens"}, "takes max_completion_tokens, not max_tokens"
             case "max_completion_tokens":
-                return replace(self, longest=None), "takes no max_completion_tokens: answers may be longer than asked"
+                change, note = {"longest": None}, "takes no max_completion_tokens: answers may be longer than asked"
             case "response_format" if self.form == "json_schema":
-                return replace(self, form="json_object"), "takes no JSON schema: JSON is asked for without one"
+                change, note = {"form": "json_object"}, "takes no JSON schema: JSON is asked for without one"
             case "response_format":
-                return replace(self, form=None), "takes no response_format: JSON is asked for by the prompt alone"
+                change, note = {"form": None}, "takes no response_format: JSON is asked for by the prompt alone"
             case "n":
-                return replace(self, many=False), "gives one completion at a time: candidates are asked for one by one"
+                change, note = {"many": False}, "gives one completion at a time: candidates are asked for one by one"
+            case "top_logprobs" if self.top == 20:
+                change, note = {"top": 5}, "gives no 20 alternatives of a token: 5 are asked for"
+            case "top_logprobs" | "logprobs":
+                change, note = {"top": 0}, "gives no log probabilities: answers to choices are sampled and counted"
+            case "structured_outputs":
+                change, note = {"choice": "guided_choice"}, "takes no structured_outputs: guided_choice is tried"
+            case "guided_choice":
+                change, note = {"choice": None}, "takes no guided_choice: choices are asked for as JSON"
             case _:
-                return replace(self, without=self.without | {name}), f"takes no {name}: its own value is used"
+                change, note = {"without": self.without | {name}}, f"takes no {name}: its own value is used"
+        return replace(self, **change), note

@@ -1,17 +1,32 @@
 """Any server that speaks OpenAI's chat completions: vLLM, TGI, llama.cpp, OpenAI itself.
 
 How servers differ is found out as they answer: `n` that is ignored, fields that are refused or named otherwise, reasons
-and counts that are missing. Limitations: token counts of single completions are shares of one count, since a server
-counts all `n` together; servers that count nothing leave their tokens out of every cost.
+and counts that are missing, log probabilities that are not given. Limitations: token counts of single completions are
+shares of one count, since a server counts all `n` together; servers that count nothing leave their tokens out of every
+cost; choices that begin with the same token are sampled and counted, whatever the server shows.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import cycle
+from random import Random
 
 from factory.base.redact import KeyFormatError, read_key, without_keys
-from factory.engines import Completion, Health, LanguageModel, Reply, Request, RequestError, ServerError
+from factory.engines import (
+    Completion,
+    Health,
+    LanguageModel,
+    Reply,
+    Request,
+    RequestError,
+    Sampling,
+    ServerError,
+)
 from factory.engines.answers import KNOWN, LENGTH, Answer
+from factory.engines.choices import begun, counted, drawn, find, shares
 from factory.engines.server import Server
 
 
@@ -21,6 +36,7 @@ class OpenAIEngine:
     def __init__(self, model: LanguageModel, patience_s: float, health: Health) -> None:
         self.capacity = model.max_num_seqs
         self._model = model
+        self._chance = Random()
         try:
             key = read_key(model.api_key_env)
         except KeyFormatError as error:
@@ -37,46 +53,104 @@ class OpenAIEngine:
 
     async def generate(self, request: Request) -> Reply:
         """Answer one request, with as many requests to the server as that takes."""
-        if request.n > 1 and not self._server.dialect.many:
-            return self._reply(request, await self._singles(request, request.n))
-        answers = [await self._server.ask(request, request.n)]
-        missing = request.n - len(answers[0].texts)
-        if missing > 0:
-            self._server.learn_single()
-            answers += await self._singles(request, missing)
-        return self._reply(request, answers)
+        if request.choices:
+            return await self._choose(request)
+        answers = await self._answers(request, request.n)
+        return _reply(answers, self._completions(request, answers)[: request.n])
+
+    async def _choose(self, request: Request) -> Reply:
+        """The choices' probabilities, shown by the server or else counted, and completions that are drawn by them."""
+        plain = replace(request, sampling=Sampling(temperature=1, top_p=1, max_tokens=request.sampling.max_tokens))
+        answers: list[Answer] = []
+        if self._server.dialect.top:
+            probe = await self._server.ask(plain, 1, probe=True)
+            answers.append(probe)
+            if probabilities := begun(probe.first, request.choices):
+                completions = drawn(request, probabilities, _generated(answers), self._chance)
+                return replace(_reply(answers, completions), probabilities=probabilities, source="logprobs")
+            if "logprobs" in probe.asked and not probe.first and not _filtered([probe]):
+                self._server.learn_ignored("logprobs")
+        # Where they were refused on the way, the answer is a whole one.
+        sampled = [answer for answer in answers if "logprobs" not in answer.asked]
+        if (missing := request.samples - len(sampled)) > 0:
+            sampled += (more := await self._answers(plain, missing))
+            answers += more
+        return self._count(request, answers, sampled)
+
+    def _count(self, request: Request, answers: list[Answer], sampled: list[Answer]) -> Reply:
+        """The reply by those of the answers that are samples."""
+        said = self._completions(request, sampled)[: request.samples]
+        strays = [one for one in said if find(one.text, request.choices) is None]
+        if any(one.finish_reason == "stop" for one in strays):
+            for field in frozenset.intersection(*(answer.asked for answer in sampled)):
+                self._server.learn_ignored(field)
+        probabilities = counted([one.text for one in said], request.choices)
+        tokens, completions = _generated(answers), list[Completion]()
+        if probabilities is not None:
+            completions += drawn(request, probabilities, tokens, self._chance)
+        else:
+            parts = zip(cycle(strays), shares(tokens, request.n), strict=False)
+            completions += [replace(one, tokens=part) for one, part in parts]
+        return replace(
+            _reply(answers, completions),
+            probabilities=probabilities,
+            source="samples",
+            samples=len(said),
+            unmatched=len(strays),
+        )
 
     async def close(self) -> None:
         """Close the connections."""
         await self._server.close()
 
+    async def _answers(self, request: Request, count: int) -> list[Answer]:
+        """Answers with so many texts together, or more."""
+        if count > 1 and not self._server.dialect.many:
+            return await self._singles(request, count)
+        answer = await self._server.ask(request, count)
+        if (missing := count - len(answer.texts)) <= 0:
+            return [answer]
+        self._server.learn_single()
+        return [answer, *await self._singles(request, missing)]
+
     async def _singles(self, request: Request, count: int) -> list[Answer]:
         return await asyncio.gather(*(self._server.ask(request, 1) for _ in range(count)))
 
-    def _reply(self, request: Request, answers: list[Answer]) -> Reply:
-        completions = [said for answer in answers for said in self._completions(request, answer)][: request.n]
-        filtered = any(reason == "content_filter" for answer in answers for _, reason in answer.texts)
-        if filtered and not any(completion.text for completion in completions):
+    def _completions(self, request: Request, answers: list[Answer]) -> list[Completion]:
+        """The texts of answers. Raises RequestError where a filter withheld all."""
+        completions = [said for answer in answers for said in self._read(request, answer)]
+        if _filtered(answers) and not any(completion.text for completion in completions):
             raise RequestError(f"model {self._model.name}: the server's content filter withheld the answer")
-        counted = [answer.counted for answer in answers if answer.counted]
-        return Reply(
-            tuple(completions),
-            prompt_tokens=sum(prompt for prompt, _, _ in counted),
-            cached_tokens=sum(cached for _, cached, _ in counted),
-        )
+        return completions
 
-    def _completions(self, request: Request, answer: Answer) -> list[Completion]:
+    def _read(self, request: Request, answer: Answer) -> list[Completion]:
         for reason in answer.unknown_reasons:
             told = f"with {reason!r}" if reason else "without a reason"
             self._server.tell(f"ends its answers {told}: taken for whole, unless they are as long as allowed")
         if answer.counted is None:
             self._server.tell("counts no tokens: costs leave its answers out")
-        generated, several = answer.counted[2] if answer.counted else 0, len(answer.texts)
+        generated, several = _generated([answer]), len(answer.texts)
         whole = generated < request.sampling.max_tokens * several
         return [
-            Completion(_clean(text), (generated + number) // several, _ended(reason, whole=whole))
-            for number, (text, reason) in enumerate(answer.texts)
+            Completion(_clean(text), share, _ended(reason, whole=whole))
+            for (text, reason), share in zip(answer.texts, shares(generated, several), strict=True)
         ]
+
+
+def _filtered(answers: Iterable[Answer]) -> bool:
+    return any(reason == "content_filter" for answer in answers for _, reason in answer.texts)
+
+
+def _generated(answers: Iterable[Answer]) -> int:
+    """Tokens of all texts, as far as the server counts them."""
+    return sum(answer.counted[2] for answer in answers if answer.counted)
+
+
+def _reply(answers: Iterable[Answer], completions: Iterable[Completion]) -> Reply:
+    """A reply with the calls and the prompt's tokens of all answers."""
+    counts = [answer.counted or (0, 0, 0) for answer in answers]
+    prompt, cached, _ = map(sum, zip(*counts, strict=True))
+    return Reply(tuple(completions), prompt_tokens=prompt, cached_tokens=cached, calls=len(counts))
 
 
 async def _check(server: Server) -> None:

@@ -1,8 +1,9 @@
 """An engine without a model, for rehearsals of a job and for faults on command.
 
 Its text is made of words of the messages, drawn by their hash: the same request always gets the same answer. It writes
-a list where the messages ask for lines after "- ", and fills a JSON schema where there is one. Faults are part of the
-model's name, as in `scripted?latency_ms=5&fail=poison`. Limitations: sense.
+a list where the messages ask for lines after "- ", fills a JSON schema where there is one, and finds each of some
+choices as probable as their hash says. Faults, and choices that are to be made, are part of the model's name, as in
+`scripted?latency_ms=5&fail=poison&choose=yes`. Limitations: sense.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import signal
 from typing import Any
 from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from factory.engines import Completion, EngineDeadError, EngineStartError, LanguageModel, Reply, Request, RequestError
+from factory.engines.choices import drawn
 
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _LINES = 3
@@ -36,11 +38,15 @@ class _Orders(BaseModel):
     dead: str | None = None
     hang: str | None = None
     die: str | None = None
+    choose: str | None = None
+    sure: float = Field(1.0, ge=0, le=1)
 
 
 class ScriptedEngine:
     """Answers at once, or as its name commands: `start=MESSAGE` fails to start, `fail=WORD` refuses a request with that
     word, `dead=WORD` loses the engine, `hang=WORD` never answers, `die=WORD` kills the process, `latency_ms=N` waits.
+    `choose=CHOICE`, where that is among the choices, is as probable as `sure=PROBABILITY` says (1); the others share
+    the rest.
 
     Raises EngineStartError.
     """
@@ -63,9 +69,26 @@ class ScriptedEngine:
         prompt = "\n".join(message["content"] for message in request.messages)
         await asyncio.sleep(self._orders.latency_ms / 1000)
         await self._misbehave(prompt)
+        if request.choices:
+            return self._choose(request, prompt)
         return Reply(
             completions=tuple(_completion(request, prompt, number) for number in range(request.n)),
             prompt_tokens=len(prompt.split()),
+        )
+
+    def _choose(self, request: Request, prompt: str) -> Reply:
+        chance = random.Random("\n".join((*request.choices, prompt)))
+        if self._orders.choose in request.choices:
+            rest = (1 - self._orders.sure) / (len(request.choices) - 1)
+            shares = [self._orders.sure if one == self._orders.choose else rest for one in request.choices]
+        else:
+            shares = [chance.expovariate(1) for _ in request.choices]
+        probabilities = tuple(share / sum(shares) for share in shares)
+        return Reply(
+            drawn(request, probabilities, request.n, chance),
+            prompt_tokens=len(prompt.split()),
+            probabilities=probabilities,
+            source="logprobs",
         )
 
     async def close(self) -> None:

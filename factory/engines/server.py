@@ -106,16 +106,22 @@ class Server:
             return
         raise ServerError(failure)
 
-    async def ask(self, request: Request, n: int) -> Answer:
-        """The server's answer to a request for `n` completions, of which it may give fewer. Raises RequestError or
-        ServerError."""
-        return await self._retrying(partial(self._once, request, n))
+    async def ask(self, request: Request, n: int, *, probe: bool = False) -> Answer:
+        """The server's answer to a request for `n` completions, of which it may give fewer; with `probe`, to one for
+        the alternatives of the first token, where it gives them. Raises RequestError or ServerError."""
+        return await self._retrying(partial(self._once, request, n, probe))
 
     def learn_single(self) -> None:
         """Note that the server gives fewer completions than asked for."""
         if self.dialect.many:
             self.dialect = replace(self.dialect, many=False)
             self.tell("gives one completion whatever n says: candidates are asked for one by one")
+
+    def learn_ignored(self, field: str) -> None:
+        """Note that the server ignores a field, which its answers show."""
+        if field in (self.dialect.choice, "logprobs" if self.dialect.top else None):
+            self.dialect, note = self.dialect.instead_of(field)
+            self.tell(note)
 
     def tell(self, note: str) -> None:
         """Have the run say what was found out, once."""
@@ -141,17 +147,17 @@ class Server:
         finally:
             self._health.asking -= 1
 
-    async def _once(self, request: Request, n: int) -> Answer:
+    async def _once(self, request: Request, n: int, probe: bool) -> Answer:
         async with self._flow.slot() as sent_at:
             if self._ended is not None:
                 raise ServerError(self._ended)
-            return await self._send(request, n, sent_at)
+            return await self._send(request, n, probe, sent_at)
 
-    async def _send(self, request: Request, n: int, sent_at: float) -> Answer:
+    async def _send(self, request: Request, n: int, probe: bool, sent_at: float) -> Answer:
         """One answer. A field that is refused is left out at once, and for good once an answer has come without it."""
         dialect, notes = self.dialect, list[str]()
         while True:
-            sent = dialect.arguments(self._model.name, request, n)
+            sent = dialect.arguments(self._model.name, request, n, probe=probe)
             verdict: Exception
             try:
                 async with asyncio.timeout(self._model.timeout_s):
@@ -167,7 +173,7 @@ class Server:
                 for note in notes:
                     self.tell(note)
                 self._answered()
-                return answer
+                return replace(answer, asked=frozenset({*sent, *sent.get("extra_body", ())}))
             # Outside of the handler: the client's error holds the key, and would be the context of what is raised.
             if isinstance(verdict, Refusal) and (other := dialect.after(verdict, sent)):
                 dialect, note = other
@@ -251,7 +257,7 @@ class Server:
             if self._greeted_at < came_at:
                 with suppress(Trouble, RequestError, ServerError, TimeoutError):
                     async with asyncio.timeout(_GREETING_S):
-                        await self._once(_HELLO, 1)
+                        await self._once(_HELLO, 1, probe=False)
                 self._greeted_at = time.monotonic()
 
     def _over(self, why: str) -> ServerError:

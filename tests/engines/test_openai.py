@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from factory.engines import Health, LanguageModel, Message, Reply, Request, Requ
 from factory.engines.openai import OpenAIEngine
 from factory.engines.server import Server
 from tests.conftest import KEY
+from tests.engines.reference import constrained
 from tests.model_server import (
     CUT,
     HALF,
@@ -30,6 +32,7 @@ from tests.model_server import (
     as_json,
     completions,
     error,
+    first_token,
     page,
     serving,
     stream,
@@ -513,6 +516,132 @@ def test_a_key_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         OpenAIEngine(LanguageModel(engine="openai", name="m"), 0, Health())
 
 
+YES_OR_NO = Request(ASKED.messages, Sampling(temperature=0, top_k=5, max_tokens=8), choices=("Yes", "No"), samples=4)
+
+
+def test_choices_are_as_probable_as_the_server_shows(server: ModelServer) -> None:
+    server.reply, health = lambda _: first_token(yes=0.6, no=0.2, Well=0.2), Health()
+    reply = ask(server, YES_OR_NO, health=health)
+    assert reply.probabilities == pytest.approx((0.75, 0.25))
+    assert (reply.source, reply.samples, reply.calls, reply.prompt_tokens) == ("logprobs", 0, 1, 9)
+    assert [(one.text, one.choice, one.tokens) for one in reply.completions] == [("Yes", 0, 7)]
+    (body,) = server.asked
+    assert (body["top_logprobs"], body["max_tokens"], body["structured_outputs"]) == (20, 1, {"choice": ["Yes", "No"]})
+    assert health.notes == []
+
+
+def test_choices_whose_first_tokens_tell_nothing_are_sampled(server: ModelServer) -> None:
+    answers = [first_token(Yes=0.5, Maybe=0.3), completions("Yes", "yes.", "No", "Perhaps")]
+    server.in_turn(*answers)
+    health = Health()
+    reply = ask(server, YES_OR_NO, health=health)
+    assert reply.probabilities == pytest.approx((2 / 3, 1 / 3))
+    assert (reply.source, reply.samples, reply.unmatched, reply.calls) == ("samples", 4, 1, 2)
+    assert (reply.prompt_tokens, sum(one.tokens for one in reply.completions)) == (18, 14), (
+        "all that was asked is counted"
+    )
+    assert [one.text for one in reply.completions] == ["Yes"]
+    probe, sampling = server.asked
+    assert (sampling["n"], sampling["temperature"], sampling["max_tokens"]) == (4, 1, 8)
+    assert "top_k" not in sampling
+    assert "logprobs" not in sampling
+    assert [note.partition("/v1 ")[2][:27] for note in health.notes] == ["takes no structured_outputs"]
+
+
+def test_answers_none_of_which_is_a_choice_give_no_probabilities(server: ModelServer) -> None:
+    server.reply = lambda body: completions(*["Well…"] * body.get("n", 1))
+    reply = ask(server, replace(YES_OR_NO, n=3))
+    assert (reply.probabilities, reply.samples, reply.unmatched) == (None, 4, 4)
+    assert [(one.text, one.choice) for one in reply.completions] == [("Well…", None)] * 3
+    assert sum(one.tokens for one in reply.completions) == 14
+
+
+REFUSALS = {
+    "logprobs": as_json({"error": {"message": "You may not request logprobs from this model"}}, 403),
+    "top_logprobs": as_json({"error": {"message": "top_logprobs is not for this model", "param": "top_logprobs"}}, 400),
+    "structured_outputs": as_json({"error": {"message": "Unrecognized argument supplied: structured_outputs"}}, 400),
+    "guided_choice": as_json(
+        {"detail": [{"loc": ["body", "guided_choice"], "msg": "Extra inputs not permitted"}]}, 422
+    ),
+    "response_format": as_json({"error": {"message": "response_format is not supported"}}, 400),
+    "n": as_json({"error": {"message": "n is not supported", "param": "n"}}, 400),
+}
+
+
+def test_what_a_server_refuses_of_choices_is_found_out_once(server: ModelServer) -> None:
+    def reply(body: dict[str, Any]) -> Answer:
+        return next((refusal for field, refusal in REFUSALS.items() if field in body), completions("No."))
+
+    server.reply, health = reply, Health()
+
+    async def twice(engine: OpenAIEngine) -> list[Reply]:
+        return [await engine.generate(YES_OR_NO) for _ in range(2)]
+
+    for got in use(server, twice, health=health):
+        assert (got.probabilities, got.samples, got.unmatched) == ((0, 1), 4, 0)
+    first, again = server.asked[:-4], server.asked[-4:]
+    assert all(not REFUSALS.keys() & body.keys() for body in again)
+    assert {sum(field in body for body in first) for field in ("logprobs", "n")} == {1}
+    assert len(health.notes) == len(set(health.notes)) == 5
+
+
+def test_a_server_that_ignores_logprobs_is_found_out_once(server: ModelServer) -> None:
+    server.reply, health = lambda body: completions(*["No"] * body.get("n", 1)), Health()
+
+    async def twice(engine: OpenAIEngine) -> list[Reply]:
+        return [await engine.generate(YES_OR_NO) for _ in range(2)]
+
+    assert [reply.calls for reply in use(server, twice, health=health)] == [2, 1]
+    assert [note.partition("/v1 ")[2] for note in health.notes] == [
+        "gives no log probabilities: answers to choices are sampled and counted"
+    ]
+
+
+def test_a_server_with_fewer_alternatives_is_asked_for_fewer(server: ModelServer) -> None:
+    def reply(body: dict[str, Any]) -> Answer:
+        if body["top_logprobs"] > 5:
+            return error(400, "Invalid value for top_logprobs: must be between 0 and 5")
+        return first_token(Yes=0.9, No=0.1)
+
+    server.reply = reply
+    assert ask(server, YES_OR_NO).source == "logprobs"
+    assert [body["top_logprobs"] for body in server.asked] == [20, 5]
+
+
+def test_choices_are_held_in_the_way_that_the_server_knows(server: ModelServer) -> None:
+    """It ignores what it does not know, so its answers tell."""
+
+    def reply(body: dict[str, Any]) -> Answer:
+        if "response_format" not in body:
+            return completions(*["I would say yes."] * body.get("n", 1))
+        schema = body["response_format"]["json_schema"]["schema"]
+        said = {name: described["enum"][0] for name, described in schema["properties"].items()}
+        return completions(*[json.dumps(said)] * body.get("n", 1))
+
+    server.reply = reply
+
+    async def thrice(engine: OpenAIEngine) -> list[Reply]:
+        return [await engine.generate(YES_OR_NO) for _ in range(3)]
+
+    assert [reply.unmatched for reply in use(server, thrice)] == [4, 4, 0]
+
+
+def test_choices_meet_trouble_as_texts_do(server: ModelServer) -> None:
+    server.in_turn(completions("First."), error(503), RESET, first_token(Yes=0.9, No=0.1))
+
+    async def both(engine: OpenAIEngine) -> Reply:
+        await engine.generate(ASKED)
+        return await engine.generate(YES_OR_NO)
+
+    assert use(server, both).probabilities == pytest.approx((0.9, 0.1))
+
+
+def test_a_filter_that_withholds_every_sample_is_a_matter_of_the_request(server: ModelServer) -> None:
+    server.reply = lambda body: completions(*[""] * body.get("n", 1), reason="content_filter")
+    with pytest.raises(RequestError, match="content filter"):
+        ask(server, YES_OR_NO)
+
+
 def test_a_real_vllm_server(vllm_server: str) -> None:
     persona = Message(role="system", content="You are a person.\nAbout you:\n" + "- I have two cats.\n" * 10)
     mood = {"mood": {"enum": ["glad", "sad"]}}
@@ -533,6 +662,11 @@ def test_a_real_vllm_server(vllm_server: str) -> None:
         written = guided.completions[0]
         assert written.finish_reason == "stop", written.text
         assert json.loads(written.text)["mood"] in ("glad", "sad")
+        tea = said("Do you like tea?", choices=("Yes", "No"))
+        chosen = await engine.generate(tea)
+        assert chosen.source == "logprobs"
+        sampled = await engine.generate(said("Do you like tea?", choices=("Yes, I do", "Yes, I am"), samples=200))
+        assert (sampled.source, sampled.samples, sampled.unmatched) == ("samples", 200, 0)
         with pytest.raises(RequestError, match="512"):
             await engine.generate(said("I like trains. " * 400))
 

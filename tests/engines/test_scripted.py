@@ -115,3 +115,24 @@ def test_start_fails_on_command() -> None:
 def test_an_unknown_order_is_an_error_that_names_the_known_ones() -> None:
     with pytest.raises(EngineStartError, match=r"latncy_ms.*latency_ms"):
         open_engine(LanguageModel(engine="scripted", name="scripted?latncy_ms=5"), 0, Health())
+
+
+CHOICES = ("agree", "neither", "disagree")
+
+
+def test_choices_are_drawn_by_hash() -> None:
+    first, again, other = (answer("scripted", request(text, choices=CHOICES)) for text in ("Tea?", "Tea?", "Coffee?"))
+    assert first == again
+    assert first.probabilities != other.probabilities
+    assert sum(first.probabilities or ()) == pytest.approx(1)
+    (completion,) = first.completions
+    assert completion.text == CHOICES[completion.choice or 0]
+
+
+def test_a_choice_is_made_on_command_where_it_is_offered() -> None:
+    ordered = "scripted?choose=neither&sure=0.8"
+    assert answer(ordered, request("Tea?", choices=CHOICES)).probabilities == pytest.approx((0.1, 0.8, 0.1))
+    reply = answer("scripted?choose=neither", request("Tea?", choices=CHOICES, n=5))
+    assert [completion.text for completion in reply.completions] == ["neither"] * 5
+    elsewhere = request("Tea?", choices=("yes", "no"))
+    assert answer(ordered, elsewhere) == answer("scripted", elsewhere)
