@@ -25,7 +25,7 @@ from factory.export.preference import By, Of, of_slots, of_turns
 from factory.export.preference import schema as preference_schema
 from factory.export.ranking import RANKING, ranked
 from factory.export.source import Source
-from factory.export.splits import Splits
+from factory.export.splits import Splits, groups_of
 from factory.export.writing import Example, Files, Form
 from factory.store.corpus import Corpus
 from factory.store.records import Decision, Origin, Row
@@ -52,7 +52,7 @@ _COLUMNS: dict[Format | Of, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What an export came to: examples by split, and what was left out, by reason."""
+    """What an export came to: examples by split, what was left out, by reason, and what else is to be known of it."""
 
     corpus: str
     version: int
@@ -61,6 +61,7 @@ class Export:
     files: dict[str, list[str]]
     rows: dict[str, int]
     left_out: dict[str, int]
+    notes: list[str]
 
 
 def schema_of(kind: Format, by: By = "nli") -> pa.Schema:
@@ -87,7 +88,7 @@ def export(
 ) -> Export:
     """Write the rows so decided of one version (the newest without it) to a place that holds nothing yet.
 
-    `splits` are shares of the seeds that go to `test` and `validation`. `facts` are the origins of facts that prompts
+    `splits` are shares of speakers that go to `test` and `validation`. `facts` are the origins of facts that prompts
     hold; without, what a speaker was given and expanded, or else what was read off its turns. `by` and `of` are for
     `preference` alone. Raises ExportError, CorpusError, StorageError, and ScorerStartError (`by` APC of turns).
     """
@@ -102,7 +103,8 @@ def export(
             f"{corpus}: every row failed, so there is nothing to export; see: factory status {in_shell(corpus)}"
         )
     columns = _COLUMNS.get(of if kind == "preference" else kind, ())
-    source = Source(opened, pinned, columns, Splits.of(splits or {}), decisions, facts, report)
+    sides = Splits.of(splits or {}, groups_of(opened, pinned) if splits else None)
+    source = Source(opened, pinned, columns, sides, decisions, facts, report)
     with Files(to, schema_of(kind, by), form, rows_per_file) as files:
         for split, example in _examples(source, kind, by, of):
             files.add(split, example)
@@ -111,7 +113,7 @@ def export(
         files.finish()
         rows = {split: sum(counts) for split, counts in sorted(files.rows.items())}
         names = {split: files.names(split) for split in rows}
-        result = Export(corpus, pinned, kind, to, names, rows, dict(source.left_out))
+        result = Export(corpus, pinned, kind, to, names, rows, dict(source.left_out), sides.missed(rows))
         files.write_manifest(_manifest(result, source, by, of))
     return result
 
@@ -133,7 +135,7 @@ def _manifest(result: Export, source: Source, by: By, of: Of) -> dict[str, objec
     return {
         **told,
         "corpus": re.sub("//[^/]*@", "//", result.corpus),
-        "splits": asdict(source.splits),
+        "splits": {"test": source.splits.test, "validation": source.splits.validation},
         "decisions": list(source.decisions),
         "facts": source.facts,
         **({"by": by, "of": of} if result.format == "preference" else {}),

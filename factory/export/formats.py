@@ -17,7 +17,15 @@ NOT_ALTERNATING = "rows whose speakers do not alternate"
 _STRING, _INT, _DOUBLE, _STRINGS = pa.string(), pa.int64(), pa.float64(), pa.list_(pa.string())
 _SCORES = ("c_score", "profile_length", "apc", "entailed_share", "contradicted_share", "coverage")
 
-CHAT = pa.schema([("messages", MESSAGES), ("row_id", _STRING), ("speaker", _INT)])
+CHAT = pa.schema(
+    [
+        ("messages", MESSAGES),
+        ("row_id", _STRING),
+        ("speaker", _INT),
+        ("speaker_id", _STRING),
+        ("addressee_id", _STRING),
+    ]
+)
 EXTRACTION = pa.schema(
     [
         ("utterance", _STRING),
@@ -53,6 +61,8 @@ PLAIN = pa.schema(
             (f"{name}_{letter}", kind)
             for letter in "ab"
             for name, kind in (
+                ("speaker_id", _STRING),
+                ("name", _STRING),
                 ("role", _STRING),
                 ("persona", _STRINGS),
                 ("expanded", _STRINGS),
@@ -74,7 +84,13 @@ def chat(source: Source, row: Row) -> Iterator[Example]:
     if not sides:
         source.leave_out(NOT_ALTERNATING)
     for number, messages in enumerate(sides, len(row.turns) - len(sides)):
-        yield {"messages": list(messages), "row_id": row.row_id, "speaker": number % 2}
+        yield {
+            "messages": list(messages),
+            "row_id": row.row_id,
+            "speaker": number % 2,
+            "speaker_id": row.speakers[number % 2].id,
+            "addressee_id": row.speakers[(number + 1) % 2].id,
+        }
 
 
 def plain(_: Source, row: Row) -> Iterator[Example]:
@@ -94,6 +110,8 @@ def plain(_: Source, row: Row) -> Iterator[Example]:
     flat |= {name: row.consistency and getattr(row.consistency, name) for name in _SCORES}
     for letter, speaker in zip("ab", row.speakers, strict=False):
         flat |= {
+            f"speaker_id_{letter}": speaker.id,
+            f"name_{letter}": speaker.name,
             f"role_{letter}": speaker.role,
             f"persona_{letter}": speaker.facts_of("seed"),
             f"expanded_{letter}": speaker.facts_of("expand"),

@@ -1,10 +1,10 @@
 """Ranking: one true reply among 20, the hits@1 of Persona-Chat.
 
 The others are drawn from what was said around it in the corpus: a window of at most 512 dialogues of the same split,
-of which none shares a seed with its own, so that none is an answer of the same persona. Every reply is as likely to
-stand among the others as to be the true one, and no fact that was read off it or a later turn stands in the prompt, so
-no text gives itself away. Limitations: which others are drawn changes as
-a corpus grows; that a drawn one would do as well ("I see.") is not looked into.
+of which none shares a seed or a speaker with its own, so that none is an answer of the same persona. Every reply is as
+likely to stand among the others as to be the true one, and no fact that was read off it or a later turn stands in the
+prompt, so no text gives itself away. Limitations: which others are drawn changes as a corpus grows; that a drawn one
+would do as well ("I see.") is not looked into.
 """
 
 from __future__ import annotations
@@ -52,11 +52,9 @@ def ranked(source: Source) -> Iterator[tuple[str, Example]]:
 
 
 def _examples(source: Source, block: Sequence[Row], before: Sequence[Row]) -> Iterator[Example]:
-    said = [
-        (turn.text, frozenset(seed.id for seed in row.seeds)) for row in (*before, *block) for turn in row.turns[1:]
-    ]
+    said = [(turn.text, _ids(row)) for row in (*before, *block) for turn in row.turns[1:]]
     for row in block:
-        own = frozenset(seed.id for seed in row.seeds)
+        own = _ids(row)
         for number in range(1, len(row.turns)):
             draw, true = random.Random(f"{row.row_id} {number}"), row.turns[number].text
             others = _others(draw, said, own, true)
@@ -73,14 +71,18 @@ def _examples(source: Source, block: Sequence[Row], before: Sequence[Row]) -> It
             }
 
 
+def _ids(row: Row) -> frozenset[str]:
+    return frozenset(id_ for speaker in row.speakers for id_ in (speaker.id, speaker.seed_id))
+
+
 def _others(
     draw: random.Random, said: Sequence[tuple[str, frozenset[str]]], own: frozenset[str], true: str
 ) -> list[str]:
     """Distinct texts of others, none of them the true one; fewer than wanted if there are no more."""
     found: dict[str, str] = {}
     for count in (4 * OTHERS, len(said)):  # nearly always a few draws are enough
-        for text, seeds in draw.sample(said, min(count, len(said))):
-            if seeds.isdisjoint(own) and text.casefold() != true.casefold():
+        for text, ids in draw.sample(said, min(count, len(said))):
+            if ids.isdisjoint(own) and text.casefold() != true.casefold():
                 found.setdefault(text.casefold(), text)
             if len(found) == OTHERS:
                 return list(found.values())

@@ -57,7 +57,7 @@ class Source:
                 continue
             split = self.splits.of_row(row)
             if split is None:
-                self.leave_out("rows whose personas are on different sides of the split")
+                self.leave_out("rows whose speakers are on different sides of the split")
                 continue
             self._keep_to(split, row)
             yield split, row
