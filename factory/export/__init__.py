@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from factory.base.places import in_shell
 from factory.export.scorers import OpenedScorers
 from factory.export.source import Reader
-from factory.export.splits import Splits
+from factory.export.splits import Splits, groups_of
 from factory.export.writing import Files, Form
 from factory.methods.exports import ExportError, ExportFormat, Source
 from factory.methods.registry import found, named
@@ -37,7 +37,7 @@ __all__ = ["Export", "ExportError", "Form", "export", "formats", "schema_of"]
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What an export came to: examples by split, and what was left out, by reason."""
+    """What an export came to: examples by split, what was left out and why, and what else is to be known."""
 
     corpus: str
     version: int
@@ -46,6 +46,7 @@ class Export:
     files: dict[str, list[str]]
     rows: dict[str, int]
     left_out: dict[str, int]
+    notes: list[str]
 
 
 def formats() -> Mapping[str, type[ExportFormat]]:
@@ -74,7 +75,7 @@ def export(
 ) -> Export:
     """Write the rows so decided of one version (the newest without it) to a place that holds nothing yet.
 
-    `splits` are shares of the seeds that go to `test` and `validation`. `facts` are the origins of facts that prompts
+    `splits` are shares of speakers that go to `test` and `validation`. `facts` are the origins of facts that prompts
     hold; without, what a speaker was given and expanded, or else what was read off its turns. `options` are the
     format's own, such as `by` of `preference`. Raises ExportError, MethodError (no such format, or one that cannot be
     used), CorpusError, StorageError, and ScorerStartError from a format that asks models.
@@ -91,7 +92,8 @@ def export(
     templates = Templates(opened)
     with OpenedScorers(opened, made.needs) as scorers, Files(to, made, form, rows_per_file) as files:
         source = Source(templates.of, templates.ended, facts, scorers.of)
-        reader = Reader(opened, pinned, made, source, Splits.of(splits or {}), decisions, report)
+        sides = Splits.of(splits or {}, groups_of(opened, pinned) if splits else None)
+        reader = Reader(opened, pinned, made, source, sides, decisions, report)
         for split, record in reader.records():
             files.add(split, record)
         if not files.rows:
@@ -99,7 +101,7 @@ def export(
         files.finish()
         rows = {split: sum(counts) for split, counts in sorted(files.rows.items())}
         names = {split: files.names(split) for split in rows}
-        result = Export(corpus, pinned, kind, to, names, rows, dict(source.left_out))
+        result = Export(corpus, pinned, kind, to, names, rows, dict(source.left_out), sides.missed(rows))
         files.write_manifest(_manifest(result, reader))
     return result
 
@@ -133,7 +135,7 @@ def _manifest(result: Export, reader: Reader) -> dict[str, object]:
     return {
         **told,
         "corpus": re.sub("//[^/]*@", "//", result.corpus),
-        "splits": asdict(reader.splits),
+        "splits": {"test": reader.splits.test, "validation": reader.splits.validation},
         "decisions": list(reader.decisions),
         "facts": reader.source.facts,
         **reader.made.params.model_dump(mode="json"),

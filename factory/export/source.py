@@ -82,7 +82,7 @@ class Reader:
                 continue
             split = self.splits.of_row(row)
             if split is None:
-                self.source.leave_out("rows whose personas are on different sides of the split")
+                self.source.leave_out("rows whose speakers are on different sides of the split")
                 continue
             self._keep_to(split, row)
             yield split, row

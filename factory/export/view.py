@@ -57,6 +57,8 @@ def show_export(result: Export, form: Form) -> None:
     out.print(table)
     for why, count in result.left_out.items():
         out.print(f"left out: {count:,} {escape(why)}")
+    for note in result.notes:
+        out.print(f"[yellow]warning[/] {escape(note)}")
     loader = "parquet" if form == "parquet" else "json"
     place = absolute(result.to)
     escaped = glob.escape(place)  # datasets takes a folder for a pattern

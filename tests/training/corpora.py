@@ -20,8 +20,8 @@ def dialogue(number: int) -> Row:
         turns=["Hi!", "Hello.", f"I have {number} hens.", "Nice."],
         row_id=f"{number:032x}",
     )
-    for seed, side in zip(row.seeds, "ab", strict=True):
-        seed.id = f"{side}{number}"
+    for seed, speaker, side in zip(row.seeds, row.speakers, "ab", strict=True):
+        seed.id = speaker.id = speaker.seed_id = f"{side}{number}"
     row.decision = "accept"
     row.scores = [
         PairScore("turn_persona", 0, 2, f"I have {number} hens.", f"I have {number} hens.", 1.0, 0.98, 0.01, 0.01),

@@ -26,7 +26,15 @@ class Chat(ExportFormat):
     """
 
     name = "chat"
-    schema = pa.schema([("messages", MESSAGES), ("row_id", pa.string()), ("speaker", pa.int64())])
+    schema = pa.schema(
+        [
+            ("messages", MESSAGES),
+            ("row_id", pa.string()),
+            ("speaker", pa.int64()),
+            ("speaker_id", pa.string()),
+            ("addressee_id", pa.string()),
+        ]
+    )
 
     def records(self, rows: Sequence[Row], source: Source) -> Iterator[Record]:
         """One record a side."""
@@ -35,4 +43,10 @@ class Chat(ExportFormat):
             if not sides:
                 source.leave_out(NOT_ALTERNATING)
             for number, messages in enumerate(sides, len(row.turns) - len(sides)):
-                yield {"messages": list(messages), "row_id": row.row_id, "speaker": number % 2}
+                yield {
+                    "messages": list(messages),
+                    "row_id": row.row_id,
+                    "speaker": number % 2,
+                    "speaker_id": row.speakers[number % 2].id,
+                    "addressee_id": row.speakers[(number + 1) % 2].id,
+                }

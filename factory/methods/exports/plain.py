@@ -41,6 +41,8 @@ class Plain(ExportFormat):
                 (f"{name}_{letter}", kind)
                 for letter in "ab"
                 for name, kind in (
+                    ("speaker_id", _STRING),
+                    ("name", _STRING),
                     ("role", _STRING),
                     ("persona", _STRINGS),
                     ("expanded", _STRINGS),
@@ -78,6 +80,8 @@ def _flat(row: Row) -> Record:
     flat |= {name: scores.get(name) for name in _SCORES}
     for letter, speaker in zip("ab", row.speakers, strict=False):
         flat |= {
+            f"speaker_id_{letter}": speaker.id,
+            f"name_{letter}": speaker.name,
             f"role_{letter}": speaker.role,
             f"persona_{letter}": speaker.facts_of("seed"),
             f"expanded_{letter}": speaker.facts_of("expand"),

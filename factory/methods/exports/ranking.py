@@ -49,13 +49,9 @@ class Ranking(ExportFormat):
 
     def records(self, rows: Sequence[Row], source: Source) -> Iterator[Record]:
         """One record a turn, but the first of a dialogue; the window is these rows and the ones before."""
-        said = [
-            (turn.text, frozenset(seed.id for seed in row.seeds))
-            for row in (*source.earlier, *rows)
-            for turn in row.turns[1:]
-        ]
+        said = [(turn.text, _ids(row)) for row in (*source.earlier, *rows) for turn in row.turns[1:]]
         for row in rows:
-            own = frozenset(seed.id for seed in row.seeds)
+            own = _ids(row)
             for number in range(1, len(row.turns)):
                 draw, true = random.Random(f"{row.row_id} {number}"), row.turns[number].text
                 others = _others(draw, said, own, true)
@@ -72,14 +68,18 @@ class Ranking(ExportFormat):
                 }
 
 
+def _ids(row: Row) -> frozenset[str]:
+    return frozenset(id_ for speaker in row.speakers for id_ in (speaker.id, speaker.seed_id))
+
+
 def _others(
     draw: random.Random, said: Sequence[tuple[str, frozenset[str]]], own: frozenset[str], true: str
 ) -> list[str]:
     """Distinct texts of others, none of them the true one; fewer than wanted if there are no more."""
     found: dict[str, str] = {}
     for count in (4 * OTHERS, len(said)):  # nearly always a few draws are enough
-        for text, seeds in draw.sample(said, min(count, len(said))):
-            if seeds.isdisjoint(own) and text.casefold() != true.casefold():
+        for text, ids in draw.sample(said, min(count, len(said))):
+            if ids.isdisjoint(own) and text.casefold() != true.casefold():
                 found.setdefault(text.casefold(), text)
             if len(found) == OTHERS:
                 return list(found.values())
