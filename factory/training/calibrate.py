@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from factory.base.intervals import wilson
 from factory.scorers.nli import Nli, NliModel, Probabilities
 from factory.training.labelled import Pair
 
@@ -108,15 +109,8 @@ def _point(threshold: float, contradiction: Floats, wrong: NDArray[np.bool_]) ->
         found / (found + false) if found + false else None,
         found / int(wrong.sum()),
         false / consistent,
-        wilson_most(false, consistent),
+        wilson(false, consistent)[1],
     )
-
-
-def wilson_most(count: int, total: int, z: float = 1.96) -> float:
-    """The upper end of the interval of a share (Wilson, 1927), of 95 % unless another quantile `z` is given."""
-    share = count / total
-    centre, spread = share + z * z / (2 * total), math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return min(1.0, (centre + z * spread) / (1 + z * z / total))
 
 
 def _lowest(points: Sequence[Point], bound: float) -> Point | None:

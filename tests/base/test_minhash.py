@@ -16,8 +16,7 @@ from factory.base.minhash import BLANK, Signatures, settle, signatures, similari
 def settled(signed: Signatures, similarity: float, *steps: int) -> list[int]:
     """Leaders of texts that come so many at a time, and the rest at last."""
     leader, begin = np.full(len(signed), -1), 0
-    for end in [*steps, len(signed)]:
-        end = min(max(begin, end), len(signed))
+    for end in [*(step for step in steps if step < len(signed)), len(signed)]:
         settle(lambda rows: signed[rows], np.arange(end), leader, start=begin, similarity=similarity)
         begin = end
     return leader.tolist()

@@ -4,10 +4,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from scipy.stats import binomtest
 
 from factory.scorers.nli import Nli, NliModel, ScorerStartError
-from factory.training.calibrate import Calibration, CalibrationError, calibrate, draw, wilson_most
+from factory.training.calibrate import Calibration, CalibrationError, calibrate, draw
 from factory.training.labelled import Pair
 
 FACTS = ["I have a dog.", "I work as a nurse.", "I live in Berlin.", "I am married.", "I love coffee."]
@@ -69,9 +68,3 @@ def test_the_picture_is_drawn(result: Calibration, tmp_path: Path) -> None:
     assert (tmp_path / "new" / "curves.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(CalibrationError, match=r"curves.pgn: the picture cannot be drawn: .*not supported"):
         draw(result, tmp_path / "curves.pgn")
-
-
-@pytest.mark.parametrize(("count", "total"), [(0, 50), (3, 50), (50, 50), (1, 2000)])
-def test_the_interval_is_wilsons(count: int, total: int) -> None:
-    expected = binomtest(count, total).proportion_ci(method="wilson").high
-    assert wilson_most(count, total) == pytest.approx(expected, abs=1e-3)
