@@ -39,6 +39,8 @@ from factory.store.table import CorpusError
 from factory.training import TrainingError
 from factory.training.calibrate import CalibrationError
 from factory.views import display
+from factory.views.audit import audit as corpus_audit
+from factory.views.audit import show_audit
 from factory.views.card import UNSTATED, write_card
 from factory.views.card import card as corpus_card
 from factory.views.explain import explain as explain_row
@@ -204,6 +206,22 @@ def explain(
         print_json(explanation)
     else:
         display.show_explanation(explanation, found)
+
+
+@app.command()
+def audit(
+    corpus: _Corpus,
+    by: Annotated[
+        list[str], typer.Option("--by", metavar="role|attributes.NAME", help="What to group speakers by (repeat it).")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Compare what was decided of groups of speakers: shares with intervals, the widest spread first."""
+    told = corpus_audit(Corpus(corpus), by)
+    if as_json:
+        print_json(told)
+    else:
+        show_audit(told, display.out)
 
 
 @app.command()

@@ -217,6 +217,11 @@ class Seeds:
     def _facts(self) -> pa.LargeListArray:
         return self._keys["facts"].cast(_SORTED.field("facts").type).combine_chunks()
 
+    @property
+    def facts_digests(self) -> Keys:
+        """Keys of what the facts of each seed say, in the order of the sources."""
+        return np.asarray(np.delete(_by_part(self._keys["digests"].combine_chunks())[:, 0], self._again))
+
     def _column(self, name: str) -> Any:
         return mapped(self._keys[name].combine_chunks())
 

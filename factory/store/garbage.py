@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from factory.planning.ledger import LEDGER
 from factory.planning.shard import STAGING
+from factory.planning.signatures import PASSES
 from factory.seeds.store import SEEDS
 from factory.store.corpus import Corpus
 from factory.store.storage import UNFINISHED, File
@@ -18,7 +19,7 @@ from factory.store.table import CorpusError
 
 _ORPHAN_HOURS = 24
 _HOUR_S = 3600
-_CACHES = ("_ledger", SEEDS, "_recipes")
+_CACHES = ("_ledger", PASSES, SEEDS, "_recipes")
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,11 +132,17 @@ class Table:
         none: what was made since stands in no other."""
         if self._snapshot is None:
             return [], 0.0
-        times = dict(self._actions(self._snapshot).select("path", "modification_time").iter_rows())
+        times = self.committed()
         ordered = sorted(self._files(self._snapshot), key=lambda shard: (-times[shard.path], shard.path))
         before = [0, *accumulate(shard.rows for shard in ordered)]
         count = min(shards, bisect_left(before, rows))
         return ordered[:count], times[ordered[count].path] / 1000 if ordered[count:] else 0.0
+
+    def committed(self) -> dict[str, int]:
+        """When each of the shards that `shards` last saw was committed, in milliseconds since 1970, by its path."""
+        if self._snapshot is None:
+            return {}
+        return dict(self._actions(self._snapshot).select("path", "modification_time").iter_rows())
 
     def shards_at(self, version: int) -> list[Shard]:
         """The shards of a version. Raises CorpusError if there is none such, or its files are gone."""

@@ -13,11 +13,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
+from factory.base.intervals import wilson
 from factory.scorers.nli import Nli, NliModel, Probabilities
 from factory.training.labelled import LabelledPair
 
@@ -109,16 +109,8 @@ def _point(threshold: float, contradiction: Floats, wrong: NDArray[np.bool_]) ->
         found / (found + false) if found + false else None,
         found / (found + missed),
         false / (false + kept),
-        wilson_most(false, false + kept),
+        wilson(false, false + kept)[1],
     )
-
-
-def wilson_most(count: int, total: int, z: float = 1.96) -> float:
-    """The upper end of the interval of a share (Wilson, 1927), of 95 % unless another quantile `z` is given."""
-    from scipy.stats import binomtest
-
-    confidence = 2 * NormalDist().cdf(z) - 1
-    return float(binomtest(count, total).proportion_ci(confidence, method="wilson").high)
 
 
 def _lowest(points: Sequence[Point], bound: float) -> Point | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from factory.scorers.nli import Nli, NliModel, ScorerStartError
-from factory.training.calibrate import Calibration, CalibrationError, calibrate, draw, wilson_most
+from factory.training.calibrate import Calibration, CalibrationError, calibrate, draw
 from factory.training.labelled import LabelledPair
 
 FACTS = ["I have a dog.", "I work as a nurse.", "I live in Berlin.", "I am married.", "I love coffee."]
@@ -69,11 +69,3 @@ def test_the_picture_is_drawn(result: Calibration, tmp_path: Path) -> None:
     assert (tmp_path / "new" / "curves.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(CalibrationError, match=r"curves.pgn: the picture cannot be drawn: .*not supported"):
         draw(result, tmp_path / "curves.pgn")
-
-
-def test_the_interval_of_a_share_is_wilsons() -> None:
-    # Newcombe (1998), table I, gives these: 81 of 263, 15 of 148, 0 of 20.
-    assert wilson_most(81, 263) == pytest.approx(0.3662, abs=1e-4)
-    assert wilson_most(15, 148) == pytest.approx(0.1605, abs=1e-4)
-    assert wilson_most(0, 20) == pytest.approx(0.1611, abs=1e-4)
-    assert wilson_most(5, 10, z=2.576) > wilson_most(5, 10)

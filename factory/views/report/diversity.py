@@ -6,14 +6,15 @@ share of near duplicates than its corpus, since both dialogues of a pair must be
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from factory.base.minhash import SLOTS, settle, signatures, words
 from factory.views.report.frames import TEXTS, of_facts, sampled, sides
 
 DIALOGUES = 20_000
@@ -23,15 +24,10 @@ WORDS = 50_000
 REPEATED = 4
 """Words of an n-gram that counts as repeated (Salkar et al., AACL 2022)."""
 COMPARED = 100_000
-"""How many dialogues are compared with each other to find near duplicates."""
-THRESHOLD, PERMUTATIONS, BANDS = 0.9, 128, 16
-"""Near duplicates: MinHash over sets of words, as Persona Hub (arXiv 2406.20094) does; the bands are ours, and find a
-pair at the threshold with probability 0.9999."""
+"""Dialogues among which near duplicates are sought."""
+THRESHOLD = 0.9
+"""Near duplicates: MinHash over sets of words, as Persona Hub (arXiv 2406.20094) does."""
 MOST = 10
-
-_SEED = 1
-
-_WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 
 def diversity(rows: pl.LazyFrame, total: int) -> dict[str, Any]:
@@ -46,11 +42,6 @@ def diversity(rows: pl.LazyFrame, total: int) -> dict[str, Any]:
         "facts": _facts(sample),
         "near_duplicates": near_duplicates(rows, total),
     }
-
-
-def words(text: str) -> list[str]:
-    """The words of a text, in lower case."""
-    return _WORD.findall(text.casefold())
 
 
 def distinct(texts: Iterable[str], limit: int = WORDS) -> dict[str, Any]:
@@ -128,23 +119,18 @@ def _facts(sample: pl.LazyFrame) -> dict[str, list[dict[str, Any]]]:
 
 
 def near_duplicates(rows: pl.LazyFrame, total: int) -> dict[str, Any]:
-    """How many dialogues a deduplication would drop for an earlier one, and which have the most such duplicates."""
-    from rensa import RMinHash, RMinHashDeduplicator
-
-    seen = RMinHashDeduplicator(THRESHOLD, PERMUTATIONS, True, BANDS, _SEED)
+    """How many dialogues a deduplication would drop, each for one before it; those that most are dropped for."""
     read = sampled(rows, total, COMPARED).filter(pl.col("turns").list.len() > 0).sort("row_id")
     texts = read.select("row_id", text=TEXTS.list.join(" ")).collect(engine="streaming")
-    kept: Counter[str] = Counter()
-    for row_id, text in texts.iter_rows():
-        hashed = RMinHash(PERMUTATIONS, _SEED)
-        hashed.update(set(words(text)))
-        if not seen.add(row_id, hashed):
-            kept[min(seen.get_duplicates(hashed))] += 1
+    signed, leader = signatures(texts["text"].to_list()), np.arange(len(texts))
+    settle(lambda some: signed[some], leader.copy(), leader, start=0, similarity=THRESHOLD)
+    repeats = leader[leader != np.arange(len(texts))]
+    kept = Counter(texts["row_id"].gather(repeats).to_list())
     return {
         "dialogues": len(texts),
         "duplicates": kept.total(),
         "share": kept.total() / len(texts) if len(texts) else None,
         "threshold": THRESHOLD,
-        "permutations": PERMUTATIONS,
+        "permutations": SLOTS,
         "most": [{"row_id": row_id, "duplicates": count} for row_id, count in kept.most_common(5)],
     }

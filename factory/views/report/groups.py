@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from factory.base.fingerprint import blake
 from factory.scorers.embeddings import EmbeddingModel, Embeddings
 from factory.store.corpus import Corpus
-from factory.training.calibrate import wilson_most
+from factory.views.audit import accepted_of, against
 from factory.views.report.diversity import distinct
 from factory.views.report.frames import CODES, DECISION, TEXTS, of_facts, of_scores, sides
 
@@ -58,8 +57,7 @@ def groups(corpus: Corpus, rows: pl.LazyFrame, contradiction: float) -> dict[str
     told = _rows_of(rows, list(facts), labels, contradiction)
     failed = _failed(corpus, dict(zip(facts, labels, strict=True)))
     every = told.unique("row_id")
-    accepted, decided = _accepted(every["decision"])
-    z = NormalDist().inv_cdf(1 - 0.025 / len(names))
+    accepted, decided = accepted_of(Counter(every["decision"]))
     found = []
     for number in Counter(labels.tolist()):
         own = told.filter(pl.col("group") == number)
@@ -72,7 +70,7 @@ def groups(corpus: Corpus, rows: pl.LazyFrame, contradiction: float) -> dict[str
                 "personas": int((labels == number).sum()),
                 "failed": failed[number],
                 **_fared(own),
-                **_against(own, accepted / decided if decided else None, z),
+                **_against(own, accepted / decided if decided else None, len(names)),
             }
             | {"number": number}
         )
@@ -199,22 +197,10 @@ def _fared(own: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def _against(own: pl.DataFrame, acceptance: float | None, z: float) -> dict[str, Any]:
-    """The interval of a group's accepted share (Wilson, 1927; Bonferroni for the number of groups), and whether all of
-    it lies below the acceptance of all rows."""
-    accepted, decided = _accepted(own["decision"])
-    if not decided or acceptance is None:
-        return {"accepted_least": None, "accepted_most": None, "below": False}
-    most = wilson_most(accepted, decided, z)
-    return {
-        "accepted_least": 1 - wilson_most(decided - accepted, decided, z),
-        "accepted_most": most,
-        "below": most < acceptance,
-    }
-
-
-def _accepted(decisions: pl.Series) -> tuple[int, int]:
-    return int((decisions == "accept").sum()), int((decisions != "undecided").sum())
+def _against(own: pl.DataFrame, acceptance: float | None, groups: int) -> dict[str, Any]:
+    """The interval of a group's accepted share, and whether all of it lies below the acceptance of all rows."""
+    told = against(*accepted_of(Counter(own["decision"])), acceptance, groups)
+    return {name: told[name] for name in ("accepted_least", "accepted_most", "below")}
 
 
 def _failed(corpus: Corpus, group_of: dict[str, int]) -> Counter[int]:

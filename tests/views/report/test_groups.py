@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from factory.store.records import Row
-from factory.training.calibrate import wilson_most
 from factory.views.report.groups import _failed
 from tests.views.report.conftest import Made
 from tests.views.report.corpora import commit, dialogue, letter
@@ -57,8 +56,3 @@ def test_a_failed_imported_dialogue_counts_for_the_groups_of_both_sides(tmp_path
     corpus = commit(tmp_path / "corpus", [[dialogue(0)]], [failed])
     assert _failed(corpus, {"d1/A": 2, "d1/B": 3, "d2/A": 4}) == {2: 1, 3: 1}
     assert _failed(corpus, {"d1/A": 2, "d1/B": 2}) == {2: 1}
-
-
-def test_the_interval_widens_with_the_quantile() -> None:
-    assert wilson_most(5, 10) == pytest.approx(0.7634, abs=1e-4)
-    assert wilson_most(5, 10, 2.576) > wilson_most(5, 10)

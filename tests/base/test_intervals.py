@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import pytest
+
+from factory.base.intervals import wilson
+
+
+def test_the_interval_is_that_of_the_formula() -> None:
+    share, total, z = 0.3, 50, 1.959964
+    centre, spread = share + z * z / (2 * total), z * (share * (1 - share) / total + z * z / (4 * total**2)) ** 0.5
+    expected = [(centre + sign * spread) / (1 + z * z / total) for sign in (-1, 1)]
+    assert wilson(15, total) == pytest.approx(expected)
+
+
+def test_it_widens_with_confidence_and_stays_within_0_and_1() -> None:
+    assert wilson(5, 10, 0.99)[1] > wilson(5, 10)[1]
+    assert wilson(0, 10)[0] == 0
+    assert wilson(10, 10)[1] == 1
