@@ -1,7 +1,7 @@
 """Persona factory: persona seeds in, a consistent dialogue corpus out.
 
 >>> from factory import Corpus, load_job, plan, run
->>> job = load_job("jobs/quickstart.yaml", ["stages.converse.turns=6"])
+>>> job = load_job("jobs/quickstart.yaml", ["makers.converse.turns=6"])
 >>> plan(job).summary.rows
 24
 >>> run(job).committed

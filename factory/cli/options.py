@@ -9,7 +9,7 @@ import typer
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field: --set stages.converse.turns=12"),
+    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field: --set makers.converse.turns=12"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -33,7 +33,7 @@ from factory.store.table import Shard
 
 _Rows = TypeVar("_Rows", ToMake, ToDrop)
 
-_UNMADE, _REFRESHED = "what was left out", "what only the seeds say"
+_UNMADE, _REFRESHED = "left_out", "seeds"
 """In `Summary.remake`, rows of which no entry is redone: they lose what a maker wrote, or get what their seeds tell."""
 Report = Callable[[str, int], None]
 """Told what is being counted, and how far it is."""

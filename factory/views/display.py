@@ -34,7 +34,13 @@ if TYPE_CHECKING:  # both import torch
 
 _EXAMPLE = 200
 """Characters of a dead letter's detail that the status shows."""
-_TO_DO = {"make": "to make", "drop": "to drop", "select": "to decide again"}
+_TO_DO = {
+    "make": "to make",
+    "drop": "to drop",
+    "select": "to decide again",
+    "left_out": "to lose what a left-out maker wrote",
+    "seeds": "to take over what the seeds tell",
+}
 _COLOURS = {"accept": "green", "flag": "yellow", "reject": "red"}
 
 out = Console(highlight=False, soft_wrap=True, emoji=False)
