@@ -98,8 +98,9 @@ class Request:
     each is one of these short answers, and the reply says how probable each of them is.
 
     Those probabilities are the model's own, at temperature 1, whatever `sampling` says; the completions are drawn from
-    them as `sampling` says. An engine that is not shown them has the model answer `samples` times, and counts. Raises
-    ValueError for choices that cannot be told apart.
+    them by its temperature, `top_p` and `top_k`, and its `max_tokens` leaves room for each choice. An engine that is
+    not shown the probabilities has the model answer `samples` times, and counts. Raises ValueError for choices that
+    cannot be told apart.
     """
 
     messages: tuple[Message, ...]

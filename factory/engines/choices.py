@@ -46,17 +46,17 @@ def counted(texts: Sequence[str], choices: Sequence[str]) -> tuple[float, ...] |
 def begun(first: Sequence[tuple[str, float]], choices: Sequence[str]) -> tuple[float, ...] | None:
     """The choices' probabilities by the likeliest first tokens of an answer, with their log probabilities; none where
     these leave more than a thousandth open."""
-    shares, open_share = [0.0] * len(choices), 0.0
+    masses, left_open = [0.0] * len(choices), 0.0
     for token, logprob in first:
         fitting = _beginning(token.lstrip(), choices)
         if len(fitting) == 1:
-            shares[fitting[0]] += math.exp(logprob)
+            masses[fitting[0]] += math.exp(logprob)
         elif fitting:
-            open_share += math.exp(logprob)
-    total = sum(shares)
+            left_open += math.exp(logprob)
+    total = sum(masses)
     # A token that is not shown is no likelier than the last one that is.
-    open_share += shares.count(0.0) * math.exp(min((logprob for _, logprob in first), default=0.0))
-    return tuple(share / total for share in shares) if total and open_share <= _UNKNOWN * total else None
+    left_open += masses.count(0.0) * math.exp(min((logprob for _, logprob in first), default=0.0))
+    return tuple(mass / total for mass in masses) if total and left_open <= _UNKNOWN * total else None
 
 
 def drawn(request: Request, probabilities: Sequence[float], tokens: int, chance: Random) -> tuple[Completion, ...]:

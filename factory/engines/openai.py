@@ -29,6 +29,9 @@ from factory.engines.answers import KNOWN, LENGTH, Answer
 from factory.engines.choices import begun, counted, drawn, find, shares
 from factory.engines.server import Server
 
+_JSON_TOKENS = 16
+"""Tokens that an answer to choices may have beside the choice's own, of which there are no more than bytes."""
+
 
 class OpenAIEngine:
     """A server that is asked over HTTP, at most `max_num_seqs` requests at once. Raises ServerError."""
@@ -60,7 +63,10 @@ class OpenAIEngine:
 
     async def _choose(self, request: Request) -> Reply:
         """The choices' probabilities, shown by the server or else counted, and completions that are drawn by them."""
-        plain = replace(request, sampling=Sampling(temperature=1, top_p=1, max_tokens=request.sampling.max_tokens))
+        room = max(len(choice.encode()) for choice in request.choices) + _JSON_TOKENS
+        plain = replace(
+            request, sampling=Sampling(temperature=1, top_p=1, max_tokens=max(request.sampling.max_tokens, room))
+        )
         answers: list[Answer] = []
         if self._server.dialect.top:
             probe = await self._server.ask(plain, 1, probe=True)
@@ -75,15 +81,17 @@ class OpenAIEngine:
         if (missing := request.samples - len(sampled)) > 0:
             sampled += (more := await self._answers(plain, missing))
             answers += more
-        return self._count(request, answers, sampled)
-
-    def _count(self, request: Request, answers: list[Answer], sampled: list[Answer]) -> Reply:
-        """The reply by those of the answers that are samples."""
-        said = self._completions(request, sampled)[: request.samples]
+        said = self._completions(plain, sampled)[: request.samples]
         strays = [one for one in said if find(one.text, request.choices) is None]
         if any(one.finish_reason == "stop" for one in strays):
             for field in frozenset.intersection(*(answer.asked for answer in sampled)):
                 self._server.learn_ignored(field)
+        return self._count(request, answers, said, strays)
+
+    def _count(
+        self, request: Request, answers: list[Answer], said: list[Completion], strays: list[Completion]
+    ) -> Reply:
+        """The reply by what was said in sampled answers, of which the strays are no choice."""
         probabilities = counted([one.text for one in said], request.choices)
         tokens, completions = _generated(answers), list[Completion]()
         if probabilities is not None:
