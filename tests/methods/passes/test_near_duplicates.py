@@ -11,9 +11,11 @@ from factory.store.records import Fact, Row, Speaker, Turn, rows_to_table
 
 def test_a_dialogue_is_all_its_turns_and_a_persona_all_given_facts() -> None:
     speakers = [
-        Speaker("a", facts=[Fact("I sail.", "seed", "a"), Fact("I swim.", "expand", "a"), Fact("I cook.", "seed", "a")]),
-        Speaker("b", facts=[Fact("I dive.", "seed", "b"), Fact("I ski.", "augment", "c"), Fact("I ride.", "extract", "b")]),
-    ]  # fmt: skip
+        Speaker("a", facts=[Fact("I sail.", "seed", "a"), Fact("I swim.", "expand", "a")]),
+        Speaker(
+            "b", facts=[Fact("I ski.", "augment", "c"), Fact("I dive.", "seed", "b"), Fact("I cook.", "seed", "b")]
+        ),
+    ]
     rows = rows_to_table(
         [
             Row("1", "generated", 0, [], speakers, turns=[Turn(0, "Hi."), Turn(1, "Hello!")]),
@@ -21,7 +23,7 @@ def test_a_dialogue_is_all_its_turns_and_a_persona_all_given_facts() -> None:
         ]
     )
     assert dialogue_texts(rows) == ["Hi. Hello!", ""]
-    assert persona_texts(rows) == ["I sail. I cook. I dive.", ""]
+    assert persona_texts(rows) == ["I sail. I dive. I cook.", ""]
 
 
 def test_another_threshold_is_another_recipe() -> None:
