@@ -159,9 +159,7 @@ def _ordered(known: Signatures, stored: _Stored) -> Indices:
 
 def _settled(stored: _Stored, order: Indices, by_age: Indices) -> int:
     """How many of the oldest rows stand as they should: all before the first that was not made by this recipe, or
-    names a row that is gone or does not stay."""
+    names a row that is gone, or new because it was made anew."""
     leader = stored.leader[by_age]
-    right = stored.made[by_age] & (leader >= 0) & stored.made[leader] & (stored.leader[leader] == leader)
-    right &= order[leader] <= order[by_age]
-    wrong = np.flatnonzero(~right)
+    wrong = np.flatnonzero(~stored.made[by_age] | (leader < 0) | (order[leader] > order[by_age]))
     return int(wrong[0]) if len(wrong) else len(by_age)

@@ -76,8 +76,11 @@ def duplicates_of(corpus: Corpus) -> dict[str, str]:
     return {name: str(other) for name, other in told.items() if other is not None}
 
 
-def test_duplicates_are_found_within_and_across_shards_and_commits(tmp_path: Path) -> None:
-    corpus = opened(tmp_path / "corpus")
+@pytest.mark.parametrize("place", ["local", "s3"])
+def test_duplicates_are_found_within_and_across_shards_and_commits(
+    place: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    corpus = opened(tmp_path if place == "local" else f"{request.getfixturevalue('bucket')}/{tmp_path.name}")
     add(corpus, {"d": TALK, "c": OTHER}, {"e": f"{TALK} again"})
     assert (passed(corpus).duplicates, duplicates_of(corpus)) == (1, {"e": "d"})
     add(corpus, {"a": TALK, "b": f"{OTHER} again", "f": "This is something else."})
@@ -187,6 +190,19 @@ def test_rows_that_name_a_row_made_anew_or_gone_are_compared_again(tmp_path: Pat
     passed(corpus)
     assert duplicates_of(corpus) == {"a": "d", "e": "c"}
     assert list(Duplicates(corpus, PARAMS).changes()) == []
+
+
+def test_a_row_that_names_a_row_that_is_gone_stays(tmp_path: Path) -> None:
+    corpus = opened(tmp_path / "corpus")
+    add(corpus, {"a": TALK})
+    passed(corpus)
+    add(corpus, {"c": TALK})
+    passed(corpus)
+    gone = next(shard for shard in corpus.table.shards() if corpus.table.read(shard)["row_id"][0].as_py() == "a")
+    corpus.table.commit([], [gone], "dropped")
+    assert passed(corpus).compared == 1
+    assert {name: value["order"] for name, value in column_of(corpus).items()} == {"c": 1}
+    assert duplicates_of(corpus) == {}
 
 
 def test_another_threshold_decides_all_rows_anew(tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ def job(tmp_path: Path) -> Job:
     with pytest.raises(Killed):
         Rehearsal().run(job_in(tmp_path, "stages.converse.turns=5"), deaths=[Death("after merge")])
     (tmp_path / "corpus" / "shards" / "n1-torn.parquet.partial").write_bytes(b"PAR1")
+    signatures = tmp_path / "corpus" / "_passes" / "near_duplicates" / "rows"
+    signatures.mkdir(parents=True)
+    (signatures / "torn.arrow.partial").write_bytes(b"ARROW1")
     (tmp_path / "corpus" / "README.md").write_text("mine")
     return job
 
@@ -55,6 +58,7 @@ def test_old_versions_and_orphans_go_and_all_else_stays(job: Job) -> None:
 
     assert gc(Corpus(job.corpus), 0, delete=True).bytes == listed.bytes
     assert gc(Corpus(job.corpus), 0, delete=False).bytes == 0
+    assert not list(Path(job.corpus).rglob("*.partial"))
     assert rows_of(job) == rows
     assert (Path(job.corpus) / "README.md").exists()
     with pytest.raises(CorpusError, match="files of version 0 are gone"):

@@ -11,15 +11,20 @@ from factory.store.records import Fact, Row, Speaker, Turn, rows_to_table
 
 def test_a_dialogue_is_all_its_turns_and_a_persona_all_given_facts() -> None:
     speakers = [
-        Speaker("a", "a", facts=[Fact(f"I {verb}.", "seed", "a") for verb in ("sail", "cook")]),
-        Speaker("b", "b", facts=[Fact("I dive.", "seed", "b")]),
+        Speaker("a", "a", facts=[Fact("I sail.", "seed", "a"), Fact("I swim.", "expand", "a")]),
+        Speaker(
+            "b", "b", facts=[Fact("I ski.", "augment", "c"), Fact("I dive.", "seed", "b"), Fact("I cook.", "seed", "b")]
+        ),
     ]
-    speakers[0].facts.insert(1, Fact("I swim.", "expand", "a"))
-    speakers[1].facts += [Fact("I ski.", "augment", "c"), Fact("I ride.", "extract", "b")]
-    turns = [Turn(0, "Hi."), Turn(1, "Hello!")]
-    rows = rows_to_table([Row("1", "generated", 0, [], speakers, turns=turns), Row("2", "generated", 0, [], [])], {})
+    rows = rows_to_table(
+        [
+            Row("1", "generated", 0, [], speakers, turns=[Turn(0, "Hi."), Turn(1, "Hello!")]),
+            Row("2", "generated", 0, [], []),
+        ],
+        {},
+    )
     assert dialogue_texts(rows) == ["Hi. Hello!", ""]
-    assert persona_texts(rows) == ["I sail. I cook. I dive.", ""]
+    assert persona_texts(rows) == ["I sail. I dive. I cook.", ""]
 
 
 def test_another_threshold_is_another_recipe() -> None:
