@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,18 @@ def test_a_word_that_fewer_say_counts_more() -> None:
         [(1 / 3 + 1 / 2) / 2, (1 / 3 + 1) / 2, (1 / 3 + 1 / 2) / 2]
     )
     assert diversity(["same", "Same", "..."]) == [0.5, 0.5, 0]
+
+
+def test_diversity_is_the_same_in_every_process() -> None:
+    texts = [" ".join(f"w{word}" for word in range(30) if (word * text) % 7 < 4) for text in range(1, 8)]
+    code = f"from factory.methods.exports.preference.choosing import diversity; print(diversity({texts}))"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in "123"
+    }
+    assert told == {f"{diversity(texts)}\n".encode()}
 
 
 def test_divpo_takes_the_most_diverse_of_the_good_and_the_least_diverse_of_the_bad() -> None:

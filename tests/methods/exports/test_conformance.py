@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -97,6 +99,18 @@ def test_an_unknown_option_is_refused_with_those_it_has(format_: type[ExportForm
     assert all(f"`{name}`" in str(caught.value) for name in format_.Params.model_fields)
     with pytest.raises(ValidationError):
         format_.Params.model_validate({"nonsense": 1})
+
+
+def test_the_table_of_formats_says_what_is_declared() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "formats.md").read_text(encoding="utf-8")
+    lines = re.findall(
+        r"^\| `(\w+)` \| (.*) \| .* \|$", text.split("\n## Exports\n")[1].split("\n## ")[0], re.MULTILINE
+    )
+    assert lines
+    for name, said in lines:
+        schema = schema_of(name)
+        assert set(re.findall(r"`(\w+)`", said)) <= set(schema.names)
+        assert all(int(count) == len(schema) for count in re.findall(r"(\d+) flat columns", said))
 
 
 def test_a_record_that_does_not_fit_is_refused() -> None:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import fsum
 
 _WORD = re.compile(r"\w+")
 _WITHIN = 0.3
@@ -51,4 +52,4 @@ def diversity(texts: Sequence[str]) -> list[float]:
     with that word. Between 1 / len(texts), for one that says what all say, and 1."""
     words = [set(_WORD.findall(text.lower())) for text in texts]
     frequency = Counter(word for own in words for word in own)
-    return [sum(1 / frequency[word] for word in own) / max(len(own), 1) for own in words]
+    return [fsum(1 / frequency[word] for word in own) / max(len(own), 1) for own in words]
