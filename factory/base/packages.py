@@ -37,7 +37,7 @@ def explain_missing(error: ImportError, needed_by: str) -> str:
 
 @contextmanager
 def needing(who: str) -> Iterator[None]:
-    """Turn an import of the body that fails into a MissingPackageError. `who` needs it, such as `scores.consistency`."""
+    """Turn an import of the body that fails into a MissingPackageError. `who` needs it: `scores.consistency`."""
     try:
         yield
     except ImportError as error:

@@ -222,7 +222,7 @@ class Plan:
         """Those of the slots whose decision and reasons stay."""
         rows = self.corpus.table.frame([shard])
         frame = scored_frame(rows, conditions, *SLOT_COLUMNS, "decision", "reasons").collect()
-        new = conditions.decide(frame)
+        new = conditions.decide(frame, self.wanted.making.passes)
         same = frame["decision"].eq_missing(new["decision"]) & (frame["reasons"] == new["reasons"])
         alike = slots_by_id(frame.filter(same).select(SLOT_COLUMNS).to_arrow())
         return [slot for slot in slots if slot in alike]

@@ -16,7 +16,7 @@ from factory.spec.job import SELECT
 from factory.spec.phases import Making
 from factory.spec.select import scored_frame
 from factory.store.corpus import Corpus
-from factory.store.records import Row, StageRecord, rows_from_table, rows_to_table
+from factory.store.records import Row, ScoreColumns, StageRecord, rows_from_table, rows_to_table
 from factory.store.table import Shard
 
 
@@ -44,14 +44,17 @@ def merge(corpus: Corpus, spec: ShardSpec, making: Making) -> Merged:
         recipes = making.recipes[row.kind]
         if row.row_id in redo and complete(row, row_fingerprints(recipes, row)):
             before = base.get(row.row_id)
-            drop_left_out(row, recipes, remade=before is not None and _makers(before) != _makers(row))
+            remade = before is None or _makers(before) != _makers(row)
+            drop_left_out(row, recipes, remade=remade)
+            for name in making.passes if remade else ():  # which see it anew
+                row.scores.pop(name, None)
             settle(row, [recipe.stage for recipe in recipes])
             made.append(row)
             kept.append(row)
             reached.append(row.row_id)
         elif row.row_id in base:
             kept.append(base[row.row_id])
-    _decide(made, making)
+    _decide(made, making, columns)
     finished = [row for row in made if row.row_id not in base or base[row.row_id] != row]
     if not kept:
         return Merged(None, len(finished), reached)
@@ -63,7 +66,7 @@ def _makers(row: Row) -> list[str]:
     return [record.fingerprint for record in row.stages if record.stage in found("makers")]
 
 
-def _decide(rows: list[Row], making: Making) -> None:
+def _decide(rows: list[Row], making: Making, columns: ScoreColumns) -> None:
     """Decide rows by the job's conditions, all at once; without any they have no decision."""
     for row in rows:
         row.decision, row.reasons = None, []
@@ -71,8 +74,8 @@ def _decide(rows: list[Row], making: Making) -> None:
     if making.select is None or not rows:
         return
     began = datetime.now(UTC)
-    frame = pl.DataFrame(rows_to_table(rows, making.columns)).lazy()
-    decided = making.select.decide(scored_frame(frame, making.select).collect())
+    frame = pl.DataFrame(rows_to_table(rows, columns)).lazy()
+    decided = making.select.decide(scored_frame(frame, making.select).collect(), making.passes)
     for row, (decision, reasons) in zip(rows, decided.select("decision", "reasons").iter_rows(), strict=True):
         row.decision, row.reasons = decision, reasons
         recipe = _of_select(making.recipes[row.kind])

@@ -27,6 +27,7 @@ from factory.planning.plan import Plan, Work, plan
 from factory.planning.shard import STAGED, STAGING, ShardSpec
 from factory.running.cluster import joined
 from factory.running.merging import Merged
+from factory.running.passes import run_passes
 from factory.running.pool import Outcome, Pool, RunError
 from factory.running.progress import Progress, Result
 from factory.running.tolerance import FIRST, Failures, Stop
@@ -87,12 +88,13 @@ def run(
         found = plan(job, retry_failed=retry_failed, report=report_plan)
         driver = _Driver(found, report, 1.0 if allow_failures else job.run.max_failed_share)
         driver.prepare()
-        if not found.summary.rows:
-            return driver.result()
-        with joined(job, address or os.environ.get("RAY_ADDRESS")):
-            on_first(driver.interrupt)
-            driver.drive()
-        found.ledger.sync(report_plan)
+        if found.summary.rows:
+            with joined(job, address or os.environ.get("RAY_ADDRESS")):
+                on_first(driver.interrupt)
+                driver.drive()
+        changed = 0 if driver.stopping else run_passes(job, found.corpus, driver.id, report_plan)
+        if found.summary.rows or changed:
+            found.ledger.sync(report_plan)
         return driver.result()
 
 
@@ -116,7 +118,7 @@ class _Driver:
         self._letters = plan.letters
         self._noted = plan.letters.version
         self._committed_at = -math.inf
-        self._id = uuid.uuid4().hex
+        self.id = uuid.uuid4().hex
         self._making = plan.wanted.making
         self._pools = [
             Pool(plan.job, number, plan.job.workers(phase.workers), self._making)
@@ -140,7 +142,7 @@ class _Driver:
                 content = recipe.model_dump(mode="json") | {"made_with": made_with}
                 written |= self._plan.corpus.save_recipe(recipe.id, content)
         if self._plan.summary.rows and not written:
-            self._plan.corpus.storage.try_to_write(f"{STAGING}/{self._id}.try")
+            self._plan.corpus.storage.try_to_write(f"{STAGING}/{self.id}.try")
         self._plan.ledger.keep_renamed()
         self._letters.settle_seeds(self._plan.bad_seeds)
         self._letters.settle(self._plan.stale_letters, ())
@@ -152,19 +154,20 @@ class _Driver:
         table = self._plan.corpus.table
         if self._noted != self._letters.version and table.version() is not None:
             self._noted = self._letters.version
-            table.commit([], [], "dead letters changed", letters=self._noted, run=self._id)
+            table.commit([], [], "dead letters changed", letters=self._noted, run=self.id)
 
     def interrupt(self) -> None:
         """Finish what is under way, then stop."""
         self._interrupted = True
 
     @property
-    def _stopping(self) -> bool:
+    def stopping(self) -> bool:
+        """Whether what is under way is finished, and nothing else begun."""
         return self._interrupted or self._stopped is not None
 
     def _stop(self, stop: Stop, why: str) -> None:
         """The same, for a reason of the run's own: the first one counts."""
-        if not self._stopping:
+        if not self.stopping:
             self._stopped, self._why = stop, why
 
     def drive(self) -> None:
@@ -172,7 +175,7 @@ class _Driver:
         wound_down = False
         try:
             while True:
-                if self._stopping and not wound_down:
+                if self.stopping and not wound_down:
                     for pool, phase in zip(self._pools, self._making.phases, strict=True):
                         if phase.workers != SCORERS:  # what only waits to be scored is finished
                             pool.wind_down()
@@ -185,7 +188,7 @@ class _Driver:
                     self._commit()
                 self._share_room()
                 self._show()
-                if not busy and (self._exhausted or self._stopping):
+                if not busy and (self._exhausted or self.stopping):
                     break
                 refs = [ref for pool in self._pools for ref in pool.refs()]
                 if refs and not more and ray.wait(refs, timeout=0.5)[0]:
@@ -243,7 +246,7 @@ class _Driver:
     def _refill(self) -> bool:
         """Take a portion of work off the plan if the pools want some in reserve; its skeletons are written only now.
         Whether they want more."""
-        if self._exhausted or self._stopping:
+        if self._exhausted or self.stopping:
             return False
         knobs = self._plan.job.run
         held = [knobs.shards_per_worker * pool.knobs.max for pool in self._pools]
@@ -303,8 +306,8 @@ class _Driver:
                 sum(len(one.work.spec.drop) for one, _ in ready),
             )
             message = f"{made} rows made" + (f", {dropped} dropped" if dropped else "")
-            self._plan.corpus.table.grow(self._making.columns, self._id)
-            self._plan.corpus.table.commit(add, remove, message, letters=self._letters.version, run=self._id)
+            self._plan.corpus.table.grow(self._making.columns, self.id)
+            self._plan.corpus.table.commit(add, remove, message, letters=self._letters.version, run=self.id)
             self._noted = self._letters.version
         self._note_letters()
         staged: list[str] = []
@@ -329,7 +332,7 @@ class _Driver:
             pool.expected = bool(before) and before[-1].busy() and before[-1].has_opened()
             if pool.busy():
                 continue
-            nothing_comes = (self._exhausted or self._stopping) and not any(other.busy() for other in before)
+            nothing_comes = (self._exhausted or self.stopping) and not any(other.busy() for other in before)
             if (after and nothing_comes) or any(other.waiting() for other in (*before, *after)):
                 pool.release()
 
@@ -347,7 +350,7 @@ class _Driver:
         progress.lost = sum(pool.lost for pool in self._pools)
         progress.again = sum(pool.again for pool in self._pools)
         progress.seconds = time.monotonic() - self._started
-        progress.stopping = self._stopping
+        progress.stopping = self.stopping
         progress.waiting = next((pulse.waiting for pulse in pulses if pulse.waiting), None)
         progress.notes = tuple(note for pulse in pulses for note in pulse.notes)
         self._report(progress)
@@ -357,7 +360,7 @@ class _Driver:
         what is kept of seed files that are there no more. A run without work leaves all that to `factory gc`."""
         storage = self._plan.corpus.storage
         for path in storage.list(STAGING):
-            if not self._stopping or path.endswith(".skeletons.parquet"):
+            if not self.stopping or path.endswith(".skeletons.parquet"):
                 storage.delete(path)
         for path in sorted(set(storage.list(SEEDS)) - self._plan.wanted.seeds.kept):
             storage.delete(path)

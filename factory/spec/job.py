@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 import polars as pl
+import pyarrow as pa
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from factory.base.places import absolute
 from factory.engines import LanguageModel
 from factory.methods import Params, models_of, struct_of
+from factory.methods.passes.near_duplicates import COLUMN, NAME, NearDuplicatesParams
 from factory.methods.registry import found
 from factory.models import placed
 from factory.scorers.embeddings import EmbeddingModel
@@ -31,7 +33,7 @@ SELECT = "select"
 SCORERS = "scorers"
 """In `run.workers`, the name of the workers that run no language model."""
 
-_RESERVED = frozenset({SELECT, SCORERS, ROW, *(name.lower() for name in ROW_SCHEMA.names)})
+_RESERVED = frozenset({SELECT, SCORERS, ROW, NAME, *(name.lower() for name in ROW_SCHEMA.names)})
 _BUNDLED = {
     "nli": {"kind": "nli", "name": "nli-small"},
     "embedding": {"kind": "embedding", "name": "minilm"},
@@ -92,6 +94,19 @@ class Run(_Config):
     server_patience_s: float = Field(
         600, gt=0, description="openai: seconds that a server is waited for that gives no answer, before the run stops."
     )
+
+
+class Passes(_Config):
+    """What looks at many rows, once they are committed."""
+
+    near_duplicates: NearDuplicatesParams | None = Field(
+        None, description="Rows that nearly repeat an older one; conditions read `near_duplicates.duplicate_of`."
+    )
+
+    @property
+    def columns(self) -> dict[str, pa.StructType]:
+        """The columns of those that are asked for, by their names."""
+        return {} if self.near_duplicates is None else {NAME: COLUMN}
 
 
 def _entries(section: Section) -> Any:
@@ -173,6 +188,7 @@ class Job(_Config):
     scores: Annotated[dict[str, ScoreEntry], BeforeValidator(_named)] = Field(
         {}, description="What measures the rows, in no order.", json_schema_extra=_entries_by_name
     )
+    passes: Passes = Field(Passes(), description="What compares rows with each other, after they are committed.")
     select: Conditions | None = Field(None, description="What rejects or flags a row; no decision without it.")
     run: Run = Field(Run(), description="Knobs that change no row.")
 
@@ -269,10 +285,17 @@ class Job(_Config):
     def _condition_columns(self) -> Mapping[str, Mapping[str, Any]]:
         """What conditions may read: polars types by score and value."""
         kinds = {"double": pl.Float64, "int": pl.Int32, "string": pl.String, "bool": pl.Boolean}
-        return {ROW: ROW_COLUMNS} | {
-            name: {column.name: kinds[column.type] for column in found("scores")[params.method].columns}
-            for name, params in self.scores.items()
+        passes = {
+            name: pl.DataFrame(pa.schema(kind).empty_table()).schema for name, kind in self.passes.columns.items()
         }
+        return (
+            {ROW: ROW_COLUMNS}
+            | passes
+            | {
+                name: {column.name: kinds[column.type] for column in found("scores")[params.method].columns}
+                for name, params in self.scores.items()
+            }
+        )
 
 
 def method(params: Params, section: Section) -> Any:

@@ -27,13 +27,14 @@ class Phase:
 @dataclass(frozen=True, slots=True)
 class Making:
     """How the rows of a job are made: the recipes they follow, by kind, in which phases; the columns of their scores,
-    and what decides. It is the driver's, and goes to the workers as it is: a model that changes on disk meanwhile is
-    the next plan's business."""
+    what decides, and which passes see them later. It is the driver's, and goes to the workers as it is: a model that
+    changes on disk meanwhile is the next plan's business."""
 
     recipes: Mapping[RowKind, list[Recipe]]
     phases: tuple[Phase, ...]
     columns: ScoreColumns
     select: Conditions | None
+    passes: frozenset[str] = frozenset()
 
     def phase_of(self, stage: str) -> int:
         """The phase that runs an entry."""
@@ -42,7 +43,13 @@ class Making:
 
 def making(job: Job) -> Making:
     """How the rows of a job are made. Raises ValueError for scores that read each other in a circle."""
-    return Making({kind: recipes(job, kind) for kind in KINDS}, phases(job), job.score_columns(), job.select)
+    return Making(
+        {kind: recipes(job, kind) for kind in KINDS},
+        phases(job),
+        job.score_columns(),
+        job.select,
+        frozenset(job.passes.columns),
+    )
 
 
 def phases(job: Job) -> tuple[Phase, ...]:

@@ -11,16 +11,19 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import polars as pl
 from polars.exceptions import PolarsError
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-NOT_SCORED = "not_scored"
+NOT_SCORED, PENDING = "not_scored", "pending"
+"""Reasons for a flag that no job names: a condition reads a value that is missing, or what a pass has yet to find."""
 ROW = "row"
 """The name under which conditions read what every row has: see `row_values`."""
+SEEN = "recipe"
+"""The field of a pass's column that every row has which the pass has seen."""
 ROW_COLUMNS = {"turns": pl.Int64, "kind": pl.String, "sample": pl.Int64, "topic": pl.String}
 
 _LOGIC = {"And", "Or", "Eq", "NotEq", "Lt", "LtEq", "Gt", "GtEq"}
@@ -50,8 +53,10 @@ class Conditions(BaseModel):
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
         for name in self.reject:
-            if name in self.flag or name == NOT_SCORED:
+            if name in self.flag:
                 raise ValueError(f"{name} is the name of two conditions; reasons must differ")
+        for name in {NOT_SCORED, PENDING} & {*self.reject, *self.flag}:
+            raise ValueError(f"{name} is a reason of the factory's own; use another name")
         return self
 
     @property
@@ -65,13 +70,17 @@ class Conditions(BaseModel):
         found = [float(match[1]) for text in getattr(self, band).values() if (match := bound.fullmatch(text))]
         return min(found, default=None)
 
-    def decide(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def decide(self, rows: pl.DataFrame, passes: Collection[str] = ()) -> pl.DataFrame:
         """The `decision` and `reasons` of rows: the names of the conditions that reject, or those that flag, or none.
-        `rows` has the structs of all scores that the conditions read, and that of ROW."""
+        `rows` is a `scored_frame`. A row that one of the `passes` has yet to see is flagged PENDING, if a condition
+        reads what it finds."""
         rejecting = [pl.when(Condition(text).fires).then(pl.lit(name)) for name, text in self.reject.items()]
         flagging = [pl.when(Condition(text).fires).then(pl.lit(name)) for name, text in self.flag.items()]
-        unknown = [Condition(text).lacks for text in (*self.reject.values(), *self.flag.values())]
-        flagging.append(pl.when(pl.any_horizontal(pl.lit(False), *unknown)).then(pl.lit(NOT_SCORED)))
+        read = {column for text in (*self.reject.values(), *self.flag.values()) for column in Condition(text).must_be}
+        lacking = [_null(score, value) for score, value in sorted(read) if score not in passes]
+        flagging.append(pl.when(pl.any_horizontal(pl.lit(False), *lacking)).then(pl.lit(NOT_SCORED)))
+        waiting = [_null(name, SEEN) for name in sorted({score for score, _ in self.columns} & set(passes))]
+        flagging.append(pl.when(pl.any_horizontal(pl.lit(False), *waiting)).then(pl.lit(PENDING)))
         told = rows.select(rejecting=_list(rejecting), flagging=_list(flagging))
         rejected, flagged = pl.col("rejecting").list.len() > 0, pl.col("flagging").list.len() > 0
         return told.select(
@@ -89,13 +98,17 @@ def scored_frame(rows: pl.LazyFrame, conditions: Conditions, *columns: str) -> p
     names = rows.collect_schema().names()
     wanted: dict[str, list[str]] = {}
     for score, value in sorted(conditions.columns - {(ROW, value) for value in ROW_COLUMNS}):
-        wanted.setdefault(score, []).append(value)
+        wanted.setdefault(score, [SEEN]).append(value)
     scores = [
         pl.col(score) if score in names else pl.struct(pl.lit(None).alias(value) for value in values).alias(score)
         for score, values in wanted.items()
     ]
     turns = pl.col("turns").list.len().cast(pl.Int64).alias("turns")
     return rows.select(*columns, *scores, pl.struct(turns, "kind", pl.col("sample").cast(pl.Int64), "topic").alias(ROW))
+
+
+def _null(score: str, value: str) -> pl.Expr:
+    return pl.col(score).struct.field(value).is_null()
 
 
 def _list(names: Sequence[pl.Expr]) -> pl.Expr:
@@ -122,19 +135,13 @@ class Condition:
         if not found:
             raise ValueError(f"{text!r} reads no column; write one such as consistency.coverage < 0.2")
         self.columns = {column for column, _ in found}
-        self._must_be = {column for column, asked in found if not asked}
+        self.must_be = {column for column, asked in found if not asked}
+        """Those that it does not ask for null, and cannot do without."""
 
     @property
     def fires(self) -> pl.Expr:
         """Whether it holds; a null does not."""
         return self.expression.fill_null(False)
-
-    @property
-    def lacks(self) -> pl.Expr:
-        """Whether a column that it reads without asking for null is null."""
-        return pl.any_horizontal(
-            pl.lit(False), *(pl.col(score).struct.field(value).is_null() for score, value in sorted(self._must_be))
-        )
 
 
 def _walk(node: Any, text: str, *, asked: bool) -> Iterator[tuple[tuple[str, str], bool]]:

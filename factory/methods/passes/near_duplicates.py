@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from factory.base import minhash
 from factory.base.fingerprint import fingerprint
 
+NAME = "near_duplicates"
 VERSION = 1
 """Raised when the same rows and parameters would give other duplicates."""
 
