@@ -20,6 +20,7 @@ from factory.engines import Health, LanguageModel, Message, Reply, Request, Requ
 from factory.engines.openai import OpenAIEngine
 from factory.engines.server import Server
 from tests.conftest import KEY
+from tests.engines.reference import constrained
 from tests.model_server import (
     CUT,
     HALF,
