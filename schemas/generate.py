@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from factory.spec.job import Job
-from factory.store.records import DeadLetter, Row
+from factory.store.dead_letters import DeadLetter
+from factory.store.records import Row
 from factory.training.lm import LmConfig
 from factory.training.nli import NliConfig
 

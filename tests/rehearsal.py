@@ -25,7 +25,8 @@ from factory.scorers.nli import Probabilities
 from factory.spec.job import Job
 from factory.spec.jobfile import load_job
 from factory.store.corpus import Corpus
-from factory.store.records import DeadLetter, Row
+from factory.store.dead_letters import DeadLetter
+from factory.store.records import Row
 from tests.local_ray import Death, LocalRay, Steps
 
 JOB = """\

@@ -28,7 +28,8 @@ from factory.seeds.source import SeedSource
 from factory.spec.job import Pairing, Run, Stages, Workers
 from factory.spec.jobfile import load_job
 from factory.store.corpus import Corpus
-from factory.store.records import DEAD_LETTER_SCHEMA, ROW_SCHEMA
+from factory.store.dead_letters import DEAD_LETTER_SCHEMA
+from factory.store.records import ROW_SCHEMA
 from factory.training.labelled import LABELS
 from tests import faulty_s3
 from tests.pages import PAGES, ROOT, PageError, blocks_of, environment, run_page

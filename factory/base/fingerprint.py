@@ -20,6 +20,7 @@ _DIGEST_BYTES = 16
 
 Keys = NDArray[np.uint64]
 """64-bit hashes, one a row: what planning compares by the million."""
+Indices = NDArray[np.int64]
 
 
 def fingerprint(kind: str, value: object) -> str:
@@ -64,3 +65,8 @@ def mix(*parts: Keys | int) -> Keys:
         state *= np.uint64(0x94D049BB133111EB)
         state ^= state >> np.uint64(31)
     return state
+
+
+def ring_points(keys: Keys) -> Keys:
+    """Where seeds stand on the ring, by the keys of their ids: no two keys at one point."""
+    return mix(key("ring"), keys)

@@ -21,6 +21,7 @@ from factory.export import export as export_corpus
 from factory.export.view import parse_decisions, parse_origins, parse_splits, show_export
 from factory.methods.registry import MethodError
 from factory.planning.diff import diff as corpus_diff
+from factory.planning.garbage import gc as collect_garbage
 from factory.planning.plan import plan as make_plan
 from factory.planning.wanted import PlanError
 from factory.running.pool import RunError
@@ -33,7 +34,6 @@ from factory.spec.yamlfile import YamlError
 from factory.store import versions as history
 from factory.store.corpus import Corpus
 from factory.store.failures import Only, examples, failures
-from factory.store.garbage import gc as collect_garbage
 from factory.store.storage import StorageError
 from factory.store.table import CorpusError
 from factory.training import TrainingError

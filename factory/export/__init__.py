@@ -28,8 +28,8 @@ from factory.export.splits import Splits, groups_of
 from factory.export.writing import Files, Form
 from factory.methods.exports import ExportError, ExportFormat, Source
 from factory.methods.registry import found, named
+from factory.planning.recipes import Templates
 from factory.store.corpus import Corpus
-from factory.store.recipes import Templates
 from factory.store.records import ROW_SCHEMA, Decision, Origin
 
 __all__ = ["Export", "ExportError", "Form", "export", "formats", "schema_of"]

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 from factory.methods import ModelKind
 from factory.methods.exports import ExportError
+from factory.planning.recipes import kept
 from factory.scorers.embeddings import EmbeddingModel, Embeddings
 from factory.scorers.nli import Nli, NliModel
 from factory.store.corpus import Corpus
-from factory.store.recipes import kept
 from factory.store.records import Row
 
 _Result = TypeVar("_Result")

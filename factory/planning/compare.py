@@ -14,10 +14,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.base.fingerprint import Keys
+from factory.base.fingerprint import Indices, Keys
 from factory.methods.registry import found
 from factory.planning.ledger import Entries, Ledger, ranges
-from factory.planning.pairing import Indices
 from factory.planning.wanted import Slots, Wanted, slot_keys
 from factory.spec.identity import DONORS, INPUTS, KINDS, Recipe
 from factory.spec.job import SELECT

@@ -25,8 +25,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from factory.base.fingerprint import Keys
-from factory.planning.pairing import ring_points
+from factory.base.fingerprint import Keys, ring_points
 from factory.planning.wanted import donor_keys, input_keys, slot_keys
 from factory.seeds.store import arrow, digest_key, fact_key, mapped, said_keys, seed_key
 from factory.spec.identity import INPUTS

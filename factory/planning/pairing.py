@@ -9,18 +9,10 @@ than others (an arc's length is exponentially distributed), and nothing of what 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from factory.base.fingerprint import Keys, key, mix
+from factory.base.fingerprint import Indices, Keys, key, mix, ring_points
 
-Indices = NDArray[np.int64]
-
-_RING, _PARTNER = key("ring"), key("partner")
-
-
-def ring_points(keys: Keys) -> Keys:
-    """Where seeds stand on the ring, by the keys of their ids: no two keys at one point."""
-    return mix(_RING, keys)
+_PARTNER = key("partner")
 
 
 class Ring:

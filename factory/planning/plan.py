@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from factory.planning.compare import TRIM, Comparison, ToDrop, ToMake, bits_of
 from factory.planning.estimate import Estimate, Estimator
 from factory.planning.ledger import SLOT_COLUMNS, Ledger, slots_by_id, slots_of
+from factory.planning.letters import Letters
 from factory.planning.shard import STAGING, ShardSpec, outstanding
 from factory.planning.wanted import PlanError, Slots, Wanted
 from factory.seeds.source import first_of
@@ -27,7 +28,6 @@ from factory.spec.identity import INPUTS, KINDS, row_fingerprints
 from factory.spec.job import SELECT, Job
 from factory.spec.select import Conditions, scored_frame
 from factory.store.corpus import Corpus
-from factory.store.letters import Letters
 from factory.store.records import Row, rows_from_table
 from factory.store.table import Shard
 

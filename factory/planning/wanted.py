@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.base.fingerprint import Keys, key, mix
-from factory.planning.pairing import Indices, Ring, ring_points
+from factory.base.fingerprint import Indices, Keys, key, mix, ring_points
+from factory.planning.pairing import Ring
 from factory.seeds.source import first_of
 from factory.seeds.store import Seeds
 from factory.spec.identity import DONORS, INPUTS, entries

@@ -23,7 +23,8 @@ from factory.models import short
 from factory.planning.shard import Todo
 from factory.scorers.batching import of_the_worker
 from factory.spec.identity import Entry, Recipe
-from factory.store.records import DeadLetter, Row, RowError, StageRecord
+from factory.store.dead_letters import DeadLetter
+from factory.store.records import Row, RowError, StageRecord
 
 _LONGEST_DETAIL, _LONGEST_TEXT, _LONGEST_FAILURE = 1000, 2000, 300
 """Characters that are kept of a dead letter's detail and text, and of why a score failed."""

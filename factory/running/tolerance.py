@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from factory.store.records import DeadLetter
+from factory.store.dead_letters import DeadLetter
 
 Stop = Literal["failures", "server"]
 """Why a run ended before its end, or made too little."""

@@ -27,7 +27,8 @@ from factory.spec.identity import Entry, entries
 from factory.spec.job import Job
 from factory.spec.phases import Making
 from factory.store.corpus import Corpus
-from factory.store.records import DeadLetter, Row, ScoreColumns, rows_to_table
+from factory.store.dead_letters import DeadLetter
+from factory.store.records import Row, ScoreColumns, rows_to_table
 
 _SCORING_IN_FLIGHT = 64
 """Dialogues that a worker without a language model scores at once: enough to fill the batches of a cross-encoder."""

@@ -22,8 +22,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from factory.base.fingerprint import Keys, blake, key, mix
-from factory.planning.pairing import Indices, ring_points
+from factory.base.fingerprint import Indices, Keys, blake, key, mix, ring_points
 from factory.seeds.files import SeedFile, find_files, stamp
 from factory.seeds.source import BadSeed, SeedSource, read_file
 from factory.store.records import PARTS, Seed, SeedSpeaker

@@ -20,16 +20,9 @@ import pyarrow.compute as pc
 
 from factory.base.fingerprint import blake
 from factory.base.places import absolute, is_uri
+from factory.store.dead_letters import DEAD_LETTER_SCHEMA, DeadLetter, dead_letters_from_table
 from factory.store.failures import Only, matching
-from factory.store.records import (
-    DEAD_LETTER_SCHEMA,
-    ROW_SCHEMA,
-    DeadLetter,
-    Decision,
-    Row,
-    dead_letters_from_table,
-    rows_from_table,
-)
+from factory.store.records import ROW_SCHEMA, Decision, Row, rows_from_table
 from factory.store.storage import Storage
 from factory.store.table import CorpusError, Shard, Table
 

@@ -10,7 +10,8 @@ from typing import Any, Literal, TypedDict
 
 import polars as pl
 
-from factory.store.records import COUNTS, DeadLetter, dead_letters_from_table
+from factory.store.dead_letters import DeadLetter, dead_letters_from_table
+from factory.store.records import COUNTS
 
 _DETAILS = 3
 

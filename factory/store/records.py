@@ -1,4 +1,4 @@
-"""What is written down: seeds, rows, dead letters; their ids and Arrow schemas.
+"""What is written down: seeds and rows; their ids and Arrow schemas.
 
 A row is one dialogue with everything the stages added to it. The Arrow schemas are explicit and complete: an empty list
 or an absent score has the same type as a full one. Rows are plain dataclasses; a table of them is built in one go, so
@@ -16,8 +16,7 @@ import pyarrow as pa
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 
 from factory.base.fingerprint import blake
-from factory.store.structs import DETAIL, EXTRACTION, FACT, MEMORY, SEED_REF, SPEAKER, TURN
-from factory.store.structs import struct as _struct
+from factory.store.structs import DETAIL, EXTRACTION, FACT, INT, MEMORY, SEED_REF, SPEAKER, STAGE_RECORD, STRING, TURN
 
 Origin = Literal["seed", "expand", "extract", "augment"]
 Gate = Literal["accepted", "format", "relation", "subject_length", "similarity"]
@@ -293,32 +292,6 @@ class Row:
     stages: list[StageRecord] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class DeadLetter:
-    """What could not be made: a seed that could not be read (`row_id` and `sample` none) or a row that failed.
-
-    Calls and tokens are of all the row's stages and tries, without what a worker had in hand when it died. `text` is
-    the last completion that the model gave in the stage that failed, none if it gave none."""
-
-    id: str
-    row_id: str | None
-    seed_ids: list[str]
-    sample: int | None
-    source: str
-    line: int
-    stage: str
-    reason: str
-    detail: str
-    attempts: int
-    fingerprint: str
-    failed_at: datetime
-    calls: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    text: str | None = None
-
-
 class RowError(Exception):
     """A stage gives a row up: `reason` is a short stable code, `detail` is for people."""
 
@@ -334,71 +307,30 @@ def row_id(seed_ids: tuple[str, ...], sample: int) -> str:
     return blake("row", *seed_ids, str(sample))
 
 
-_STRING, _INT, _LONG, _FLOAT = pa.string(), pa.int32(), pa.int64(), pa.float32()
-_TIME = pa.timestamp("us", tz="UTC")
-
-_STAGE_RECORD = _struct(
-    stage=_STRING,
-    recipe=_STRING,
-    fingerprint=_STRING,
-    models=pa.list_(_STRING),
-    sampling=_STRING,
-    calls=_INT,
-    prompt_tokens=_LONG,
-    completion_tokens=_LONG,
-    cached_tokens=_LONG,
-    started_at=_TIME,
-    seconds=_FLOAT,
-    failed=_STRING,
-)
-
 ScoreColumns = Mapping[str, pa.StructType]
 """The columns that scores have in a table, by the scores' names: structs of their values."""
 
 ROW_SCHEMA = pa.schema(
     [
-        ("row_id", _STRING),
-        ("kind", _STRING),
-        ("sample", _INT),
+        ("row_id", STRING),
+        ("kind", STRING),
+        ("sample", INT),
         ("seeds", pa.list_(SEED_REF)),
         ("speakers", pa.list_(SPEAKER)),
-        ("topic", _STRING),
-        ("opening", _STRING),
+        ("topic", STRING),
+        ("opening", STRING),
         ("donors", pa.list_(pa.list_(FACT))),
         ("turns", pa.list_(TURN)),
         ("memory", pa.list_(MEMORY)),
         ("extracted", pa.list_(EXTRACTION)),
         ("details", pa.list_(DETAIL)),
-        ("decision", _STRING),
-        ("reasons", pa.list_(_STRING)),
-        ("stages", pa.list_(_STAGE_RECORD)),
-    ]
-)
-
-DEAD_LETTER_SCHEMA = pa.schema(
-    [
-        ("id", _STRING),
-        ("row_id", _STRING),
-        ("seed_ids", pa.list_(_STRING)),
-        ("sample", _INT),
-        ("source", _STRING),
-        ("line", _LONG),
-        ("stage", _STRING),
-        ("reason", _STRING),
-        ("detail", _STRING),
-        ("attempts", _INT),
-        ("fingerprint", _STRING),
-        ("failed_at", _TIME),
-        ("calls", _LONG),
-        ("prompt_tokens", _LONG),
-        ("cached_tokens", _LONG),
-        ("completion_tokens", _LONG),
-        ("text", _STRING),
+        ("decision", STRING),
+        ("reasons", pa.list_(STRING)),
+        ("stages", pa.list_(STAGE_RECORD)),
     ]
 )
 
 ROWS: TypeAdapter[list[Row]] = TypeAdapter(list[Row])
-DEAD_LETTERS: TypeAdapter[list[DeadLetter]] = TypeAdapter(list[DeadLetter])
 
 
 def row_schema(columns: ScoreColumns) -> pa.Schema:
@@ -434,13 +366,3 @@ def rows_from_table(table: pa.Table) -> list[Row]:
     for row in found:
         row["scores"] = {name: values for name in columns if (values := row.pop(name)) is not None}
     return ROWS.validate_python(found)
-
-
-def dead_letters_to_table(letters: list[DeadLetter]) -> pa.Table:
-    """A table in DEAD_LETTER_SCHEMA."""
-    return pa.Table.from_pylist(DEAD_LETTERS.dump_python(letters), schema=DEAD_LETTER_SCHEMA)
-
-
-def dead_letters_from_table(table: pa.Table) -> list[DeadLetter]:
-    """The dead letters of a table in DEAD_LETTER_SCHEMA."""
-    return DEAD_LETTERS.validate_python(table.to_pylist())

@@ -15,6 +15,7 @@ def struct(**fields: pa.DataType) -> pa.StructType:
 
 
 STRING, INT, LONG, FLOAT = pa.string(), pa.int32(), pa.int64(), pa.float32()
+TIME = pa.timestamp("us", tz="UTC")
 
 SEED_REF = struct(id=STRING, digests=pa.list_(STRING), source=STRING, line=LONG)
 FACT = struct(
@@ -94,4 +95,18 @@ DETAIL = struct(
     answer=STRING,
     order=INT,
     sample=INT,
+)
+STAGE_RECORD = struct(
+    stage=STRING,
+    recipe=STRING,
+    fingerprint=STRING,
+    models=pa.list_(STRING),
+    sampling=STRING,
+    calls=INT,
+    prompt_tokens=LONG,
+    completion_tokens=LONG,
+    cached_tokens=LONG,
+    started_at=TIME,
+    seconds=FLOAT,
+    failed=STRING,
 )

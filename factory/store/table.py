@@ -51,9 +51,9 @@ _PROPERTIES = {
     "delta.deletedFileRetentionDuration": "interval 36500 days",
     "delta.enableExpiredLogCleanup": "false",
 }
-"""Of a new table. No column has its least and greatest values told, nor does `commit` tell any: the client would keep
-room for them in memory all the same, some 2 KB a shard. And the log forgets nothing by itself, neither a version (the
-client would after 30 days) nor which versions held a file (after 7): what goes is `factory gc`'s to say."""
+"""Of a new table. No column has its least and greatest values told: the client would keep room for them in memory,
+some 2 KB a shard. And the log forgets nothing by itself, neither a version (the client would after 30 days) nor which
+versions held a file (after 7): what goes is `factory gc`'s to say."""
 
 _APPLICATION = "persona-factory"
 """Whose commits are ours, in the log."""
@@ -64,7 +64,6 @@ _PATIENCE_S = 60.0
 the client itself does not try again where an answer breaks off."""
 
 _DENIED = re.compile(r"necessary privileges|authentication credentials|\b40[13] ")
-
 
 _MARK = "commit"
 """What in the log every commit of ours has, and no other program's."""
@@ -100,8 +99,7 @@ class Table:
     one, if it is not its own. Raises CorpusError or StorageError for a place that cannot be used."""
 
     def __init__(self, root: str, schema: pa.Schema, rows: Table | None = None) -> None:
-        self.root = root
-        self.schema = schema
+        self.root, self.schema = root, schema
         self._leading = rows
         self._place = absolute(root)
         if refused := refusal(self._place, of_table=True):
@@ -202,8 +200,7 @@ class Table:
         return self._alias.path
 
     def _of_this_layout(self, snapshot: DeltaTable) -> DeltaTable:
-        """The snapshot, unless another version of the factory has committed it with other columns. Structs beyond those
-        that all rows have are scores."""
+        """The snapshot, unless another version of the factory has committed it: structs may be scores, no more."""
         found = pa.schema(snapshot.schema().to_arrow())
         common = Schema.from_arrow(pa.schema([one for one in found if one.name in self.schema.names]))
         grown = [one for one in found if one.name not in self.schema.names]
@@ -269,8 +266,8 @@ class Table:
             return pl.DataFrame(snapshot.get_add_actions())
 
     def _files(self, snapshot: DeltaTable) -> list[Shard]:
-        actions = self._actions(snapshot).select("path", "size_bytes")
-        return [Shard.parse(path, size) or Shard(path, size, 0) for path, size in actions.iter_rows()]
+        found = self._actions(snapshot).select("path", "size_bytes").iter_rows()
+        return [Shard.parse(path, size) or Shard(path, size, 0) for path, size in found]
 
     def _shards(self, snapshot: DeltaTable) -> list[Shard]:
         found = self._files(snapshot)

@@ -1,7 +1,7 @@
 """The versions of a corpus: what each was, and going back to one.
 
 Each commit notes in the Delta log how many rows it left and which version of the dead letters belongs to it.
-Limitations: a version lasts only as long as its files (see `factory.store.garbage`).
+Limitations: a version lasts only as long as its files (see `factory.planning.garbage`).
 """
 
 from __future__ import annotations

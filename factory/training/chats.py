@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from factory.base.fingerprint import fraction
 from factory.engines import Message
 from factory.methods.makers.converse import sides_of
+from factory.planning.recipes import Templates
 from factory.store.corpus import Corpus
-from factory.store.recipes import Templates
 from factory.store.records import Decision, Origin, Row
 from factory.training import TrainingError
 

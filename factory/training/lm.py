@@ -23,8 +23,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from factory.base.places import absolute
 from factory.models import placed, resolve
+from factory.planning.recipes import Templates
 from factory.store.corpus import Corpus
-from factory.store.recipes import Templates
 from factory.training import TrainingError
 from factory.training.chats import (
     IGNORED,

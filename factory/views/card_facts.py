@@ -12,12 +12,12 @@ from factory.base.places import absolute
 from factory.methods.prompts import VARIABLES, bundled
 from factory.methods.registry import found
 from factory.models import BUNDLED, licence_of, short
+from factory.planning.recipes import kept
 from factory.spec.identity import Recipe
 from factory.spec.job import SELECT
 from factory.spec.select import Conditions
 from factory.store import versions as history
 from factory.store.corpus import Corpus
-from factory.store.recipes import kept
 
 _MOST_SOURCES = 20
 

@@ -20,9 +20,9 @@ from rich.table import Table
 from factory.base.places import absolute, plain
 from factory.base.redact import redact
 from factory.methods.scores.consistency import scored_pairs
+from factory.planning.garbage import Garbage
 from factory.planning.plan import Summary
 from factory.running.progress import Progress, Result
-from factory.store.garbage import Garbage
 from factory.store.records import Row
 from factory.store.versions import Version
 from factory.training.calibrate import Calibration

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from factory.base.places import in_shell
 from factory.engines import Message
 from factory.methods.registry import found
+from factory.planning.recipes import kept
 from factory.spec.identity import Recipe
 from factory.store.corpus import Corpus
-from factory.store.recipes import kept
 from factory.store.records import ROWS, Row
 from factory.store.table import CorpusError
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.markup import escape
 from rich.text import Text
 
-from factory.store.records import DEAD_LETTERS, DeadLetter
+from factory.store.dead_letters import DEAD_LETTERS, DeadLetter
 from factory.views import cost as costview
 from factory.views.display import out
 

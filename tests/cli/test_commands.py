@@ -14,8 +14,9 @@ from factory.running.run import Result, run
 from factory.spec.job import Job
 from factory.spec.jobfile import load_job
 from factory.store.corpus import Corpus
+from factory.store.dead_letters import DEAD_LETTER_SCHEMA, DEAD_LETTERS
 from factory.store.failures import Only
-from factory.store.records import DEAD_LETTER_SCHEMA, DEAD_LETTERS, ROW_SCHEMA
+from factory.store.records import ROW_SCHEMA
 from factory.store.table import CorpusError, Table
 from factory.views import display
 from tests.jobs import scripted_job, write_job, write_personas

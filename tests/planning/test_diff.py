@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from factory.planning.diff import diff
+from factory.planning.garbage import gc
 from factory.spec.job import Job
 from factory.store.corpus import Corpus
-from factory.store.garbage import gc
 from factory.store.table import CorpusError
 from factory.store.versions import log, restore
 from tests.rehearsal import Rehearsal, job_in, rows_of, some_personas, write_seeds

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from factory.base.fingerprint import blake
 from factory.store.corpus import Corpus
-from factory.store.records import DEAD_LETTER_SCHEMA, ROW_SCHEMA, Row, SeedRef, Speaker, Turn, rows_to_table
+from factory.store.dead_letters import DEAD_LETTER_SCHEMA
+from factory.store.records import ROW_SCHEMA, Row, SeedRef, Speaker, Turn, rows_to_table
 from factory.store.table import ConflictError, CorpusError, Shard, Table
 from tests.rehearsal import Rehearsal, job_in, rows_of, settled, some_personas, write_seeds
 

@@ -9,8 +9,9 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from factory.store.dead_letters import DeadLetter, dead_letters_to_table
 from factory.store.failures import examples, failures
-from factory.store.records import COUNTS, DeadLetter, dead_letters_to_table
+from factory.store.records import COUNTS
 
 BEGAN = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -10,19 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.store.records import (
-    DEAD_LETTER_SCHEMA,
-    ROW_SCHEMA,
-    Attribute,
-    Consistency,
-    DeadLetter,
-    Row,
-    dead_letters_from_table,
-    dead_letters_to_table,
-    row_id,
-    rows_from_table,
-    rows_to_table,
-)
+from factory.store.dead_letters import DEAD_LETTER_SCHEMA, DeadLetter, dead_letters_from_table, dead_letters_to_table
+from factory.store.records import ROW_SCHEMA, Attribute, Consistency, Row, row_id, rows_from_table, rows_to_table
 
 SCALARS = {str: pa.types.is_string, int: pa.types.is_integer, float: pa.types.is_floating, bool: pa.types.is_boolean}
 

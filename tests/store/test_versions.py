@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from factory.planning.garbage import gc
 from factory.spec.job import Job
 from factory.store.corpus import Corpus
-from factory.store.garbage import gc
 from factory.store.table import ConflictError, CorpusError
 from factory.store.versions import log, restore
 from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, settled, some_personas, write_seeds

@@ -9,8 +9,8 @@ from transformers import AutoTokenizer
 
 from factory.base.fingerprint import fraction
 from factory.models import resolve
+from factory.planning.recipes import Templates, kept
 from factory.store.corpus import Corpus
-from factory.store.recipes import Templates, kept
 from factory.store.records import Fact, Row
 from factory.training import TrainingError
 from factory.training.chats import (

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from factory.store.corpus import Corpus
-from factory.store.records import DeadLetter, Row
+from factory.store.dead_letters import DeadLetter
+from factory.store.records import Row
 from factory.views.report import report
 from tests.views.report.corpora import commit, dialogue, letter
 

@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from factory.methods.scores.select import Select, SelectParams
+
 from factory.store.corpus import Corpus
+from factory.store.dead_letters import DeadLetter, dead_letters_to_table
 from factory.store.records import (
     Candidate,
     Consistency,
-    DeadLetter,
     Extraction,
     Fact,
     PairScore,
@@ -19,7 +20,6 @@ from factory.store.records import (
     Speaker,
     StageRecord,
     Turn,
-    dead_letters_to_table,
     row_id,
     rows_to_table,
 )

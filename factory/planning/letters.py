@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from factory.base.fingerprint import blake
 from factory.seeds.source import BadSeed
 from factory.store.corpus import Corpus
-from factory.store.records import COUNTS, DeadLetter, dead_letters_to_table
+from factory.store.dead_letters import DeadLetter, dead_letters_to_table
+from factory.store.records import COUNTS
 from factory.store.table import Shard
 
 _COLUMNS = ("id", "row_id", "seed_ids", "sample", "stage", "fingerprint")

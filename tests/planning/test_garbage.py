@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from factory.planning.garbage import gc
 from factory.spec.job import Job
 from factory.store.corpus import Corpus
-from factory.store.garbage import gc
 from factory.store.table import CorpusError, Shard, Table
 from factory.store.versions import restore
 from tests.local_ray import Death, Killed

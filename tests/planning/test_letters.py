@@ -6,11 +6,12 @@ from pathlib import Path
 
 from factory.engines import EngineDeadError, Reply, Request, RequestError
 from factory.methods.makers.extract import ExtractParams
+from factory.planning.garbage import gc
 from factory.scorers.nli import Probabilities
 from factory.store.corpus import Corpus
+from factory.store.dead_letters import DeadLetter
 from factory.store.failures import Only
-from factory.store.garbage import gc
-from factory.store.records import DeadLetter, StageRecord
+from factory.store.records import StageRecord
 from factory.store.versions import log, restore
 from tests.rehearsal import (
     HashNli,
