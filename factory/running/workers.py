@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from factory.base.packages import needing
-from factory.engines import Engine, Health, Reply, Request, ServerError, open_engine
+from factory.engines import Engine, Health, Reply, Request, ServerError
+from factory.engines.opening import open_engine
 from factory.methods import Kit, ModelKind
 from factory.planning.shard import STAGED, STAGING, ShardSpec, Todo, todo
 from factory.running.merging import Merged, merge
