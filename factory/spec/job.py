@@ -195,7 +195,7 @@ class Job(_Config):
     select: Conditions | None = Field(None, description="What rejects or flags a row; no decision without it.")
     keep_versions: dict[str, int] = Field(
         {},
-        description="By entry, an older version of its method's code whose rows are kept: they count as made by today's.",
+        description="By entry, an older version of its code whose rows are kept: they count as made by the newest.",
     )
     run: Run = Field(Run(), description="Knobs that change no row.")
 
