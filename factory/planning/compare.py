@@ -141,14 +141,18 @@ class Comparison:
                 inputs = {one for place, one in enumerate(INPUTS) if changed >> place & 1}
                 self._touched[kind, changed] = _bits(not inputs.isdisjoint(recipe.inputs) for recipe in recipes)
             for number, chain in enumerate(chains):
-                held = {stage: recipe for stage, recipe, failed in chain if not (failed and self.retry)}
+                held = {stage: recipe for stage, recipe, _ in chain}
                 todo = _bits(held.get(recipe.stage) != recipe.id for recipe in recipes)
-                left_out = {stage for stage, _, _ in chain}.difference(recipe.stage for recipe in recipes)
-                if not left_out.isdisjoint({SELECT, *found("makers")}):
+                names = {recipe.stage for recipe in recipes}
+                if not (held.keys() - names).isdisjoint({SELECT, *found("makers")}):
                     todo |= TRIM
+                why = difference(corpus, held, recipes) if todo else ""
+                if again := [stage for stage, _, failed in chain if failed and self.retry and stage in names]:
+                    todo |= bits_of(recipes, again)
+                    why = why or f"{', '.join(again)} failed before"
                 self._by_chain[kind, number] = todo
                 self._why[kind, number] = len(self.reasons)
-                self.reasons.append(difference(corpus, held, recipes) if todo else "")
+                self.reasons.append(why)
 
     def _new(self, slots: Slots, held: Entries, new: NDArray[np.bool_]) -> ToMake:
         slots = slots.at(new)
@@ -249,4 +253,11 @@ def _anywhere(models: dict[str, dict[str, object]]) -> dict[str, dict[str, objec
 
 
 def _changed(where: str, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    return [f"{where}.{name}" for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
+    changed: list[str] = []
+    for name in sorted(before.keys() | after.keys()):
+        was, now = before.get(name), after.get(name)
+        if isinstance(was, dict) and isinstance(now, dict):
+            changed += _changed(f"{where}.{name}", was, now)
+        elif was != now:
+            changed.append(f"{where}.{name}")
+    return changed
