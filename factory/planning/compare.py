@@ -1,7 +1,7 @@
 """The wanted rows against the committed ones, as arrays: what differs, and why.
 
 A range of seeds at a time, two ranges at once, so that memory holds what differs and little else. Limitations: a row
-for which several things changed is told by one of them.
+for which several things changed is told by that which the first of its entries is redone for.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ REASONS = (
     "seed edited",
     "other donors of distractors",
 )
+
+REFRESHED = "what only the seeds say"
+"""What changes of rows whose seeds were edited in a part that no entry reads."""
 
 TRIM = 1 << 62
 """Of what is to be done to a row: to take off it what a maker wrote that is no longer in the job, or its decision."""
@@ -170,8 +173,11 @@ class Comparison:
         differs[INPUTS.index(DONORS)] &= self._drawn[kind]
         changed = (differs * (1 << np.arange(len(INPUTS)))[:, None]).sum(axis=0)
         edited = differs[: INPUTS.index(DONORS)].any(axis=0)
-        reason = np.where(edited, EDITED, np.where(changed > 0, REDRAWN, self._why[kind, held.chain]))
-        todo = self._by_chain[kind, held.chain] | self._touched[kind, changed]
+        by_chain, touched = self._by_chain[kind, held.chain], self._touched[kind, changed]
+        configured = (by_chain != 0) & (_first(by_chain) <= _first(touched))
+        of_inputs = np.where(edited, EDITED, REDRAWN)
+        reason = np.where(configured | (changed == 0), self._why[kind, held.chain], of_inputs)
+        todo = by_chain | touched
         made = _to_make(slots, shard=held.shard, chain=held.chain, todo=todo, refresh=changed > 0, reason=reason)
         return made.at((todo != 0) | (changed > 0))
 
@@ -206,6 +212,11 @@ def _places(among: Keys, keys: Keys) -> Indices:
 def _among(keys: Keys, others: Keys) -> NDArray[np.bool_]:
     """Whether each key is one of the others, which are not looked at for none."""
     return np.isin(keys, others) if len(keys) else np.zeros(0, np.bool_)
+
+
+def _first(bits: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The lowest of the bits that are set; the highest there is where none is."""
+    return np.where(bits == 0, np.iinfo(np.int64).max, bits & -bits)
 
 
 def _bits(which: Iterable[bool]) -> int:

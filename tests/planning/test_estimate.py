@@ -196,7 +196,7 @@ def test_the_longer_phase_is_the_time_of_a_plan(tmp_path: Path) -> None:
     corpus.table.commit([corpus.table.write(rows_to_table(rows, {}))], corpus.table.shards(), "timed")
     assert seconds(job_in(tmp_path, "pairing.samples=2")) == pytest.approx(10)
     assert seconds(job_in(tmp_path, "pairing.samples=3")) == pytest.approx(20)
-    assert seconds(job_in(tmp_path, "scores.consistency.relevance=0")) == pytest.approx(0.5)
+    assert seconds(job_in(tmp_path, "scores.consistency.relevance=0")) == pytest.approx(1)
 
 
 def seconds(job: Job) -> float | None:
