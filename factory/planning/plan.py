@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.planning.compare import TRIM, Comparison, ToDrop, ToMake, bits_of
+from factory.planning.compare import REFRESHED, TRIM, Comparison, ToDrop, ToMake, bits_of
 from factory.planning.duplicate_seeds import duplicate_seeds
 from factory.planning.estimate import Estimate, Estimator
 from factory.planning.ledger import SLOT_COLUMNS, Ledger, slots_by_id, slots_of
@@ -34,8 +34,8 @@ from factory.store.table import Shard
 
 _Rows = TypeVar("_Rows", ToMake, ToDrop)
 
-_UNMADE, _REFRESHED = "left_out", "seeds"
-"""In `Summary.remake`, rows of which no entry is redone: they lose what a maker wrote, or get what their seeds tell."""
+_UNMADE = "left_out"
+"""In `Summary.remake`, rows of which no entry is redone, but that lose what a maker wrote or their decision."""
 Report = Callable[[str, int], None]
 """Told what is being counted, and how far it is."""
 
@@ -275,7 +275,7 @@ class Plan:
                 left = [recipe for place, recipe in enumerate(recipes) if todo >> place & 1]
                 old = some & ~new
                 if old.any():
-                    first = left[0].stage if left else _UNMADE if todo else _REFRESHED
+                    first = left[0].stage if left else _UNMADE if todo else REFRESHED
                     summary.remake[first] += int(old.sum())
                     summary.reasons.setdefault(first, Counter()).update(self._told(make.reason[old]))
                 estimator.add(make.at(some), name, left, summary)

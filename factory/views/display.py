@@ -39,7 +39,7 @@ _TO_DO = {
     "drop": "to drop",
     "select": "to decide again",
     "left_out": "to lose what a left-out maker wrote",
-    "seeds": "to take over what the seeds tell",
+    "what only the seeds say": "to take over what the seeds tell",
 }
 _COLOURS = {"accept": "green", "flag": "yellow", "reject": "red"}
 
