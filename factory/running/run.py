@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import math
 import os
-import signal
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
-from types import FrameType
 
 import ray
 
@@ -29,8 +26,9 @@ from factory.running.cluster import joined
 from factory.running.merging import Merged
 from factory.running.pool import Outcome, Pool, RunError
 from factory.running.progress import Progress, Result
+from factory.running.signals import signals
 from factory.running.tolerance import FIRST, Failures, Stop
-from factory.running.workers import Piece, Receipt
+from factory.running.workers import ShardTask, TaskResult
 from factory.seeds.store import SEEDS
 from factory.spec.job import SCORERS, Job
 from factory.store.records import DeadLetter, rows_to_table
@@ -58,10 +56,6 @@ _PORTION = 16
 """Shards whose skeletons are written before the pools are seen to again."""
 
 
-_ONE_HANGUP_S = 1.0
-"""A terminal that closes may send SIGHUP several times: the kernel does, and so does the shell before it ends."""
-
-
 def run(
     job: Job,
     *,
@@ -83,7 +77,7 @@ def run(
         if model.kind == "language" and model.engine == "openai":
             with suppress(KeyFormatError):  # a worker will tell; here it is read to be known, and masked
                 read_key(model.api_key_env)
-    with _signals() as on_first:
+    with signals() as on_first:
         found = plan(job, retry_failed=retry_failed, report=report_plan)
         driver = _Driver(found, report, 1.0 if allow_failures else job.run.max_failed_share)
         driver.prepare()
@@ -98,7 +92,7 @@ def run(
 
 @dataclass(slots=True)
 class _Open:
-    """A shard under way: what its pieces left so far."""
+    """A shard under way: what its tasks left so far."""
 
     work: Work
     staged: list[str] = field(default_factory=list)
@@ -268,22 +262,22 @@ class _Driver:
     def _put(self, spec: ShardSpec, phase: int) -> None:
         """Hand the shard to the next phase, from this one on, that has rows to work on, or to be merged."""
         phase = next((number for number in range(phase, len(spec.rows)) if spec.rows[number]), len(spec.rows))
-        self._pools[min(phase, len(self._pools) - 1)].put(Piece(spec, phase))
+        self._pools[min(phase, len(self._pools) - 1)].put(ShardTask(spec, phase))
 
     def _advance(self, outcome: Outcome) -> None:
-        piece, result = outcome.piece, outcome.result
-        spec = piece.spec
+        task, result = outcome.task, outcome.result
+        spec = task.spec
         opened = self._open[spec.id]
-        if isinstance(result, Receipt):
+        if isinstance(result, TaskResult):
             if result.refusal is not None:
                 self._stop("server", result.refusal)
             opened.letters += result.letters
             opened.staged += [result.staged] if result.staged else []
-            if not self._pools[piece.phase].outstanding[spec.id]:
+            if not self._pools[task.phase].outstanding[spec.id]:
                 spec.staged += opened.staged
                 opened.staged = []
                 spec.failed = [letter.id for letter in opened.letters]
-                self._put(spec, piece.phase + 1)
+                self._put(spec, task.phase + 1)
         else:
             self._ready.append((opened, result))
 
@@ -335,21 +329,22 @@ class _Driver:
 
     def _show(self) -> None:
         """Report progress, and stop where too many rows have failed."""
-        pulses = [pool.pulse() for pool in self._pools]
+        heartbeats = [pool.heartbeat() for pool in self._pools]
         progress = self._progress
-        failed, ended = sum(pulse.failed for pulse in pulses), max(pulse.rows for pulse in pulses)
+        failed, ended = sum(one.failed for one in heartbeats), max(one.rows for one in heartbeats)
         if failed > self._failed_share * max(failed + ended, min(len(self._plan.wanted), FIRST)):
             self._stop("failures", f"{failed} of the first {failed + ended} rows failed{self._too_many()}")
-        progress.generated = pulses[0].rows
-        progress.verified = pulses[-1].rows
-        progress.tokens = sum(pulse.tokens for pulse in pulses)
+        progress.through = tuple(
+            (phase.workers, one.rows) for phase, one in zip(self._making.phases, heartbeats, strict=True)
+        )
+        progress.tokens = sum(one.tokens for one in heartbeats)
         progress.workers = sum(pool.alive() for pool in self._pools)
         progress.lost = sum(pool.lost for pool in self._pools)
         progress.again = sum(pool.again for pool in self._pools)
         progress.seconds = time.monotonic() - self._started
         progress.stopping = self._stopping
-        progress.waiting = next((pulse.waiting for pulse in pulses if pulse.waiting), None)
-        progress.notes = tuple(note for pulse in pulses for note in pulse.notes)
+        progress.waiting = next((one.waiting for one in heartbeats if one.waiting), None)
+        progress.notes = tuple(note for one in heartbeats for note in one.notes)
         self._report(progress)
 
     def _sweep(self) -> None:
@@ -369,33 +364,3 @@ def _versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):  # the CPU and the GPU build of vLLM exclude each other
             found[name] = version(name)
     return found
-
-
-@contextmanager
-def _signals() -> Iterator[Callable[[Callable[[], None]], None]]:
-    """Hear SIGINT, SIGTERM and SIGHUP: each raises KeyboardInterrupt, but the first one calls what is given instead,
-    once something is. SIGHUP stays ignored where it is (nohup). Only the main thread gets signals; in another nothing
-    changes."""
-    first: list[Callable[[], None]] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield first.append
-        return
-    first_at: float | None = None
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        nonlocal first_at
-        if first_at is None and first:
-            first_at = time.monotonic()
-            first[0]()
-        elif first_at is None or number != signal.SIGHUP or time.monotonic() - first_at > _ONE_HANGUP_S:
-            raise KeyboardInterrupt
-
-    heard = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        heard.append(signal.SIGHUP)
-    previous = {number: signal.signal(number, handle) for number in heard}
-    try:
-        yield first.append
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

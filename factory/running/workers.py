@@ -37,10 +37,10 @@ _HEARD_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class ShardTask:
     """The rows `[first, last)` of those that a phase has to work on in a shard; all to the end if `last` is none.
 
-    With all phases behind it, the shard is to be merged. A `condemned` piece is not run: its rows become dead letters,
+    With all phases behind it, the shard is to be merged. A `condemned` task is not run: its rows become dead letters,
     for they have killed their worker before; `cause` is what that worker last said, if it could.
     """
 
@@ -59,7 +59,7 @@ class Piece:
 
 
 @dataclass(slots=True)
-class Pulse:
+class Heartbeat:
     """A worker's counters: rows through this phase, completion tokens, and seconds since anything was finished; why its
     server gives no answer, while that is so, and what was found out about it."""
 
@@ -72,19 +72,19 @@ class Pulse:
 
 
 @dataclass(slots=True)
-class Receipt:
-    """What a piece came to: how many rows are staged, and where; what could not be made; the worker's counters by
+class TaskResult:
+    """What a task came to: how many rows are staged, and where; what could not be made; the worker's counters by
     then; what the model's server said if it will not be asked any more, so that rows are left undone."""
 
     rows: int
     staged: str | None
     letters: list[DeadLetter]
-    pulse: Pulse = field(default_factory=Pulse)
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
     refusal: str | None = None
 
 
 class _Counted:
-    """An engine that leaves a mark on the worker's pulse with every answer."""
+    """An engine that leaves a mark on the worker's heartbeat with every answer."""
 
     def __init__(self, engine: Engine, worker: Worker) -> None:
         self._engine = engine
@@ -118,21 +118,21 @@ class Worker:
         self._winding_down = False
         self._health = Health()
         self._refusal: str | None = None
-        self._pulse = Pulse()
+        self._heartbeat = Heartbeat()
         self._last_beat = time.monotonic()
 
     def beat(self, *, tokens: int = 0) -> None:
         """Note that something was finished."""
-        self._pulse.tokens += tokens
+        self._heartbeat.tokens += tokens
         self._last_beat = time.monotonic()
 
-    async def pulse(self) -> Pulse:
+    async def heartbeat(self) -> Heartbeat:
         """The counters, now. A worker that asks a server is not idle, however long that takes."""
         if self._health.asking:
             self.beat()
-        self._pulse.idle_s = time.monotonic() - self._last_beat
-        self._pulse.waiting, self._pulse.notes = self._health.waiting, tuple(self._health.notes)
-        return self._pulse
+        self._heartbeat.idle_s = time.monotonic() - self._last_beat
+        self._heartbeat.waiting, self._heartbeat.notes = self._health.waiting, tuple(self._health.notes)
+        return self._heartbeat
 
     async def opened(self) -> None:
         """Return once the models of the first rows are open."""
@@ -148,17 +148,17 @@ class Worker:
         self._winding_down = True
         self._health.patient = False
 
-    async def run(self, piece: Piece) -> Receipt:
-        """Run this phase on a piece, and stage what came of it."""
+    async def run(self, task: ShardTask) -> TaskResult:
+        """Run this phase on a task, and stage what came of it."""
         self.beat()
-        work, columns = await asyncio.to_thread(todo, self._corpus, piece.spec, piece.phase, self._making)
-        work = work[piece.first : piece.last]
-        if piece.condemned:
-            return await self._condemn(piece, work, columns)
+        work, columns = await asyncio.to_thread(todo, self._corpus, task.spec, task.phase, self._making)
+        work = work[task.first : task.last]
+        if task.condemned:
+            return await self._condemn(task, work, columns)
         try:
             await self._open({stage for one in work for stage in one.stages})
         except ServerError as error:
-            return Receipt(0, None, [], pulse=await self.pulse(), refusal=str(error))
+            return TaskResult(0, None, [], heartbeat=await self.heartbeat(), refusal=str(error))
         assert self._slots is not None
         before = [len(one.row.stages) for one in work]
         results = await asyncio.gather(*map(self._row, work))
@@ -169,15 +169,15 @@ class Worker:
             for one, result, count in zip(work, results, before, strict=True)
             if result is False and len(one.row.stages) > count
         ]
-        # What is begun is for the next run: it is not in the receipt, or it would go with the shard.
-        await self._stage(piece, begun, columns, "begun")
-        staged = await self._stage(piece, done, columns, "rows")
-        return Receipt(len(done), staged, letters, await self.pulse(), self._refusal)
+        # What is begun is for the next run: it is not in the result, or it would go with the shard.
+        await self._stage(task, begun, columns, "begun")
+        staged = await self._stage(task, done, columns, "rows")
+        return TaskResult(len(done), staged, letters, await self.heartbeat(), self._refusal)
 
-    async def _stage(self, piece: Piece, rows: list[Row], columns: ScoreColumns, what: str) -> str | None:
+    async def _stage(self, task: ShardTask, rows: list[Row], columns: ScoreColumns, what: str) -> str | None:
         if not rows:
             return None
-        path = f"{STAGING}/{piece.spec.id}-{piece.phase}-{piece.first}.{what}.parquet"
+        path = f"{STAGING}/{task.spec.id}-{task.phase}-{task.first}.{what}.parquet"
         table = rows_to_table(rows, columns)
         await asyncio.to_thread(self._corpus.storage.write_parquet, path, table, STAGED)
         return path
@@ -198,14 +198,14 @@ class Worker:
                 self._refusal, self._winding_down = str(error), True
                 return False
             self.beat()
-            self._pulse.rows += letter is None
-            self._pulse.failed += letter is not None
+            self._heartbeat.rows += letter is None
+            self._heartbeat.failed += letter is not None
             return letter or True
 
-    async def _condemn(self, piece: Piece, work: Sequence[Todo], columns: ScoreColumns) -> Receipt:
+    async def _condemn(self, task: ShardTask, work: Sequence[Todo], columns: ScoreColumns) -> TaskResult:
         """Give up rows that have killed their workers: those that were in a maker's hands become dead letters, of the
         others the scores stay without values."""
-        said = f", at last of: {piece.cause}" if piece.cause else ""
+        said = f", at last of: {task.cause}" if task.cause else ""
         failure = Failure("worker_died", f"the worker died or hung each time it had this row in hand{said}", 2)
         letters, done = [], []
         for one in work:
@@ -215,9 +215,10 @@ class Worker:
             else:
                 fail_scores(one, self._making.recipes[one.row.kind], failure)
                 done.append(one.row)
-        self._pulse.failed += len(letters)
-        self._pulse.rows += len(done)
-        return Receipt(len(done), await self._stage(piece, done, columns, "rows"), letters, pulse=await self.pulse())
+        self._heartbeat.failed += len(letters)
+        self._heartbeat.rows += len(done)
+        staged = await self._stage(task, done, columns, "rows")
+        return TaskResult(len(done), staged, letters, await self.heartbeat())
 
     async def _open(self, to_run: set[str]) -> None:
         """Open the models that these entries ask, those that are not open yet. Raises ServerError, from then on too."""

@@ -74,8 +74,8 @@ def test_an_engine_that_cannot_start_stops_the_job_and_spares_the_corpus(tmp_pat
     write_personas(tmp_path, 4)
     run(scripted_job(tmp_path))
     before = rows_of(scripted_job(tmp_path))
-    longer = {"converse": {"turns": 6}, "select": {}}
-    job = scripted_job(tmp_path, "scripted?start=the model has no weights", stages=longer)
+    longer = {"converse": {"turns": 6}}
+    job = scripted_job(tmp_path, "scripted?start=the model has no weights", makers=longer)
     assert plan(job).summary.remake == {"converse": 4}
 
     with pytest.raises(RunError, match="^the model has no weights$"):
@@ -151,5 +151,5 @@ def test_local_ray_listens_on_loopback_only_and_starts_nothing_it_does_not_need(
 
 def test_a_worker_that_this_machine_has_no_room_for_ends_the_run(tmp_path: Path) -> None:
     write_personas(tmp_path, 2)
-    with pytest.raises(RunError, match=r"reserves 1 GPUs \(run.generate.gpus.*this machine has 0; lower it, or join"):
-        run(scripted_job(tmp_path, run={"generate": {"gpus": 1}}))
+    with pytest.raises(RunError, match=r"reserves 1 GPUs \(run.workers.writer.gpus.*this machine has 0; lower it, or join"):
+        run(scripted_job(tmp_path, run={"workers": {"writer": {"gpus": 1}}}))
