@@ -1,8 +1,8 @@
 """A pool of workers for one phase: started as there is work, replaced when they die or hang.
 
 A shard that was in a worker's hands when it died is handed out again, alone, so that it cannot take others with it. If
-it kills a second worker it is split, down to the one row that does it, and that row is condemned: it becomes a dead
-letter. A worker that dies before its models are open is no row's fault: another is started, but not for ever.
+it kills a second worker it is split, down to the one row that does it. That row goes on without its scores; if a maker
+did it, it is condemned: it becomes a dead letter. A worker that dies before its models are open is no row's fault: another is started, but not for ever.
 Limitations: neighbours of a bad shard are run alone too, until they have shown that it was not them.
 """
 
@@ -101,6 +101,7 @@ class Pool:
         self.expected = False
         self._job = job
         self._making = making
+        self._has_scores = any(stage in job.scores for stage in making.phases[phase].stages)
         self._alone: deque[ShardTask] = deque()
         self._actors = ray.remote(Worker).options(
             num_cpus=knobs.cpus, num_gpus=knobs.gpus, max_concurrency=_CONCURRENT_CALLS
@@ -160,11 +161,13 @@ class Pool:
         return Heartbeat(rows, failed, tokens, waiting=waiting, notes=notes)
 
     def wind_down(self) -> None:
-        """Hand out no more; workers finish the dialogues they are in."""
+        """Hand out no more rows; workers finish the dialogues they are in, and what is made is merged."""
         self._winding_down = True
-        self.outstanding.subtract(task.spec.id for task in (*self.queue, *self._alone))
-        self.queue.clear()
-        self._alone.clear()
+        for queue in (self.queue, self._alone):
+            merges = [task for task in queue if task.merges]
+            self.outstanding.subtract(task.spec.id for task in queue if not task.merges)
+            queue.clear()
+            queue.extend(merges)
         for handle in self._handles:
             handle.actor.wind_down.remote()
 
@@ -244,7 +247,7 @@ class Pool:
                 handle.failed += len(result.letters)
             self._failed_starts = 0
             self._proven = True
-            if not task.condemned:  # such a task no engine has seen
+            if not (task.without_scores or task.condemned):  # such a task may have seen no engine
                 self._fruitless = 0
             self.outstanding[task.spec.id] -= 1
             if not self.outstanding[task.spec.id]:
@@ -345,6 +348,8 @@ class Pool:
             self._back(task)
         elif task.attempts + 1 < _ATTEMPTS:
             self._alone.append(replace(task, attempts=task.attempts + 1))
+        elif last - task.first <= 1 and self._has_scores and not task.without_scores:
+            self._alone.append(replace(task, without_scores=True))
         elif last - task.first <= 1:
             self._alone.append(replace(task, condemned=True))
         else:

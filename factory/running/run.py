@@ -30,7 +30,7 @@ from factory.running.signals import signals
 from factory.running.tolerance import FIRST, Failures, Stop
 from factory.running.workers import ShardTask, TaskResult
 from factory.seeds.store import SEEDS
-from factory.spec.job import SCORERS, Job
+from factory.spec.job import Job
 from factory.store.records import DeadLetter, rows_to_table
 from factory.store.table import CONFLICT, ConflictError
 
@@ -119,6 +119,7 @@ class _Driver:
         self._dropped = 0
         self._started = time.monotonic()
         self._interrupted = False
+        self._wound_down = False
         self._stopped: Stop | None = None
         self._why: str | None = None
         self._failures = Failures()
@@ -163,14 +164,13 @@ class _Driver:
 
     def drive(self) -> None:
         """Run until all is committed, or until what was under way at a stop is."""
-        wound_down = False
         try:
             while True:
-                if self._stopping and not wound_down:
+                if self._stopping and not self._wound_down:
                     for pool, phase in zip(self._pools, self._making.phases, strict=True):
-                        if phase.workers != SCORERS:  # what only waits to be scored is finished
+                        if phase.language:  # what only waits for scorers is finished
                             pool.wind_down()
-                    wound_down = True
+                    self._wound_down = True
                 more = self._refill()
                 for outcome in [outcome for pool in self._pools for outcome in pool.tick()]:
                     self._advance(outcome)
@@ -260,8 +260,11 @@ class _Driver:
             work.skeletons = []
 
     def _put(self, spec: ShardSpec, phase: int) -> None:
-        """Hand the shard to the next phase, from this one on, that has rows to work on, or to be merged."""
-        phase = next((number for number in range(phase, len(spec.rows)) if spec.rows[number]), len(spec.rows))
+        """Hand the shard to the next phase, from this one on, that has rows to work on, or to be merged. A phase that
+        is wound down starts none: they are left to the next run."""
+        ahead = range(phase, len(spec.rows))
+        left_out = {number for number in ahead if self._wound_down and self._making.phases[number].language}
+        phase = next((n for n in ahead if spec.rows[n] and n not in left_out), len(spec.rows))
         self._pools[min(phase, len(self._pools) - 1)].put(ShardTask(spec, phase))
 
     def _advance(self, outcome: Outcome) -> None:
@@ -310,8 +313,10 @@ class _Driver:
             self._failures.add(opened.letters)
             self._progress.committed += merged.finished
             self._dropped += len(spec.drop)
-            # Files that an earlier run staged may hold rows of other shards too; they stay until all is done.
-            staged += [path for path in (*spec.staged, spec.skeletons) if path and spec.id in path]
+            # Files that an earlier run staged may hold rows of other shards too; they stay until all is done, and rows
+            # that a stop left unfinished stay for the next run.
+            if len(merged.reached) == len(spec.redo):
+                staged += [path for path in (*spec.staged, spec.skeletons) if path and spec.id in path]
         self._plan.corpus.storage.each(self._plan.corpus.storage.delete, staged)
         self._committed_at = time.monotonic()
 

@@ -40,8 +40,9 @@ _HEARD_S = 0.1
 class ShardTask:
     """The rows `[first, last)` of those that a phase has to work on in a shard; all to the end if `last` is none.
 
-    With all phases behind it, the shard is to be merged. A `condemned` task is not run: its rows become dead letters,
-    for they have killed their worker before; `cause` is what that worker last said, if it could.
+    With all phases behind it, the shard is to be merged. Rows that have killed their workers are run `without_scores`,
+    since it may have been one of these; if it was not, the task is `condemned` and not run: its rows become dead
+    letters. `cause` is what the worker last said, if it could.
     """
 
     spec: ShardSpec
@@ -49,6 +50,7 @@ class ShardTask:
     first: int = 0
     last: int | None = None
     attempts: int = 0
+    without_scores: bool = False
     condemned: bool = False
     cause: str = ""
 
@@ -111,7 +113,7 @@ class Worker:
         self._making = making
         self._opening = asyncio.Lock()
         self._opened = asyncio.Event()
-        self._engine: Engine | None = None
+        self._engines: dict[str, Engine] = {}
         self._scorers: dict[str, Nli | Embeddings] = {}
         self._slots: asyncio.Semaphore | None = None
         self._room = 0
@@ -155,6 +157,8 @@ class Worker:
         work = work[task.first : task.last]
         if task.condemned:
             return await self._condemn(task, work, columns)
+        if task.without_scores:
+            work = [self._without_scores(one, task.cause) for one in work]
         try:
             await self._open({stage for one in work for stage in one.stages})
         except ServerError as error:
@@ -205,20 +209,27 @@ class Worker:
     async def _condemn(self, task: ShardTask, work: Sequence[Todo], columns: ScoreColumns) -> TaskResult:
         """Give up rows that have killed their workers: those that were in a maker's hands become dead letters, of the
         others the scores stay without values."""
-        said = f", at last of: {task.cause}" if task.cause else ""
-        failure = Failure("worker_died", f"the worker died or hung each time it had this row in hand{said}", 2)
-        letters, done = [], []
+        failure, letters, done = _worker_died(task.cause), [], []
         for one in work:
-            made = next((stage for stage in one.stages if self._entries[stage].section == "makers"), None)
-            if made is not None:
-                letters.append(dead_letter(one.row, made, failure, fingerprint=one.wanted[made]))
+            made = self._makers(one)
+            if made:
+                letters.append(dead_letter(one.row, made[0], failure, fingerprint=one.wanted[made[0]]))
             else:
-                fail_scores(one, self._making.recipes[one.row.kind], failure)
-                done.append(one.row)
+                done.append(self._without_scores(one, task.cause).row)
         self._heartbeat.failed += len(letters)
         self._heartbeat.rows += len(done)
         staged = await self._stage(task, done, columns, "rows")
         return TaskResult(len(done), staged, letters, await self.heartbeat())
+
+    def _without_scores(self, one: Todo, cause: str) -> Todo:
+        """The same without its scores, which stay without values."""
+        makers = self._makers(one)
+        scores = one._replace(stages=[stage for stage in one.stages if stage not in makers])
+        fail_scores(scores, self._making.recipes[one.row.kind], _worker_died(cause))
+        return one._replace(stages=makers)
+
+    def _makers(self, one: Todo) -> list[str]:
+        return [stage for stage in one.stages if self._entries[stage].section == "makers"]
 
     async def _open(self, to_run: set[str]) -> None:
         """Open the models that these entries ask, those that are not open yet. Raises ServerError, from then on too."""
@@ -243,7 +254,7 @@ class Worker:
                         raise error
             finally:
                 gc.enable()
-            room = self._engine.capacity if self._engine is not None else _SCORING_IN_FLIGHT
+            room = max((engine.capacity for engine in self._engines.values()), default=_SCORING_IN_FLIGHT)
             room = self._job.run.dialogues_in_flight or room
             if self._slots is not None:
                 for _ in range(room - self._room):  # the engine has opened after scorers alone were at work
@@ -263,20 +274,25 @@ class Worker:
     async def _open_model(self, name: str) -> None:
         model = self._job.models[name]
         if model.kind == "language":
-            if self._engine is None:
+            if name not in self._engines:
                 patience_s = self._job.run.server_patience_s
                 engine = await asyncio.to_thread(open_engine, model, patience_s, self._health)
-                self._engine = _Counted(engine, self)
+                self._engines[name] = _Counted(engine, self)
         elif name not in self._scorers:
             self._scorers[name] = await asyncio.to_thread(_open_scorer, model)
 
     def _kit(self, entry: Entry) -> Kit:
         # A method touches only the models it needs, and those are open; the others are absent.
         return Kit(
-            engine=cast(Engine, self._engine),
+            engine=cast(Engine, self._engines.get(entry.models.get("language", ""))),
             nli=cast(Nli, self._scorers.get(entry.models.get("nli", ""))),
             embedder=cast(Embeddings, self._scorers.get(entry.models.get("embedding", ""))),
         )
+
+
+def _worker_died(cause: str) -> Failure:
+    said = f", at last of: {cause}" if cause else ""
+    return Failure("worker_died", f"the worker died or hung each time it had this row in hand{said}", 2)
 
 
 def _open_scorer(model: NliModel | EmbeddingModel) -> Nli | Embeddings:
