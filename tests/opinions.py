@@ -17,7 +17,7 @@ from pydantic import Field
 from factory.engines import Message, Request, Sampling
 from factory.methods import Column, Kit, LanguageModelName, ModelKind, Params, Scored, registry
 from factory.spec.job import Job
-from factory.store.records import Row, Value
+from factory.store.records import Row
 
 
 class OpinionParams(Params):
@@ -56,9 +56,10 @@ class Opinion:
 
     def prompts(self, row: Row) -> Iterator[tuple[str, tuple[Message, ...]]]:
         """One prompt."""
-        known: dict[str, dict[str, Value | None] | None] = {name: row.scores.get(name) for name in self.params.of}
-        said = "\n".join(turn.text for turn in row.turns)
-        yield "opinion", ({"role": "user", "content": f"What do you think?\n{said}\n{known or ''}"},)
+        first, second = (speaker.seed_id for speaker in row.speakers)
+        asked = [f"What does {first} think of {second}?", *(turn.text for turn in row.turns)]
+        asked += [f"{name} says {row.scores.get(name)}." for name in self.params.of]
+        yield "opinion", ({"role": "user", "content": "\n".join(asked)},)
 
     async def score(self, row: Row, kit: Kit) -> Scored:
         """Ask it."""

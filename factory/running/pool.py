@@ -1,8 +1,9 @@
 """A pool of workers for one phase: started as there is work, replaced when they die or hang.
 
 A shard that was in a worker's hands when it died is handed out again, alone, so that it cannot take others with it. If
-it kills a second worker it is split, down to the one row that does it. That row goes on without its scores; if a maker
-did it, it is condemned: it becomes a dead letter. A worker that dies before its models are open is no row's fault: another is started, but not for ever.
+it kills a second worker it is split, down to the one row that does it. That row goes on without its scores, or, if a
+maker did it, is condemned: it becomes a dead letter. A worker that dies before its models are open is no row's fault:
+another is started, but not for ever.
 Limitations: neighbours of a bad shard are run alone too, until they have shown that it was not them.
 """
 

@@ -13,17 +13,15 @@ from factory.engines import Completion, EngineDeadError, Reply, Request, Request
 from factory.methods import Column, Kit, Scored
 from factory.planning.plan import plan
 from factory.planning.shard import Todo
-from factory.running.pipeline import Failure, drop_left_out, fail_scores, run_row
+from factory.running.pipeline import Failure, fail_scores, run_row
 from factory.spec.identity import Entry, Recipe, entries, row_fingerprints
 from factory.spec.job import Job
 from factory.store.records import DeadLetter, Detail, Row, RowError, Value
 from tests.rehearsal import (
     HashEmbedder,
     HashNli,
-    Rehearsal,
     Talker,
     job_in,
-    rows_of,
     some_personas,
     wanted_of,
     write_seeds,
@@ -195,25 +193,3 @@ def test_scores_that_are_given_up_take_no_other_entry_with_them(bench: Bench) ->
         ("converse", None),
         ("consistency", "worker_died: twice"),
     ]
-
-
-MAKERS = ("expand", "converse", "extract", "augment")
-
-
-@pytest.mark.parametrize("left_out", MAKERS)
-def test_a_maker_that_is_left_out_takes_off_the_row_what_it_wrote_and_no_more(tmp_path: Path, left_out: str) -> None:
-    write_seeds(tmp_path, some_personas(4))
-    job = job_in(tmp_path, "makers.augment.probability=1")
-    Rehearsal().run(job)
-    recipes = [recipe for recipe in plan(job).wanted.making.recipes["generated"] if recipe.stage != left_out]
-    for row in rows_of(job).values():
-        drop_left_out(row, recipes, remade=False)
-        origins = {fact.origin for speaker in row.speakers for fact in speaker.facts}
-        assert left_out not in origins | {record.stage for record in row.stages}
-        assert bool(row.turns) == (left_out != "converse")
-        assert bool(row.extracted) == (left_out != "extract")
-        assert row.scores
-        drop_left_out(row, [recipe for recipe in recipes if recipe.stage != "consistency"], remade=False)
-        assert row.scores, "what a score found stays true"
-        drop_left_out(row, [recipe for recipe in recipes if recipe.stage != "consistency"], remade=True)
-        assert (row.scores, row.details) == ({}, [])

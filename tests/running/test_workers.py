@@ -90,7 +90,9 @@ def test_a_row_that_takes_all_memory_is_condemned_and_costs_no_other(tmp_path: P
 
 def test_what_opens_beside_an_engine_that_cannot_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_personas(tmp_path, 1)
-    job = load_job(write_job(tmp_path, models={"writer": {"name": "persona-lm"}}, makers={"expand": {}, "converse": {}}))
+    job = load_job(
+        write_job(tmp_path, models={"writer": {"name": "persona-lm"}}, makers={"expand": {}, "converse": {}})
+    )
     opened = []
 
     def slow(model: BaseModel) -> None:
