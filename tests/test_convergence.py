@@ -7,11 +7,11 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from factory.methods.scores.select import Select
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from factory.methods.scores.select import Select
 from factory.planning.plan import plan
 from factory.spec.job import Job, row_fingerprints
 from tests.local_ray import Death, Killed
