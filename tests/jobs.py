@@ -33,7 +33,7 @@ def write_job(folder: Path, engine: str = "scripted", **changes: Any) -> Path:
         **changes,
     }
     path = folder / "job.yaml"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return path
 
 

@@ -95,13 +95,13 @@ main(int(sys.argv[1]), int(sys.argv[2]))
 
 
 def in_driver() -> None:
-    """Make what a driver does events: `generating` once rows come out, `receipt`, `commit_letters`, `commit_rows`,
+    """Make what a driver does events: `generating` once rows come out, `result`, `commit_letters`, `commit_rows`,
     `committed`, `swept`."""
-    _before(_Driver, "_advance", lambda _: "receipt")
+    _before(_Driver, "_advance", lambda _: "result")
     _before(Table, "commit", lambda args: "commit_letters" if args[0].root.endswith("_dead_letters") else "commit_rows")
     _after(Table, "commit", lambda args: "committed")
     _after(_Driver, "_sweep", lambda _: "swept")
-    _after(_Driver, "_show", lambda args: "generating" if args[0]._progress.generated else "waiting")
+    _after(_Driver, "_show", lambda args: "generating" if dict(args[0]._progress.through).get("writer") else "waiting")
 
 
 def _before(owner: type, name: str, event: Callable[[Any], str]) -> None:

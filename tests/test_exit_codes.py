@@ -27,7 +27,7 @@ def ends(folder: Path, engine: str = "scripted", *options: str) -> int:
 def refused(folder: Path) -> int:
     with serving(ModelServer(lambda _: error(402, "pay first"))) as server:
         model = f"{{engine: openai, name: m, base_url: '{server.url}'}}"
-        return ends(folder, "scripted", "--set", f"models.dialogue={model}")
+        return ends(folder, "scripted", "--set", f"models.writer={model}")
 
 
 def interrupted(folder: Path) -> int:
@@ -45,7 +45,7 @@ WAYS: dict[int, list[Callable[[Path], int]]] = {
     0: [ends, lambda folder: ends(folder, "scripted?fail=hens", "--allow-failures")],
     1: [lambda folder: ends(folder, "scripted", "--set", "seeds.0.path=absent.jsonl")],
     2: [
-        lambda folder: ends(folder, "scripted", "--set", "stages.convers=4"),
+        lambda folder: ends(folder, "scripted", "--set", "makers.convers=4"),
         lambda folder: ends(folder, "-", "--odd"),
     ],
     3: [lambda folder: ends(folder, "scripted?fail=hens")],

@@ -31,7 +31,7 @@ from tests.running.test_run import assert_settled, letters_of, poisoned, rows_of
 ROOT = Path(__file__).parents[1]
 ROWS, SHARD, IN_FLIGHT = 24, 4, 2
 STORE = 80 * 2**20
-STAGES: dict[str, Any] = {"converse": {"turns": 4}, "verify": {}, "select": {}}
+SCORED: dict[str, Any] = {"scores": {"consistency": {}}}
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +59,11 @@ def joined(cluster: Cluster, deaths: Path) -> Iterator[Cluster]:
     ray.shutdown()
 
 
-def written(folder: Path, model: dict[str, Any], stages: dict[str, Any] = STAGES) -> Path:
-    """A job file for ROWS rows, that are generated and verified."""
+def written(folder: Path, model: dict[str, Any], more: dict[str, Any] = SCORED) -> Path:
+    """A job file for ROWS rows."""
     write_personas(folder, ROWS)
     knobs = {"rows_per_shard": SHARD, "shards_per_worker": IN_FLIGHT}
-    return write_job(folder, models={"dialogue": model}, stages=stages, run=knobs)
+    return write_job(folder, models={"writer": model}, run=knobs, **more)
 
 
 def scripted(latency_ms: int) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class NodeLoss:
         self.struck = False
 
     def __call__(self, progress: Progress) -> None:
-        if progress.generated and not self.struck:
+        if dict(progress.through)["writer"] and not self.struck:
             self.struck = True
             self.cluster.remove_node(self.cluster.list_all_nodes()[-1], allow_graceful=False)
             self.cluster.add_node(num_cpus=2, object_store_memory=STORE)
@@ -144,10 +144,10 @@ def until_gone(processes: Iterable[psutil.Process], seconds: float) -> None:
 def test_with_vllm_everything_dies_once_and_nothing_is_lost(
     tmp_path: Path, cluster: Cluster, deaths: Path, request: pytest.FixtureRequest
 ) -> None:
-    """A worker in the middle of generation, the driver over a receipt, a node: each under real vLLM."""
+    """A worker in the middle of generation, the driver over a result, a node: each under real vLLM."""
     path = written(tmp_path, {"name": "persona-lm", "max_model_len": 512, "max_num_seqs": 1})
     order(deaths, "generate", after=10)
-    order(deaths, "receipt", after=1)
+    order(deaths, "result", after=1)
     killed_driver(path, deaths, RAY_ADDRESS=cluster.address)
     assert not list(deaths.iterdir())
     before = rows_of(load_job(path))
@@ -166,7 +166,7 @@ def test_with_vllm_everything_dies_once_and_nothing_is_lost(
 def test_a_request_that_kills_vllm_costs_its_row_alone(tmp_path: Path, joined: Cluster) -> None:
     write_personas(tmp_path, 4, marked={3: "I keep poison."})
     model = {"name": "persona-lm", "max_model_len": 512, "max_num_seqs": 8}
-    path = write_job(tmp_path, models={"dialogue": model}, run={"rows_per_shard": 1})
+    path = write_job(tmp_path, models={"writer": model}, run={"rows_per_shard": 1})
     job = load_job(path)
     bad = poisoned(job)
     done = CliRunner().invoke(app, ["run", str(path)])
@@ -180,14 +180,14 @@ def test_the_engine_process_of_a_server_that_is_killed_stops_the_run_and_spares_
     tmp_path: Path, joined: Cluster
 ) -> None:
     def kill(progress: Progress) -> None:
-        if progress.generated:
+        if dict(progress.through)["writer"]:
             for child in psutil.Process(server.pid).children(recursive=True):
                 child.kill()
 
-    stages = {"converse": {"turns": 6}, "select": {}}
+    longer = {"makers": {"converse": {"turns": 6}}}
     with vllm_serving(tmp_path) as (address, server):
         served = {"name": "persona-lm", "engine": "openai", "base_url": address, "max_num_seqs": 1}
-        made = load_job(written(tmp_path, served, stages), ["run.server_patience_s=3"])
+        made = load_job(written(tmp_path, served, longer), ["run.server_patience_s=3"])
         result = run(made, report=kill)
     assert result.stopped == "server"
     assert re.match(f"model persona-lm: {address} (cannot be reached|answers 5)", str(result.why))

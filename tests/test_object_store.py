@@ -366,7 +366,7 @@ def test_a_run_on_ray_rides_out_what_passes_and_ends_on_what_stays(faults: Fault
         assert settled(job)
         faults.order(Order("denied", "POST", "/shards/", times=None))
         with pytest.raises(RunError) as caught:
-            run(scripted_job(tmp_path, stages={"converse": {"turns": 6}, "select": {}}, **place))
+            run(scripted_job(tmp_path, makers={"converse": {"turns": 6}}, **place))
     finally:
         ray.shutdown()
     assert (result.committed, result.failed, result.remaining, left) == (6, 0, 0, [])

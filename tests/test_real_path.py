@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from factory.methods.scores.consistency import scored_pairs
 from factory.running.run import run
 from factory.spec.job import Job
 from factory.spec.jobfile import load_job
@@ -17,14 +18,14 @@ from tests.jobs import write_job, write_personas
 from tests.running.test_run import assert_settled
 
 ROWS = 4
-STAGES: dict[str, Any] = {
+MAKERS: dict[str, Any] = {
     "expand": {"count": 1},
     "converse": {"turns": 4, "candidates": 2, "sampling": {"max_tokens": 40}},
     "extract": {},
     "augment": {"probability": 1.0, "contradiction": 1.0},
-    "verify": {},
-    "select": {},
 }
+SCORES: dict[str, Any] = {"consistency": {}}
+SELECT = {"reject": {"contradicts_persona": "consistency.contradiction >= 0.95"}}
 DIALOGUES = """\
 {"id": "d1", "turns": ["Hi! I have two dogs.", "Nice, I am a nurse.", "I love to hike with my dogs.", "I work a lot."]}
 {"id": "d2", "turns": [{"speaker": "Ann", "text": "Hello, do you work?"}, {"speaker": "Bo", "text": "I am a cook."}]}
@@ -32,20 +33,21 @@ DIALOGUES = """\
 """
 
 
-def job(folder: Path, dialogue: dict[str, Any], **changes: Any) -> Job:
-    models = {"dialogue": dialogue, "nli": {"name": "nli-small"}, "embedding": {"name": "minilm"}}
-    return load_job(write_job(folder, models=models, stages=STAGES, **changes))
+def job(folder: Path, writer: dict[str, Any]) -> Job:
+    return load_job(write_job(folder, models={"writer": writer}, makers=MAKERS, scores=SCORES, select=SELECT))
 
 
 def check_row(row: Row) -> None:
     """What every generated row must carry, however it was made."""
-    assert [record.stage for record in row.stages] == list(STAGES)
+    assert [record.stage for record in row.stages] == [*MAKERS, *SCORES, "select"]
     assert 2 <= len(row.turns) <= 4
     assert [turn.speaker for turn in row.turns] == [number % 2 for number in range(len(row.turns))]
     assert all(turn.text and turn.completion_tokens and turn.prompt_tokens for turn in row.turns)
     assert all(sum(candidate.chosen for candidate in turn.candidates) == 1 for turn in row.turns)
-    assert all(abs(score.entailment + score.neutral + score.contradiction - 1) < 0.01 for score in row.scores)
-    assert row.consistency is not None
+    pairs = scored_pairs(row)
+    assert len(pairs) >= row.scores["consistency"]["pairs"]  # type: ignore[operator]
+    assert all(abs(sum(pair.found) - 1) < 0.01 for pair in pairs)
+    assert row.scores["consistency"]["contradiction"] is not None
     assert row.decision is not None
     assert (row.decision == "accept") == (not row.reasons)
     distractors = [fact for speaker in row.speakers for fact in speaker.facts if fact.origin == "augment"]
@@ -94,10 +96,9 @@ def test_an_openai_server_gives_the_same_kinds_of_rows(
 
 def test_dialogues_start_at_extraction(tmp_path: Path) -> None:
     (tmp_path / "dialogues.jsonl").write_text(DIALOGUES, encoding="utf-8")
-    stages = {name: STAGES[name] for name in ("extract", "verify", "select")}
-    models = {"dialogue": {"name": "persona-lm", "max_model_len": 512, "max_num_seqs": 16}}
-    path = write_job(tmp_path, models=models, stages=stages, seeds=[{"path": "dialogues.jsonl"}])
-    made = load_job(path)
+    models = {"writer": {"name": "persona-lm", "max_model_len": 512, "max_num_seqs": 16}}
+    seeds = [{"path": "dialogues.jsonl"}]
+    made = load_job(write_job(tmp_path, models=models, seeds=seeds, makers={"extract": {}}, scores=SCORES))
 
     result = run(made)
 

@@ -80,7 +80,7 @@ def ray_folder() -> Iterator[Path]:
 def test_no_way_leads_a_key_to_a_person(server: ModelServer, tmp_path: Path, ray_folder: Path) -> None:
     write_personas(tmp_path, 6)
     model = {"engine": "openai", "name": "m", "base_url": server.url, "timeout_s": 5, "max_retries": 1}
-    job = write_job(tmp_path, models={"dialogue": model}, pairing={"partners": 1, "samples": 2})
+    job = write_job(tmp_path, models={"writer": model}, pairing={"partners": 1, "samples": 2})
     corpus, folder = tmp_path / "corpus", ray_folder
 
     server.reply = refused
@@ -95,7 +95,7 @@ def test_no_way_leads_a_key_to_a_person(server: ModelServer, tmp_path: Path, ray
     assert "Your key *** is not valid, said clerk" in told[-1]
 
     server.reply = lambda _: error(401, f"Incorrect API key provided: {SECRET[:12]}...{SECRET[-8:]}")
-    again = ("run", job, "--set", "stages.converse.turns=3")
+    again = ("run", job, "--set", "makers.converse.turns=3")
     second, more = factory(*again, folder=folder)
     assert "Incorrect API key provided" in second
     third, most = factory(*again, key=f"{SECRET}é", folder=folder)

@@ -64,10 +64,10 @@ def talk() -> Answer:
 
 
 def fields(server: ModelServer, turns: int, **model: Any) -> dict[str, Any]:
-    dialogue = {"engine": "openai", "name": "m", "base_url": server.url, "timeout_s": 2, **model}
+    writer = {"engine": "openai", "name": "m", "base_url": server.url, "timeout_s": 2, **model}
     return {
-        "models": {"dialogue": dialogue},
-        "stages": {"converse": {"turns": turns, "min_turns": turns}, "select": {}},
+        "models": {"writer": writer},
+        "makers": {"converse": {"turns": turns, "min_turns": turns}},
     }
 
 
@@ -136,7 +136,7 @@ def test_what_is_begun_is_taken_up_where_a_server_left_it(server: ModelServer, t
     """The account is empty once all are talked: the dialogues stand, and only their extraction is asked for again."""
     write_personas(tmp_path, 4)
     more = fields(server, 3, max_num_seqs=4)
-    more["stages"]["extract"] = {}
+    more["makers"]["extract"] = {}
     job = scripted_job(tmp_path, **more)
     server.reply = lambda body: error(402, "pay first") if extracting(body) else talk()
     assert run(job).stopped == "server"
@@ -199,7 +199,7 @@ def test_a_request_that_is_refused_each_time_is_no_success_until_it_is_answered(
 def test_notes_about_a_server_are_told_once(server: ModelServer, tmp_path: Path) -> None:
     write_personas(tmp_path, 4)
     more = fields(server, 2)
-    more["stages"]["converse"]["candidates"] = 2
+    more["makers"]["converse"]["candidates"] = 2
     server.reply = lambda _: talk()
     job = write_job(tmp_path, **more, run={"rows_per_shard": 2})
     done = command(job)

@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from factory.engines import Sampling
 from factory.planning.compare import ToMake
 from factory.planning.cost import records, under_way
 from factory.planning.wanted import Wanted
@@ -148,7 +149,7 @@ class Estimator:
         """Tokens at four characters each, and half of the longest completion."""
         params, characters = self._methods[recipe.stage].params, self._wanted.seeds.sorted.characters
         both = characters[rows.first] + np.where(rows.first != rows.second, characters[rows.second], 0)
-        answer = params.sampling.max_tokens // 2
+        answer = getattr(params, "sampling", Sampling()).max_tokens // 2
         said = int(calls.max(initial=1)) // 2 if getattr(params, "turns", 0) == calls.max(initial=0) else 0
         history = answer * said  # a prompt of a turn holds what was said, on average half of the dialogue
         to.prompt_tokens += int((calls * (len(recipe.prompt or "") // 4 + both // (4 * _SPEAKERS) + history)).sum())

@@ -45,7 +45,7 @@ def joined(job: Job, address: str | None) -> Iterator[None]:
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # it announces that tokens are in use
     cluster = find_cluster(address)
     if cluster is None:
-        with _local([job.workers(phase.workers) for phase in phases(job)]):
+        with _local([(phase.workers, job.workers(phase.workers)) for phase in phases(job)]):
             yield
         return
     with (
@@ -56,14 +56,14 @@ def joined(job: Job, address: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def _local(pools: Sequence[Workers]) -> Iterator[None]:
+def _local(pools: Sequence[tuple[str, Workers]]) -> Iterator[None]:
     """Ray on this machine, in a folder of its own."""
     with private_folder() as folder, environment(surroundings(folder)):
         start = _connected(
             "Ray cannot start on this machine",
             alone(),
             address="local",
-            num_cpus=max(os.cpu_count() or 1, math.ceil(sum(pool.cpus * pool.min for pool in pools))),
+            num_cpus=max(os.cpu_count() or 1, math.ceil(sum(pool.cpus * pool.min for _, pool in pools))),
             object_store_memory=_OBJECT_STORE_BYTES,
             include_dashboard=False,
             # Ray starts workers at niceness 15: whatever else runs on the machine would starve the engine.
@@ -101,10 +101,11 @@ def _sigterm_kept() -> Iterator[None]:
             signal.signal(signal.SIGTERM, handler)
 
 
-def _refuse_what_never_fits(pools: Sequence[Workers]) -> None:
-    here, wanted = ray.cluster_resources().get("GPU", 0), max(pool.gpus for pool in pools)
-    if wanted > here:
-        raise RunError(
-            f"a worker reserves {wanted:g} GPUs (run.workers), but this machine has {here:g}; "
-            "lower it, or join a cluster that has them with --address"
-        )
+def _refuse_what_never_fits(pools: Sequence[tuple[str, Workers]]) -> None:
+    here = ray.cluster_resources().get("GPU", 0)
+    for name, pool in pools:
+        if pool.gpus > here:
+            raise RunError(
+                f"a worker reserves {pool.gpus:g} GPUs (run.workers.{name}.gpus), but this machine has {here:g}; "
+                "lower it, or join a cluster that has them with --address"
+            )

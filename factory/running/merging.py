@@ -1,4 +1,4 @@
-"""The last step of a shard: its pieces become one file again, and its rows are decided."""
+"""The last step of a shard: its tasks become one file again, and its rows are decided."""
 
 from __future__ import annotations
 

@@ -10,13 +10,12 @@ from factory.running.tolerance import Failure, Stop
 
 @dataclass(slots=True)
 class Progress:
-    """How a run stands: rows in the plan, through each leg and committed; the newest decisions; the workers, those that
-    were lost, and the rows that were begun again for it; what a model's server is waited for, and what was found out
-    about it, a line each."""
+    """How a run stands: rows in the plan; rows through each phase, by the name of its workers; rows committed; the
+    newest decisions; the workers, those that were lost, and the rows that were begun again for it; what a model's
+    server is waited for, and what was found out about it, a line each."""
 
     planned: int
-    generated: int = 0
-    verified: int = 0
+    through: tuple[tuple[str, int], ...] = ()
     committed: int = 0
     failed: int = 0
     decisions: Counter[str] = field(default_factory=Counter)

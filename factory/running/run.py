@@ -27,11 +27,11 @@ from factory.running.merging import Merged
 from factory.running.passes import run_passes
 from factory.running.pool import Outcome, Pool, RunError
 from factory.running.progress import Progress, Result
-from factory.running.signals import heard
+from factory.running.signals import signals
 from factory.running.tolerance import FIRST, Failures, Stop
-from factory.running.workers import Piece, Receipt
+from factory.running.workers import ShardTask, TaskResult
 from factory.seeds.store import SEEDS
-from factory.spec.job import SCORERS, Job
+from factory.spec.job import Job
 from factory.store.dead_letters import DeadLetter
 from factory.store.records import rows_to_table
 from factory.store.table import CONFLICT, ConflictError
@@ -79,7 +79,7 @@ def run(
         if model.kind == "language" and model.engine == "openai":
             with suppress(KeyFormatError):  # a worker will tell; here it is read to be known, and masked
                 read_key(model.api_key_env)
-    with heard() as on_first:
+    with signals() as on_first:
         found = plan(job, retry_failed=retry_failed, report=report_plan)
         driver = _Driver(found, report, 1.0 if allow_failures else job.run.max_failed_share)
         driver.prepare()
@@ -95,7 +95,7 @@ def run(
 
 @dataclass(slots=True)
 class _Open:
-    """A shard under way: what its pieces left so far."""
+    """A shard under way: what its tasks left so far."""
 
     work: Work
     staged: list[str] = field(default_factory=list)
@@ -122,6 +122,7 @@ class _Driver:
         self._dropped = 0
         self._started = time.monotonic()
         self._interrupted = False
+        self._wound_down = False
         self._stopped: Stop | None = None
         self._why: str | None = None
         self._failures = Failures()
@@ -167,14 +168,13 @@ class _Driver:
 
     def drive(self) -> None:
         """Run until all is committed, or until what was under way at a stop is."""
-        wound_down = False
         try:
             while True:
-                if self.stopping and not wound_down:
+                if self.stopping and not self._wound_down:
                     for pool, phase in zip(self._pools, self._making.phases, strict=True):
-                        if phase.workers != SCORERS:  # what only waits to be scored is finished
+                        if phase.language:  # what only waits for scorers is finished
                             pool.wind_down()
-                    wound_down = True
+                    self._wound_down = True
                 more = self._refill()
                 for outcome in [outcome for pool in self._pools for outcome in pool.tick()]:
                     self._advance(outcome)
@@ -265,24 +265,27 @@ class _Driver:
             work.skeletons = []
 
     def _put(self, spec: ShardSpec, phase: int) -> None:
-        """Hand the shard to the next phase, from this one on, that has rows to work on, or to be merged."""
-        phase = next((number for number in range(phase, len(spec.rows)) if spec.rows[number]), len(spec.rows))
-        self._pools[min(phase, len(self._pools) - 1)].put(Piece(spec, phase))
+        """Hand the shard to the next phase, from this one on, that has rows to work on, or to be merged. A phase that
+        is wound down starts none: they are left to the next run."""
+        ahead = range(phase, len(spec.rows))
+        left_out = {number for number in ahead if self._wound_down and self._making.phases[number].language}
+        phase = next((n for n in ahead if spec.rows[n] and n not in left_out), len(spec.rows))
+        self._pools[min(phase, len(self._pools) - 1)].put(ShardTask(spec, phase))
 
     def _advance(self, outcome: Outcome) -> None:
-        piece, result = outcome.piece, outcome.result
-        spec = piece.spec
+        task, result = outcome.task, outcome.result
+        spec = task.spec
         opened = self._open[spec.id]
-        if isinstance(result, Receipt):
+        if isinstance(result, TaskResult):
             if result.refusal is not None:
                 self._stop("server", result.refusal)
             opened.letters += result.letters
             opened.staged += [result.staged] if result.staged else []
-            if not self._pools[piece.phase].outstanding[spec.id]:
+            if not self._pools[task.phase].outstanding[spec.id]:
                 spec.staged += opened.staged
                 opened.staged = []
                 spec.failed = [letter.id for letter in opened.letters]
-                self._put(spec, piece.phase + 1)
+                self._put(spec, task.phase + 1)
         else:
             self._ready.append((opened, result))
 
@@ -315,8 +318,10 @@ class _Driver:
             self._failures.add(opened.letters)
             self._progress.committed += merged.finished
             self._dropped += len(spec.drop)
-            # Files that an earlier run staged may hold rows of other shards too; they stay until all is done.
-            staged += [path for path in (*spec.staged, spec.skeletons) if path and spec.id in path]
+            # Files that an earlier run staged may hold rows of other shards too; they stay until all is done, and rows
+            # that a stop left unfinished stay for the next run.
+            if len(merged.reached) == len(spec.redo):
+                staged += [path for path in (*spec.staged, spec.skeletons) if path and spec.id in path]
         self._plan.corpus.storage.each(self._plan.corpus.storage.delete, staged)
         self._committed_at = time.monotonic()
 
@@ -334,21 +339,22 @@ class _Driver:
 
     def _show(self) -> None:
         """Report progress, and stop where too many rows have failed."""
-        pulses = [pool.pulse() for pool in self._pools]
+        heartbeats = [pool.heartbeat() for pool in self._pools]
         progress = self._progress
-        failed, ended = sum(pulse.failed for pulse in pulses), max(pulse.rows for pulse in pulses)
+        failed, ended = sum(one.failed for one in heartbeats), max(one.rows for one in heartbeats)
         if failed > self._failed_share * max(failed + ended, min(len(self._plan.wanted), FIRST)):
             self._stop("failures", f"{failed} of the first {failed + ended} rows failed{self._too_many()}")
-        progress.generated = pulses[0].rows
-        progress.verified = pulses[-1].rows
-        progress.tokens = sum(pulse.tokens for pulse in pulses)
+        progress.through = tuple(
+            (phase.workers, one.rows) for phase, one in zip(self._making.phases, heartbeats, strict=True)
+        )
+        progress.tokens = sum(one.tokens for one in heartbeats)
         progress.workers = sum(pool.alive() for pool in self._pools)
         progress.lost = sum(pool.lost for pool in self._pools)
         progress.again = sum(pool.again for pool in self._pools)
         progress.seconds = time.monotonic() - self._started
         progress.stopping = self.stopping
-        progress.waiting = next((pulse.waiting for pulse in pulses if pulse.waiting), None)
-        progress.notes = tuple(note for pulse in pulses for note in pulse.notes)
+        progress.waiting = next((one.waiting for one in heartbeats if one.waiting), None)
+        progress.notes = tuple(note for one in heartbeats for note in one.notes)
         self._report(progress)
 
     def _sweep(self) -> None:

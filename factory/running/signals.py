@@ -1,4 +1,7 @@
-"""Signals that stop a run: the first one is told to it, the second raises KeyboardInterrupt."""
+"""The signals that stop a run: the first asks it to finish what is under way, the second ends it at once.
+
+Limitations: only the main thread gets signals; a run in another thread cannot be stopped by them.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,9 @@ _ONE_HANGUP_S = 1.0
 
 
 @contextmanager
-def heard() -> Iterator[Callable[[Callable[[], None]], None]]:
+def signals() -> Iterator[Callable[[Callable[[], None]], None]]:
     """Hear SIGINT, SIGTERM and SIGHUP: each raises KeyboardInterrupt, but the first one calls what is given instead,
-    once something is. SIGHUP stays ignored where it is (nohup). Only the main thread gets signals; in another nothing
-    changes."""
+    once something is. SIGHUP stays ignored where it is (nohup). In another thread nothing changes."""
     first: list[Callable[[], None]] = []
     if threading.current_thread() is not threading.main_thread():
         yield first.append
@@ -32,10 +34,10 @@ def heard() -> Iterator[Callable[[Callable[[], None]], None]]:
         elif first_at is None or number != signal.SIGHUP or time.monotonic() - first_at > _ONE_HANGUP_S:
             raise KeyboardInterrupt
 
-    numbers = [signal.SIGINT, signal.SIGTERM]
+    heard = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    previous = {number: signal.signal(number, handle) for number in numbers}
+        heard.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, handle) for number in heard}
     try:
         yield first.append
     finally:

@@ -39,11 +39,12 @@ _HEARD_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class ShardTask:
     """The rows `[first, last)` of those that a phase has to work on in a shard; all to the end if `last` is none.
 
-    With all phases behind it, the shard is to be merged. A `condemned` piece is not run: its rows become dead letters,
-    for they have killed their worker before; `cause` is what that worker last said, if it could.
+    With all phases behind it, the shard is to be merged. Rows that have killed their workers are run `without_scores`,
+    since it may have been one of these; if it was not, the task is `condemned` and not run: its rows become dead
+    letters. `cause` is what the worker last said, if it could.
     """
 
     spec: ShardSpec
@@ -51,6 +52,7 @@ class Piece:
     first: int = 0
     last: int | None = None
     attempts: int = 0
+    without_scores: bool = False
     condemned: bool = False
     cause: str = ""
 
@@ -61,7 +63,7 @@ class Piece:
 
 
 @dataclass(slots=True)
-class Pulse:
+class Heartbeat:
     """A worker's counters: rows through this phase, completion tokens, and seconds since anything was finished; why its
     server gives no answer, while that is so, and what was found out about it."""
 
@@ -74,19 +76,19 @@ class Pulse:
 
 
 @dataclass(slots=True)
-class Receipt:
-    """What a piece came to: how many rows are staged, and where; what could not be made; the worker's counters by
+class TaskResult:
+    """What a task came to: how many rows are staged, and where; what could not be made; the worker's counters by
     then; what the model's server said if it will not be asked any more, so that rows are left undone."""
 
     rows: int
     staged: str | None
     letters: list[DeadLetter]
-    pulse: Pulse = field(default_factory=Pulse)
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
     refusal: str | None = None
 
 
 class _Counted:
-    """An engine that leaves a mark on the worker's pulse with every answer."""
+    """An engine that leaves a mark on the worker's heartbeat with every answer."""
 
     def __init__(self, engine: Engine, worker: Worker) -> None:
         self._engine = engine
@@ -113,28 +115,28 @@ class Worker:
         self._making = making
         self._opening = asyncio.Lock()
         self._opened = asyncio.Event()
-        self._engine: Engine | None = None
+        self._engines: dict[str, Engine] = {}
         self._scorers: dict[str, Nli | Embeddings] = {}
         self._slots: asyncio.Semaphore | None = None
         self._room = 0
         self._winding_down = False
         self._health = Health()
         self._refusal: str | None = None
-        self._pulse = Pulse()
+        self._heartbeat = Heartbeat()
         self._last_beat = time.monotonic()
 
     def beat(self, *, tokens: int = 0) -> None:
         """Note that something was finished."""
-        self._pulse.tokens += tokens
+        self._heartbeat.tokens += tokens
         self._last_beat = time.monotonic()
 
-    async def pulse(self) -> Pulse:
+    async def heartbeat(self) -> Heartbeat:
         """The counters, now. A worker that asks a server is not idle, however long that takes."""
         if self._health.asking:
             self.beat()
-        self._pulse.idle_s = time.monotonic() - self._last_beat
-        self._pulse.waiting, self._pulse.notes = self._health.waiting, tuple(self._health.notes)
-        return self._pulse
+        self._heartbeat.idle_s = time.monotonic() - self._last_beat
+        self._heartbeat.waiting, self._heartbeat.notes = self._health.waiting, tuple(self._health.notes)
+        return self._heartbeat
 
     async def opened(self) -> None:
         """Return once the models of the first rows are open."""
@@ -150,17 +152,19 @@ class Worker:
         self._winding_down = True
         self._health.patient = False
 
-    async def run(self, piece: Piece) -> Receipt:
-        """Run this phase on a piece, and stage what came of it."""
+    async def run(self, task: ShardTask) -> TaskResult:
+        """Run this phase on a task, and stage what came of it."""
         self.beat()
-        work, columns = await asyncio.to_thread(todo, self._corpus, piece.spec, piece.phase, self._making)
-        work = work[piece.first : piece.last]
-        if piece.condemned:
-            return await self._condemn(piece, work, columns)
+        work, columns = await asyncio.to_thread(todo, self._corpus, task.spec, task.phase, self._making)
+        work = work[task.first : task.last]
+        if task.condemned:
+            return await self._condemn(task, work, columns)
+        if task.without_scores:
+            work = [self._without_scores(one, task.cause) for one in work]
         try:
             await self._open({stage for one in work for stage in one.stages})
         except ServerError as error:
-            return Receipt(0, None, [], pulse=await self.pulse(), refusal=str(error))
+            return TaskResult(0, None, [], heartbeat=await self.heartbeat(), refusal=str(error))
         assert self._slots is not None
         before = [len(one.row.stages) for one in work]
         results = await asyncio.gather(*map(self._row, work))
@@ -171,15 +175,15 @@ class Worker:
             for one, result, count in zip(work, results, before, strict=True)
             if result is False and len(one.row.stages) > count
         ]
-        # What is begun is for the next run: it is not in the receipt, or it would go with the shard.
-        await self._stage(piece, begun, columns, "begun")
-        staged = await self._stage(piece, done, columns, "rows")
-        return Receipt(len(done), staged, letters, await self.pulse(), self._refusal)
+        # What is begun is for the next run: it is not in the result, or it would go with the shard.
+        await self._stage(task, begun, columns, "begun")
+        staged = await self._stage(task, done, columns, "rows")
+        return TaskResult(len(done), staged, letters, await self.heartbeat(), self._refusal)
 
-    async def _stage(self, piece: Piece, rows: list[Row], columns: ScoreColumns, what: str) -> str | None:
+    async def _stage(self, task: ShardTask, rows: list[Row], columns: ScoreColumns, what: str) -> str | None:
         if not rows:
             return None
-        path = f"{STAGING}/{piece.spec.id}-{piece.phase}-{piece.first}.{what}.parquet"
+        path = f"{STAGING}/{task.spec.id}-{task.phase}-{task.first}.{what}.parquet"
         table = rows_to_table(rows, columns)
         await asyncio.to_thread(self._corpus.storage.write_parquet, path, table, STAGED)
         return path
@@ -200,26 +204,34 @@ class Worker:
                 self._refusal, self._winding_down = str(error), True
                 return False
             self.beat()
-            self._pulse.rows += letter is None
-            self._pulse.failed += letter is not None
+            self._heartbeat.rows += letter is None
+            self._heartbeat.failed += letter is not None
             return letter or True
 
-    async def _condemn(self, piece: Piece, work: Sequence[Todo], columns: ScoreColumns) -> Receipt:
+    async def _condemn(self, task: ShardTask, work: Sequence[Todo], columns: ScoreColumns) -> TaskResult:
         """Give up rows that have killed their workers: those that were in a maker's hands become dead letters, of the
         others the scores stay without values."""
-        said = f", at last of: {piece.cause}" if piece.cause else ""
-        failure = Failure("worker_died", f"the worker died or hung each time it had this row in hand{said}", 2)
-        letters, done = [], []
+        failure, letters, done = _worker_died(task.cause), [], []
         for one in work:
-            made = next((stage for stage in one.stages if self._entries[stage].section == "makers"), None)
-            if made is not None:
-                letters.append(dead_letter(one.row, made, failure, fingerprint=one.wanted[made]))
+            made = self._makers(one)
+            if made:
+                letters.append(dead_letter(one.row, made[0], failure, fingerprint=one.wanted[made[0]]))
             else:
-                fail_scores(one, self._making.recipes[one.row.kind], failure)
-                done.append(one.row)
-        self._pulse.failed += len(letters)
-        self._pulse.rows += len(done)
-        return Receipt(len(done), await self._stage(piece, done, columns, "rows"), letters, pulse=await self.pulse())
+                done.append(self._without_scores(one, task.cause).row)
+        self._heartbeat.failed += len(letters)
+        self._heartbeat.rows += len(done)
+        staged = await self._stage(task, done, columns, "rows")
+        return TaskResult(len(done), staged, letters, await self.heartbeat())
+
+    def _without_scores(self, one: Todo, cause: str) -> Todo:
+        """The same without its scores, which stay without values."""
+        makers = self._makers(one)
+        scores = one._replace(stages=[stage for stage in one.stages if stage not in makers])
+        fail_scores(scores, self._making.recipes[one.row.kind], _worker_died(cause))
+        return one._replace(stages=makers)
+
+    def _makers(self, one: Todo) -> list[str]:
+        return [stage for stage in one.stages if self._entries[stage].section == "makers"]
 
     async def _open(self, to_run: set[str]) -> None:
         """Open the models that these entries ask, those that are not open yet. Raises ServerError, from then on too."""
@@ -244,7 +256,7 @@ class Worker:
                         raise error
             finally:
                 gc.enable()
-            room = self._engine.capacity if self._engine is not None else _SCORING_IN_FLIGHT
+            room = max((engine.capacity for engine in self._engines.values()), default=_SCORING_IN_FLIGHT)
             room = self._job.run.dialogues_in_flight or room
             if self._slots is not None:
                 for _ in range(room - self._room):  # the engine has opened after scorers alone were at work
@@ -264,20 +276,25 @@ class Worker:
     async def _open_model(self, name: str) -> None:
         model = self._job.models[name]
         if model.kind == "language":
-            if self._engine is None:
+            if name not in self._engines:
                 patience_s = self._job.run.server_patience_s
                 engine = await asyncio.to_thread(open_engine, model, patience_s, self._health)
-                self._engine = _Counted(engine, self)
+                self._engines[name] = _Counted(engine, self)
         elif name not in self._scorers:
             self._scorers[name] = await asyncio.to_thread(_open_scorer, model)
 
     def _kit(self, entry: Entry) -> Kit:
         # A method touches only the models it needs, and those are open; the others are absent.
         return Kit(
-            engine=cast(Engine, self._engine),
+            engine=cast(Engine, self._engines.get(entry.models.get("language", ""))),
             nli=cast(Nli, self._scorers.get(entry.models.get("nli", ""))),
             embedder=cast(Embeddings, self._scorers.get(entry.models.get("embedding", ""))),
         )
+
+
+def _worker_died(cause: str) -> Failure:
+    said = f", at last of: {cause}" if cause else ""
+    return Failure("worker_died", f"the worker died or hung each time it had this row in hand{said}", 2)
 
 
 def _open_scorer(model: NliModel | EmbeddingModel) -> Nli | Embeddings:

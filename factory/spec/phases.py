@@ -1,8 +1,8 @@
 """The phases of a run: consecutive entries that one pool of workers runs, with at most one language model.
 
-They follow from what methods ask and read. Each language model has a phase of its own, which later entries of the same
-model join; scorers ride along where a maker or a language model waits for them, and what is left of them comes last,
-where no language model is needed.
+They follow from what methods ask and read. Each language model that runs here has a phase of its own, which later
+entries of the same model join; scorers ride along where a maker or a language model waits for them. Last come the
+scorers that are left, and with them scores that ask a server, which needs no room here.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from factory.store.records import ScoreColumns
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """The workers that run it, by the name of their language model or SCORERS, and its entries in order."""
+    """The workers that run it, by the name of their language model or SCORERS, its entries in order, and whether any of
+    these asks a language model, here or on a server."""
 
     workers: str
     stages: tuple[str, ...]
+    language: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,14 @@ def making(job: Job) -> Making:
 
 def phases(job: Job) -> tuple[Phase, ...]:
     """The phases of a job, at least one."""
-    made = entries(job)
-    upstream = {one.stage: set(one.upstream) for kind in KINDS for one in recipes(job, kind) if one.stage != SELECT}
-    asked = _before_language(made, upstream)
+    made, upstream = entries(job), _upstream(job)
+    models = _pooled(job, made)
+    asked = _before_language(made, models, upstream)
     found: list[tuple[str, list[str]]] = []
     place: dict[str, int] = {}
     scorers = []
     for name, entry in made.items():
-        model = entry.models.get("language")
+        model = models.get(name)
         if model is None and entry.section == "scores" and name not in asked:
             scorers.append(name)
             continue
@@ -77,15 +79,44 @@ def phases(job: Job) -> tuple[Phase, ...]:
             found[number] = (model, found[number][1])
         found[number][1].append(name)
         place[name] = number
-    if scorers or not found:
+    if found and found[-1][0] == SCORERS:
+        found[-1][1].extend(scorers)
+    elif scorers or not found:
         found.append((SCORERS, scorers))
-    return tuple(Phase(workers, tuple(stages)) for workers, stages in found)
+    return tuple(
+        Phase(workers, tuple(stages), any("language" in made[stage].models for stage in stages))
+        for workers, stages in found
+    )
 
 
-def _before_language(made: Mapping[str, Entry], upstream: Mapping[str, set[str]]) -> set[str]:
-    """Scores without a language model that one with a language model waits for."""
+def _upstream(job: Job) -> dict[str, set[str]]:
+    """What each entry waits for, in rows of any kind."""
+    waits: dict[str, set[str]] = {}
+    for kind in KINDS:
+        for recipe in recipes(job, kind):
+            if recipe.stage != SELECT:
+                waits.setdefault(recipe.stage, set()).update(recipe.upstream)
+    return waits
+
+
+def _pooled(job: Job, made: Mapping[str, Entry]) -> dict[str, str]:
+    """The entries that run where their language model has its workers, with its name: all that ask one, but for scores
+    that ask a server which no maker asks and no workers are set for."""
+    asking = {name: entry.models["language"] for name, entry in made.items() if "language" in entry.models}
+    own = set(job.run.workers).union(model for name, model in asking.items() if made[name].section == "makers")
+    return {
+        name: model
+        for name, model in asking.items()
+        if model in own or getattr(job.models[model], "engine", "") != "openai"
+    }
+
+
+def _before_language(
+    made: Mapping[str, Entry], models: Mapping[str, str], upstream: Mapping[str, set[str]]
+) -> set[str]:
+    """Scores that run in no language model's phase, but that one which does waits for."""
     asked: set[str] = set()
-    for name, entry in reversed(list(made.items())):
-        if name in asked or "language" in entry.models:
+    for name in reversed(list(made)):
+        if name in asked or name in models:
             asked |= {other for other in upstream.get(name, ()) if made[other].section == "scores"}
     return asked

@@ -81,7 +81,8 @@ class Conditions(BaseModel):
         flagging.append(pl.when(pl.any_horizontal(pl.lit(False), *lacking)).then(pl.lit(NOT_SCORED)))
         waiting = [_null(name, SEEN) for name in sorted({score for score, _ in self.columns} & set(passes))]
         flagging.append(pl.when(pl.any_horizontal(pl.lit(False), *waiting)).then(pl.lit(PENDING)))
-        told = rows.select(rejecting=_list(rejecting), flagging=_list(flagging))
+        # Beside a column, what holds for all rows has a value for each.
+        told = rows.select(ROW, rejecting=_list(rejecting), flagging=_list(flagging))
         rejected, flagged = pl.col("rejecting").list.len() > 0, pl.col("flagging").list.len() > 0
         return told.select(
             decision=pl.when(rejected)

@@ -58,15 +58,13 @@ class ProgressView:
         self._waiting = progress.waiting is not None
         if err.is_terminal:
             done = progress.committed + progress.failed
-            # Half the way is generation, half is what follows it, so that the bar moves before the first commit.
-            half = (progress.generated + progress.verified) // 2
-            self._bars.update(self._task, total=progress.planned, completed=max(done, half), note=note)
+            # Each phase is an equal part of the way, so that the bar moves before the first commit.
+            way = sum(rows for _, rows in progress.through) // max(len(progress.through), 1)
+            self._bars.update(self._task, total=progress.planned, completed=max(done, way), note=note)
         elif time.monotonic() - self._last_line >= _LINE_EVERY_S:
             self._last_line = time.monotonic()
-            err.print(
-                f"{progress.generated} generated, {progress.committed} of {progress.planned} committed, {note}"
-                f"{_left(progress)}"
-            )
+            through = "".join(f"{rows} through {name}, " for name, rows in progress.through)
+            err.print(escape(f"{through}{progress.committed} of {progress.planned} committed, {note}{_left(progress)}"))
 
 
 def _note(progress: Progress) -> str:

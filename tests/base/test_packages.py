@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,32 +83,36 @@ def test_a_card_is_written_without_what_it_does_not_need(corpus: Path, package: 
     assert (corpus / f"{package}.md").read_text().startswith("---\n")
 
 
+SERVER = {"engine": "openai", "name": "m", "base_url": "http://127.0.0.1:9/v1"}
+
+
 @pytest.mark.parametrize(
-    ("package", "stages", "where", "said"),
+    ("package", "job", "where", "said"),
     [
-        ("torch", {"converse": {"turns": 2}, "verify": {}, "select": {}}, "", "stages.verify needs the package torch"),
-        ("openai", {"converse": {"turns": 2}, "select": {}}, "", "stages.converse needs the package openai"),
-        ("polars", {"converse": {"turns": 2}, "select": {}}, "default_worker", "a worker needs the package polars"),
+        ("torch", {"scores": {"consistency": {}}}, "", "scores.consistency needs the package torch"),
+        ("openai", {"models": {"writer": SERVER}}, "", "makers.converse needs the package openai"),
+        ("polars", {}, "default_worker", "a worker needs the package polars"),
     ],
 )
 def test_a_run_names_the_package_that_its_workers_lack(
-    tmp_path: Path, package: str, stages: dict[str, dict[str, int]], where: str, said: str
+    tmp_path: Path, package: str, job: dict[str, Any], where: str, said: str
 ) -> None:
     write_personas(tmp_path, 2)
-    server = {"engine": "openai", "name": "m", "base_url": "http://127.0.0.1:9/v1"}
-    write_job(tmp_path, stages=stages, **({"models": {"dialogue": server}} if package == "openai" else {}))
+    write_job(tmp_path, **job)
     code, line = without(package, tmp_path, "run", "job.yaml", where=where)
     assert (code, line) == (1, f"error: {said}, which is not installed; pip install {package}")
 
 
 def test_an_error_tells_the_same_after_its_way_from_a_worker() -> None:
-    with pytest.raises(MissingPackageError) as raised, needing("stages.verify"):
+    with pytest.raises(MissingPackageError) as raised, needing("scores.consistency"):
         import nowhere.to.be.found  # type: ignore[import-not-found]  # noqa: F401
     again = pickle.loads(pickle.dumps(raised.value))
     assert explain_missing(again, "a worker") == str(raised.value)
-    assert str(raised.value).startswith("stages.verify needs the package nowhere, which is not installed")
+    assert str(raised.value).startswith("scores.consistency needs the package nowhere, which is not installed")
 
 
 def test_a_package_that_is_there_but_broken_is_not_called_missing() -> None:
-    said = explain_missing(ImportError("libcudart.so.13:\n cannot open shared object file"), "stages.verify")
-    assert said.startswith("stages.verify needs a package that cannot be imported: libcudart.so.13: cannot open shared")
+    said = explain_missing(ImportError("libcudart.so.13:\n cannot open shared object file"), "scores.consistency")
+    assert said.startswith(
+        "scores.consistency needs a package that cannot be imported: libcudart.so.13: cannot open shared"
+    )

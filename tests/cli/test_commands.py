@@ -47,7 +47,7 @@ def test_plan_says_what_and_why(folder: Path) -> None:
     assert (nothing["rows"], nothing["model_calls"], nothing["bad_seeds"]) == (0, 0, 1)
     assert nothing["repeated_seeds"] == 1
     assert "1 row repeats another, and counts once" in call("plan", job)
-    longer = json.loads(call("plan", job, "--json", "--set", "stages.converse.turns=6"))
+    longer = json.loads(call("plan", job, "--json", "--set", "makers.converse.turns=6"))
     assert (longer["rows"], longer["remake"]) == (6, {"converse": 6})
     assert longer["model_calls"] > 0
 
@@ -99,7 +99,7 @@ def test_status_counts(folder: Path) -> None:
 
 def test_status_says_what_it_cost(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(8))
-    strict = ("stages.select.reject_contradiction=0.4", "stages.select.flag_contradiction=0.4")
+    strict = ("select.reject.contradicts_persona=consistency.contradiction >= 0.4",)
     job, rehearsal = job_in(tmp_path, *strict), Rehearsal()
     rehearsal.talker.mute = {"*p5*"}
     rehearsal.run(job)
@@ -110,8 +110,8 @@ def test_status_says_what_it_cost(tmp_path: Path) -> None:
     lines = [line.split() for line in text.splitlines()]
     took = cost["stages"]["converse"]
     assert any(line[:4] == ["converse", "7", "21", f"{took['prompt_tokens']:,}"] for line in lines)
-    (reason,) = (one for one in cost["reasons"] if one["reason"] == "persona_contradiction")
-    assert ["reject", "persona_contradiction", f"{reason['rows']}", f"{reason['tokens']:,}"] in [
+    (reason,) = (one for one in cost["reasons"] if one["reason"] == "contradicts_persona")
+    assert ["reject", "contradicts_persona", f"{reason['rows']}", f"{reason['tokens']:,}"] in [
         line[:4] for line in lines
     ]
     assert f"{cost['per_accepted']['completion_tokens']:,.0f} completion tokens" in text
@@ -267,17 +267,17 @@ def test_calibrate_proposes_thresholds_and_draws_them(tmp_path: Path) -> None:
 
 def test_versions_are_listed_told_apart_restored_and_swept(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(6))
-    for override in ("run.rows_per_shard=100", "stages.converse.turns=4"):
+    for override in ("run.rows_per_shard=100", "makers.converse.turns=4"):
         Rehearsal().run(job_in(tmp_path, override, "run.rows_per_shard=100"))
     corpus = tmp_path / "corpus"
     assert [one["rows"] for one in json.loads(call("log", corpus, "--json"))["versions"]] == [6, 6]
     assert "6 rows made" in call("log", corpus)
 
-    told = {"what": "redone from converse", "why": "stages.converse.turns"}
+    told = {"what": "redone: converse, extract, augment, consistency", "why": "converse.turns"}
     changes = json.loads(call("diff", corpus, 0, 1, "--json"))["changes"]
     assert sum(change["rows"] for change in changes) == 6
     assert all(change.items() >= told.items() for change in changes)
-    assert "redone from converse  stages.converse.turns" in call("diff", corpus, 0, 1)
+    assert "  ".join(told.values()) in call("diff", corpus, 0, 1)
     lines = call("diff", corpus, 0, 1, "--rows").splitlines()
     assert len(lines) == 6
     assert all(line.split("\t")[1:3] == list(told.values()) for line in lines)
@@ -298,7 +298,7 @@ def _rows(folder: Path) -> list[str]:
 
 JOB_FILE_MISTAKES = [
     (["plan", "nowhere.yaml"], "nowhere.yaml"),
-    (["plan", "{job}", "--set", "stages.convers.turns=4"], "did you mean converse"),
+    (["plan", "{job}", "--set", "makers.convers.turns=4"], "did you mean converse"),
     (["train-lm", "{job}", "--to", "{empty}/m"], "unknown field corpus"),
     (["train-nli", "absent.yaml", "--to", "{empty}/m"], "absent.yaml"),
 ]

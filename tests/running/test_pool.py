@@ -15,11 +15,12 @@ import pyarrow as pa
 import pytest
 
 from factory.engines import EngineDeadError
-from factory.planning.plan import Plan, plan
+from factory.planning.plan import plan
 from factory.planning.shard import ShardSpec
 from factory.running.pool import Pool, RunError
-from factory.running.workers import Piece, Pulse, Receipt, Worker
-from factory.spec.job import LEGS, Job, Workers
+from factory.running.workers import Heartbeat, ShardTask, TaskResult, Worker
+from factory.spec.job import SCORERS, Job, Workers
+from factory.spec.phases import making
 from factory.store.storage import StorageError
 from tests.local_ray import Death, LocalRay, Steps
 from tests.rehearsal import HashEmbedder, HashNli, Rehearsal, job_in, letters_of, rows_of, some_personas, write_seeds
@@ -87,7 +88,7 @@ def test_an_engine_that_dies_of_every_row_ends_the_run_instead_of_condemning_all
     [
         (
             KeyError("scores"),
-            "^a worker failed twice while leg 1 of shard [0-9a-f]+: KeyError: 'scores'; the logs of Ray",
+            "^a worker failed twice while phase 1 of shard [0-9a-f]+: KeyError: 'scores'; the logs of Ray",
         ),
         (StorageError("s3://x: gone"), "^a shard cannot be read or written: s3://x: gone$"),
         (pa.ArrowInvalid("not a Parquet file"), "^a shard cannot be read or written: not a Parquet file$"),
@@ -102,7 +103,7 @@ def test_a_fault_of_a_worker_is_told_as_what_it_is(job: Job, error: Exception, s
 
 
 def test_a_package_that_a_stage_lacks_condemns_no_row(job: Job) -> None:
-    said = "^stages.converse needs the package sklearn, .* pip install scikit-learn$"
+    said = "^makers.converse needs the package sklearn, .* pip install scikit-learn$"
     lacking = patch("factory.methods.makers.converse.Converse.run", side_effect=ModuleNotFoundError(name="sklearn"))
     with lacking, pytest.raises(RunError, match=said):
         Rehearsal().run(job)
@@ -113,13 +114,13 @@ def test_rows_that_are_begun_again_are_those_that_were_in_hand(tmp_path: Path) -
     personas = some_personas(12)
     write_seeds(tmp_path, personas)
     one_shard = "run.rows_per_shard=100"
-    Rehearsal().run(job_in(tmp_path, one_shard, "stages.augment=null"))
+    Rehearsal().run(job_in(tmp_path, one_shard, "makers.augment=null"))
     personas["p4"] = ["I keep no pets."]
     write_seeds(tmp_path, personas)
-    job, rehearsal = job_in(tmp_path, one_shard, "stages.augment=null", "stages.verify.relevance=-0.5"), Rehearsal()
+    job = job_in(tmp_path, one_shard, "makers.augment=null", "scores.consistency.relevance=-0.5")
     again: list[int] = []
     touched = plan(job).summary.remake["expand"]
-    rehearsal.run(job, deaths=[Death("request", all=False)], report=lambda progress: again.append(progress.again))
+    Rehearsal().run(job, deaths=[Death("request", all=False)], report=lambda progress: again.append(progress.again))
     assert 0 < touched < 12
     assert again[-1] == touched
 
@@ -132,9 +133,9 @@ class Bench:
     local: LocalRay
     clock: list[float] = field(default_factory=lambda: [0.0])
 
-    def put(self, *names: str, leg: int = 0) -> None:
+    def put(self, *names: str, phase: int = 0) -> None:
         for name in names:
-            self.pool.put(Piece(ShardSpec(name), leg))
+            self.pool.put(ShardTask(ShardSpec(name, rows=(1, 1)), phase))
 
     def ticks(self, count: int = 3) -> None:
         for _ in range(count):
@@ -144,20 +145,20 @@ class Bench:
 
     def hands(self) -> list[list[str]]:
         """The shards that each worker holds."""
-        return [[piece.spec.id for piece in handle.tasks.values()] for handle in self.pool._handles]
+        return [[task.spec.id for task in handle.tasks.values()] for handle in self.pool._handles]
 
     def finish(self, shard: str, rows: int = 0) -> None:
         for handle in self.pool._handles:
-            for ref, piece in handle.tasks.items():
-                if piece.spec.id == shard:
-                    ref.done, ref.value = True, Receipt(rows, None, [])
+            for ref, task in handle.tasks.items():
+                if task.spec.id == shard:
+                    ref.done, ref.value = True, TaskResult(rows, None, [])
 
 
 @pytest.fixture
 def bench(job: Job, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     local = LocalRay(Steps(), random.Random(0))
     monkeypatch.setattr("factory.running.pool.ray", local)
-    found = Bench(Pool(job, 0, Workers(min=3, max=3), {}), local)
+    found = Bench(Pool(job, 0, Workers(min=3, max=3), making(job)), local)
     monkeypatch.setattr("factory.running.pool.time", SimpleNamespace(monotonic=lambda: found.clock[0]))
     yield found
     local.close()
@@ -188,31 +189,31 @@ def test_rows_that_a_dead_worker_had_not_handed_in_do_not_count(bench: Bench) ->
     (worker,) = (handle for handle in bench.pool._handles if handle.tasks)
     bench.finish("a", rows=3)
     bench.ticks()
-    worker.hear(Pulse(rows=5, tokens=70))
-    assert bench.pool.pulse() == Pulse(rows=5, tokens=70)
+    worker.hear(Heartbeat(rows=5, tokens=70))
+    assert bench.pool.heartbeat() == Heartbeat(rows=5, tokens=70)
     bench.local.actors[0].die()
     bench.ticks()
-    assert (bench.pool.lost, bench.pool.pulse()) == (1, Pulse(rows=3, tokens=70))
+    assert (bench.pool.lost, bench.pool.heartbeat()) == (1, Heartbeat(rows=3, tokens=70))
 
 
 def test_merges_come_first_and_take_no_work_s_room(bench: Bench) -> None:
     bench.put(*"abcdefgh")
     bench.ticks()
-    bench.put(*"stuvwxyz", leg=len(LEGS))
+    bench.put(*"stuvwxyz", phase=2)
     bench.ticks()
     assert [len(hand) for hand in bench.hands()] == [4, 4, 4]
-    assert {piece.spec.id for piece in bench.pool.queue} == {"g", "h", "s", "t"}
+    assert {task.spec.id for task in bench.pool.queue} == {"g", "h", "s", "t"}
     bench.finish("a")
     bench.finish("z")
     bench.ticks()
-    assert [piece.spec.id for piece in bench.pool.queue] == ["s", "h"]
+    assert [task.spec.id for task in bench.pool.queue] == ["s", "h"]
 
 
 def test_a_worker_that_had_nothing_to_do_has_not_hung(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def idle(self: Worker) -> Pulse:
-        return Pulse(idle_s=math.inf)
+    async def idle(self: Worker) -> Heartbeat:
+        return Heartbeat(idle_s=math.inf)
 
-    monkeypatch.setattr(Worker, "pulse", idle)
+    monkeypatch.setattr(Worker, "heartbeat", idle)
     bench.put("a")
     bench.ticks()
     bench.clock[0] += 2
@@ -243,12 +244,12 @@ def test_a_pool_that_expects_work_opens_its_models_ahead_of_it(job: Job) -> None
         for name, stand_in in stand_ins.items():
             stack.enter_context(patch(name, stand_in))
         stack.callback(local.close)
-        pool = Pool(job, 1, job.run.verify, Plan(job).wanted.chains)
+        pool = Pool(job, 1, job.workers(SCORERS), making(job))
         pool.tick()
         assert not local.actors
         pool.expected = True
         pool.tick()
         assert pool.has_opened()
     assert len(local.actors) == 1
-    assert opened == [job.models.embedding, job.models.nli]
+    assert opened == [job.models["embedding"], job.models["nli"]]
     assert not pool.busy()

@@ -13,10 +13,16 @@ from factory.running.run import Progress, run
 from factory.spec.job import Job
 from factory.store.corpus import Corpus
 from tests.jobs import scripted_job, write_personas
+from tests.opinions import opinions, with_opinions
 from tests.rehearsal import wanted_of
 
 POISON = "I keep poison."
 ROWS = 24
+TWO = dict.fromkeys(("writer", "judge"), {"engine": "scripted", "name": "scripted"})
+IN_WORKERS = {
+    "worker_process_setup_hook": "tests.opinions.register",
+    "env_vars": {"PYTHONPATH": str(Path(__file__).parents[2])},
+}
 
 
 def rows_of(job: Job) -> dict[str, list[str]]:
@@ -74,8 +80,8 @@ def test_an_engine_that_cannot_start_stops_the_job_and_spares_the_corpus(tmp_pat
     write_personas(tmp_path, 4)
     run(scripted_job(tmp_path))
     before = rows_of(scripted_job(tmp_path))
-    longer = {"converse": {"turns": 6}, "select": {}}
-    job = scripted_job(tmp_path, "scripted?start=the model has no weights", stages=longer)
+    longer = {"converse": {"turns": 6}}
+    job = scripted_job(tmp_path, "scripted?start=the model has no weights", makers=longer)
     assert plan(job).summary.remake == {"converse": 4}
 
     with pytest.raises(RunError, match="^the model has no weights$"):
@@ -98,30 +104,45 @@ def test_a_cluster_that_is_not_there_is_told_with_who_named_it(
         run(scripted_job(tmp_path), address=gone if source == "--address" else None)
 
 
+def judged(job: Job) -> Job:
+    """The job with a score that asks a second language model."""
+    return with_opinions(job, opinion={"model": "judge"})
+
+
+@pytest.mark.usefixtures(opinions.__name__)
 def test_pools_take_turns_where_there_is_no_room_for_both(tmp_path: Path) -> None:
     write_personas(tmp_path, ROWS)
     everything = float(psutil.cpu_count() or 1)
     seen: list[Progress] = []
-    pools = {"generate": {"cpus": everything}, "verify": {"cpus": everything}}
-    ray.init(address="local", num_cpus=int(everything), include_dashboard=False, _node_ip_address="127.0.0.1")
+    pools = dict.fromkeys(("writer", "judge"), {"cpus": everything})
+    ray.init(
+        address="local",
+        num_cpus=int(everything),
+        include_dashboard=False,
+        _node_ip_address="127.0.0.1",
+        runtime_env=IN_WORKERS,
+    )
     try:
-        job = scripted_job(tmp_path, run={"rows_per_shard": 1, **pools})
+        job = judged(scripted_job(tmp_path, models=TWO, run={"rows_per_shard": 1, "workers": pools}))
         run(job, report=lambda progress: seen.append(replace(progress)))
     finally:
         ray.shutdown()
     assert_settled(job)
-    assert {progress.generated for progress in seen if progress.verified} == {ROWS}, "one turn each, one start each"
+    assert {row.scores["opinion"]["words"] is None for row in Corpus(job.corpus).rows()} == {False}
+    through = [dict(progress.through) for progress in seen]
+    assert {rows["writer"] for rows in through if rows["judge"]} == {ROWS}, "one turn each, one start each"
 
 
-def test_the_second_leg_makes_ready_while_the_first_works(tmp_path: Path) -> None:
+def test_the_second_phase_makes_ready_while_the_first_works(tmp_path: Path) -> None:
     write_personas(tmp_path, 2)
     workers: set[int] = set()
 
     def look(progress: Progress) -> None:
-        if not progress.generated:
+        if not dict(progress.through)["writer"]:
             workers.add(progress.workers)
 
-    run(scripted_job(tmp_path, "scripted?latency_ms=1500"), report=look)
+    job = scripted_job(tmp_path, "scripted?latency_ms=1500", scores={"consistency": {}})
+    run(job, report=look)
     assert workers == {0, 1, 2}
 
 
@@ -151,5 +172,7 @@ def test_local_ray_listens_on_loopback_only_and_starts_nothing_it_does_not_need(
 
 def test_a_worker_that_this_machine_has_no_room_for_ends_the_run(tmp_path: Path) -> None:
     write_personas(tmp_path, 2)
-    with pytest.raises(RunError, match=r"reserves 1 GPUs \(run.generate.gpus.*this machine has 0; lower it, or join"):
-        run(scripted_job(tmp_path, run={"generate": {"gpus": 1}}))
+    with pytest.raises(
+        RunError, match=r"reserves 1 GPUs \(run.workers.writer.gpus.*this machine has 0; lower it, or join"
+    ):
+        run(scripted_job(tmp_path, run={"workers": {"writer": {"gpus": 1}}}))

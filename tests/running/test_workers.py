@@ -19,8 +19,8 @@ from factory.running import workers
 from factory.running.run import run
 from factory.scorers.embeddings import EmbeddingModel
 from factory.scorers.nli import NliModel
-from factory.spec.job import recipes
 from factory.spec.jobfile import load_job
+from factory.spec.phases import making
 from factory.store.corpus import Corpus
 from tests.jobs import scripted_job, write_job, write_personas
 from tests.running.test_run import POISON, assert_settled, letters_of, poisoned, rows_of
@@ -90,8 +90,9 @@ def test_a_row_that_takes_all_memory_is_condemned_and_costs_no_other(tmp_path: P
 
 def test_what_opens_beside_an_engine_that_cannot_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_personas(tmp_path, 1)
-    models = {"dialogue": {"name": "persona-lm"}, "nli": {"name": "nli-small"}}
-    job = load_job(write_job(tmp_path, models=models, stages={"expand": {}, "converse": {}}))
+    job = load_job(
+        write_job(tmp_path, models={"writer": {"name": "persona-lm"}}, makers={"expand": {}, "converse": {}})
+    )
     opened = []
 
     def slow(model: BaseModel) -> None:
@@ -105,20 +106,20 @@ def test_what_opens_beside_an_engine_that_cannot_is_waited_for(tmp_path: Path, m
     monkeypatch.setattr(workers, "Nli", slow)
     monkeypatch.setattr(workers, "open_engine", refuse)
     with pytest.raises(EngineStartError, match="no room"):
-        asyncio.run(workers.Worker(job, 0, {"generated": recipes(job, "generated")}).prepare())
+        asyncio.run(workers.Worker(job, 0, making(job)).prepare())
     assert opened == [EmbeddingModel, NliModel]
 
 
 def test_a_worker_whose_engine_opens_later_has_room_for_it(tmp_path: Path) -> None:
     write_personas(tmp_path, 1)
-    models = {"dialogue": {"engine": "scripted", "name": "scripted", "max_num_seqs": 100}}
-    job = load_job(write_job(tmp_path, models=models, stages={"converse": {}, "augment": {}}))
+    models = {"writer": {"engine": "scripted", "name": "scripted", "max_num_seqs": 100}}
+    job = load_job(write_job(tmp_path, models=models, makers={"converse": {}, "augment": {}}))
 
     async def room() -> list[int]:
-        worker = workers.Worker(job, 0, {"generated": recipes(job, "generated")})
+        worker = workers.Worker(job, 0, making(job))
         found = []
-        for stages in ({"augment"}, {"converse"}, {"converse"}):
-            await worker._open(stages)
+        for entries in ({"augment"}, {"converse"}, {"converse"}):
+            await worker._open(entries)
             assert worker._slots is not None
             found.append(worker._slots._value)
         return found
