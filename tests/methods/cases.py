@@ -1,7 +1,8 @@
 """What the behaviour of methods is observed on: rows, answers and scores, all drawn by hash.
 
-The parameters are stated in each method's own test, as BASE and MOVES. Nothing here depends on the machine. Numbers come from SHA-2 alone; cosines are multiples of 1/32 and probabilities of
-1/20, so that sums of them are exact in any order, and many stand exactly on a threshold. Limitations: sense.
+The parameters are stated in each method's own test, as BASE and MOVES. Nothing here depends on the machine: numbers
+come from SHA-2 alone; cosines are multiples of 1/32 and probabilities of 1/20, so that sums of them are exact in any
+order, and many stand exactly on a threshold. Limitations: sense.
 """
 
 from __future__ import annotations
