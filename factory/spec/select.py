@@ -28,12 +28,13 @@ ROW = "row"
 """The name under which conditions read what every row has: see `scored_frame`."""
 ROW_COLUMNS = {"turns": pl.Int64, "kind": pl.String, "sample": pl.Int64, "topic": pl.String}
 
-_LOGIC = {"And", "Or", "Eq", "NotEq", "Lt", "LtEq", "Gt", "GtEq"}
-_ARITHMETIC = {"Plus", "Minus", "Multiply", "Divide", "TrueDivide", "FloorDivide", "Modulus"}
+_OPERATORS = frozenset({"And", "Or", "Eq", "NotEq", "Lt", "LtEq", "Gt", "GtEq", "Plus", "Minus", "Multiply"})
 _DIVIDING = ({"Binary": "Div"}, {"Binary": "IntDiv"}, {"Binary": "Rem"})
 _NULL = {"Scalar": {"Null": "Null"}}
 _ASKING_NULL = ("IsNull", "IsNotNull")
-_BOOLEAN = frozenset({*_ASKING_NULL, "Not", "IsIn", "IsBetween"})
+_FUNCTIONS = frozenset({
+    *(("Boolean", name) for name in (*_ASKING_NULL, "Not", "IsBetween")), ("Sql", "IsIn"), ("Sql", "Binary")
+})  # fmt: skip
 
 
 class Conditions(BaseModel):
@@ -82,7 +83,8 @@ class Conditions(BaseModel):
         flagging = [pl.when(Condition(text).fires).then(pl.lit(name)) for name, text in self.flag.items()]
         unknown = [Condition(text).lacks for text in (*self.reject.values(), *self.flag.values())]
         flagging.append(pl.when(pl.any_horizontal(pl.lit(False), *unknown)).then(pl.lit(NOT_SCORED)))
-        told = rows.select(rejecting=_list(rejecting), flagging=_list(flagging))
+        # Beside a column, what holds for all rows has a value for each.
+        told = rows.select(ROW, rejecting=_list(rejecting), flagging=_list(flagging))
         rejected, flagged = pl.col("rejecting").list.len() > 0, pl.col("flagging").list.len() > 0
         return told.select(
             decision=pl.when(rejected)
@@ -156,7 +158,7 @@ def _walk(node: Any, text: str, *, asked: bool) -> Iterator[tuple[tuple[str, str
         if content == _NULL:
             raise ValueError(f"{text!r} compares with NULL, which is never true; write IS NULL or IS NOT NULL")
         return
-    if kind == "BinaryExpr" and content["op"] in _LOGIC | _ARITHMETIC:
+    if kind == "BinaryExpr" and content["op"] in _OPERATORS:
         yield from _walk(content["left"], text, asked=False)
         yield from _walk(content["right"], text, asked=False)
     elif kind == "Cast" and content["dtype"] == {"Literal": "Boolean"}:  # what NOT puts around its operand
@@ -176,18 +178,18 @@ _ALLOWED = "allowed are comparisons, arithmetic, AND, OR, NOT, IS NULL, IN, BETW
 
 
 def _walk_function(content: Any, text: str, *, asked: bool) -> Iterator[tuple[tuple[str, str], bool]]:
-    (group, function), inputs = next(iter(content["function"].items())), content["input"]
-    name = next(iter(function)) if isinstance(function, dict) else function
+    function, inputs = content["function"], content["input"]
+    group, own = next(iter(function.items())) if isinstance(function, dict) else ("", function)
+    name = next(iter(own)) if isinstance(own, dict) else own
     if group == "StructExpr" and name == "FieldByName" and "Column" in inputs[0]:
-        yield (inputs[0]["Column"], function["FieldByName"]), asked
+        yield (inputs[0]["Column"], own["FieldByName"]), asked
         return
-    if group == "Sql" and function in _DIVIDING and not _is_number(inputs[1]):
+    if group == "Sql" and own in _DIVIDING and not _is_number(inputs[1]):
         raise ValueError(f"{text!r} divides by what may be 0; multiply instead: a.x > 2 * a.y")
-    if (group == "Boolean" and name in _BOOLEAN) or (group == "Sql" and name == "Binary") or name == "Negate":
-        for one in inputs:
-            yield from _walk(one, text, asked=name in _ASKING_NULL)
-        return
-    raise ValueError(f"{text!r} holds what no condition may ({group} {name}); {_ALLOWED}")
+    if (group, name) not in _FUNCTIONS:
+        raise ValueError(f"{text!r} holds what no condition may ({name}); {_ALLOWED}")
+    for one in inputs:
+        yield from _walk(one, text, asked=name in _ASKING_NULL)
 
 
 def _is_number(node: Any) -> bool:
