@@ -33,10 +33,11 @@ SCORERS = "scorers"
 """In `run.workers`, the name of the workers that run no language model."""
 
 _RESERVED = frozenset({SELECT, SCORERS, ROW, *(name.lower() for name in ROW_SCHEMA.names)})
-_BUNDLED = {
+_BUNDLED: dict[str, dict[str, Any]] = {
     "nli": {"kind": "nli", "name": "nli-small"},
     "embedding": {"kind": "embedding", "name": "minilm"},
 }
+"""Models that are there without being given; what a job gives of one takes the place of that field."""
 
 
 class _Config(BaseModel):
@@ -132,7 +133,7 @@ def _named(section: Section) -> BeforeValidator:
 
 
 def _of_kind(value: Any) -> Any:
-    """Models that leave their kind out are language models; the bundled scorers are there unless others are given."""
+    """The bundled scorers are there in any job; other models that leave their kind out are language models."""
     if not isinstance(value, dict):
         return value
     given = {name: model for name, model in value.items() if model is not None}
@@ -140,7 +141,7 @@ def _of_kind(value: Any) -> Any:
         if not isinstance(model, dict | BaseModel):
             raise mistake("the fields of a model are wanted, such as {name: persona-lm}", str(name))
     return {
-        name: {"kind": "language", **model} if isinstance(model, dict) else model
+        name: {**_BUNDLED.get(name, {"kind": "language"}), **model} if isinstance(model, dict) else model
         for name, model in (_BUNDLED | given).items()
     }
 
@@ -159,10 +160,14 @@ def _entries_by_name(schema: dict[str, Any]) -> None:
 
 
 def _models_by_name(schema: dict[str, Any]) -> None:
-    """In the JSON Schema: a model without a kind is a language model."""
+    """In the JSON Schema: a model without a kind is a language model, and of a bundled one any field may be given."""
     entries = schema["additionalProperties"]
     language = {"$ref": entries["discriminator"]["mapping"]["language"]}
     schema["additionalProperties"] = {"anyOf": [language, entries]}
+    schema["properties"] = {
+        name: {"anyOf": [{"type": "object", "not": {"required": ["kind"]}}, entries, {"type": "null"}]}
+        for name in _BUNDLED
+    }
 
 
 class Job(_Config):

@@ -84,6 +84,12 @@ def test_what_is_null_is_left_out(tmp_path: Path) -> None:
     assert (list(job.makers), list(job.scores), set(job.models)) == (["converse"], [], {"writer", "nli", "embedding"})
 
 
+def test_of_a_bundled_model_any_field_may_be_given(tmp_path: Path) -> None:
+    job = load_job(write(tmp_path, SCORED), ["models.nli.batch_size=8", "models.embedding.name=org/embedding"])
+    assert (job.models["nli"].name, job.models["nli"].batch_size) == ("nli-small", 8)
+    assert (job.models["embedding"].kind, job.models["embedding"].name) == ("embedding", "org/embedding")
+
+
 def test_several_scores_of_a_method_and_models_of_other_names(tmp_path: Path) -> None:
     text = SCORED + "  strict: {method: consistency, nli: large}\n"
     job = load_job(write(tmp_path, text), ["models.large={kind: nli, name: org/large}", "makers.converse.model=writer"])
