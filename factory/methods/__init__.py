@@ -114,6 +114,30 @@ class Scored:
     missing: str | None = None
 
 
+def misfits(score: Score, scored: Scored) -> Iterator[str]:
+    """What in a result is not as the score declares it: columns and their types, details and how many values each
+    has."""
+    types = {column.name: column.type for column in score.columns}
+    for name, value in scored.values.items():
+        if name not in types:
+            yield f"{name} is none of its columns"
+        elif value is not None and not _is(value, types[name]):
+            yield f"{name} is a {type(value).__name__}, not a {types[name]}"
+    for detail in scored.details:
+        if detail.kind not in score.details:
+            yield f"{detail.kind} is no kind of its details"
+        elif len(detail.values) != len(score.details[detail.kind]):
+            yield f"{detail.kind} has {len(detail.values)} values, not {len(score.details[detail.kind])}"
+
+
+def _is(value: object, kind: str) -> bool:
+    if kind == "bool" or isinstance(value, bool):
+        return kind == "bool" and isinstance(value, bool)
+    if kind == "string":
+        return isinstance(value, str)
+    return isinstance(value, int) and abs(value) < 1 << 31 if kind == "int" else isinstance(value, float | int)
+
+
 class Method(Protocol):
     """What makers and scores have in common. Made from its parameters."""
 

@@ -85,8 +85,8 @@ def records(export: type[ExportFormat], rows: Sequence[Row], **options: object) 
 def scored(score: type[Score], row: Row, *answers: str, **params: object) -> Scored:
     """What a score with these parameters makes of a row, with a language model that gives `answers`. Raises RowError,
     RequestError."""
-    found: Any = score
-    return asyncio.run(_method(found, params).score(row, kit(*answers)))
+    found: Scored = asyncio.run(_method(score, params).score(row, kit(*answers)))
+    return found
 
 
 def made(maker: type[Maker], row: Row, *answers: str, **params: object) -> Row:
@@ -149,7 +149,8 @@ class _WordsEmbedder:
         vectors = np.zeros((len(texts), _DIMENSIONS), np.float32)
         for vector, text in zip(vectors, texts, strict=True):
             np.add.at(vector, [key(word) % _DIMENSIONS for word in _words(text) or [""]], 1)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit
 
 
 class _WordsNli:
