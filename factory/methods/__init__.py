@@ -86,7 +86,8 @@ def models_of(params: BaseModel) -> dict[str, tuple[ModelKind, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One value of a whole dialogue, as it is stored, shown and documented. `better` says which way is good."""
+    """One value of a whole dialogue, as it is stored, shown and documented. An int has 32 bits. `better` says which way
+    is good."""
 
     name: str
     type: Literal["double", "int", "string", "bool"]
@@ -122,7 +123,7 @@ def misfits(score: Score, scored: Scored) -> Iterator[str]:
         if name not in types:
             yield f"{name} is none of its columns"
         elif value is not None and not _is(value, types[name]):
-            yield f"{name} is a {type(value).__name__}, not a {types[name]}"
+            yield f"{name} is {value!r:.40}, which is no {types[name]}"
     for detail in scored.details:
         if detail.kind not in score.details:
             yield f"{detail.kind} is no kind of its details"
@@ -135,7 +136,7 @@ def _is(value: object, kind: str) -> bool:
         return kind == "bool" and isinstance(value, bool)
     if kind == "string":
         return isinstance(value, str)
-    return isinstance(value, int) and abs(value) < 1 << 31 if kind == "int" else isinstance(value, float | int)
+    return isinstance(value, int) and -(1 << 31) <= value < 1 << 31 if kind == "int" else isinstance(value, float | int)
 
 
 class Method(Protocol):
