@@ -12,7 +12,9 @@ import jsonschema
 import pytest
 import yaml
 
-from factory.spec.yamlfile import load_yaml
+from factory.spec.job import Job
+from factory.spec.jobfile import load_job
+from factory.spec.yamlfile import YamlError, load_yaml
 from factory.store.records import ROWS, Row, SeedRef, Speaker, Turn
 from factory.training.lm import LmConfig
 from factory.training.nli import NliConfig
@@ -60,12 +62,49 @@ def test_an_editor_and_the_loader_accept_every_training_file(name: str, path: st
     load_yaml(ROOT / path, {"lm": LmConfig, "nli": NliConfig}[name])
 
 
-@pytest.mark.parametrize("wrong", [{"base": "/"}, {"corpsu": "x"}, {"run": {"rows_per_shard": 0}}, {"seeds": []}])
-def test_an_editor_marks_what_the_loader_refuses(wrong: dict[str, object]) -> None:
-    job = {"corpus": "c", "seeds": [{"path": "a.jsonl"}], "stages": {"select": {}}}
+JOB = {"corpus": "c", "seeds": [{"path": "a.jsonl"}], "makers": {"converse": {}}}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"base": "/"},
+        {"corpsu": "x"},
+        {"run": {"rows_per_shard": 0}},
+        {"seeds": []},
+        {"stages": {}},
+        {"makers": {"convers": {}}},
+        {"makers": {"converse": {"truns": 4}}},
+        {"scores": {"strict": {"relevance": 0.5}}},
+        {"scores": {"consistency": {"relevance": 2}}},
+        {"models": {"writer": {"nam": "x"}}},
+        {"models": {"judge": {"kind": "nli", "name": "x", "dtype": "auto"}}},
+        {"select": {"rejct": {}}},
+    ],
+)
+def test_an_editor_marks_what_the_loader_refuses(tmp_path: Path, wrong: dict[str, object]) -> None:
     validator = jsonschema.Draft202012Validator(load("job.schema.json"))
-    assert validator.is_valid(job)
-    assert not validator.is_valid(job | wrong)
+    assert validator.is_valid(JOB)
+    assert not validator.is_valid(JOB | wrong)
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(JOB | {"models": {"writer": {"name": "x"}}} | wrong))
+    with pytest.raises(YamlError):
+        load_job(tmp_path / "job.yaml")
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        {"makers": {"extract": None, "converse": {"method": "converse", "turns": 4}}},
+        {"scores": {"consistency": {"relevance": 0.5}, "strict": {"method": "consistency", "nli": "judge"}}},
+        {"models": {"nli": {"batch_size": 8}, "embedding": None, "judge": {"kind": "nli", "name": "x"}}},
+        {"models": {"nli": {"kind": "nli", "name": "x"}, "critic": {"engine": "scripted", "name": "x"}}},
+        {"select": {"reject": {"short": "row.turns < 4"}}, "run": {"workers": {"scorers": {"max": 2}}}},
+    ],
+)
+def test_an_editor_accepts_what_the_loader_reads(right: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator(load("job.schema.json")).validate(JOB | right)
+    models = {"writer": {"name": "x"}, "judge": {"kind": "nli", "name": "x"}} | right.get("models", {})
+    Job.model_validate(JOB | right | {"models": models})
 
 
 def test_a_row_as_json_fits_its_schema() -> None:

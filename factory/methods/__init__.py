@@ -86,7 +86,8 @@ def models_of(params: BaseModel) -> dict[str, tuple[ModelKind, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One value of a whole dialogue, as it is stored, shown and documented. `better` says which way is good."""
+    """One value of a whole dialogue, as it is stored, shown and documented. An int has 32 bits. `better` says which way
+    is good."""
 
     name: str
     type: Literal["double", "int", "string", "bool"]
@@ -112,6 +113,30 @@ class Scored:
     values: dict[str, Value | None] = field(default_factory=dict)
     details: list[Detail] = field(default_factory=list)
     missing: str | None = None
+
+
+def misfits(score: Score, scored: Scored) -> Iterator[str]:
+    """What in a result is not as the score declares it: columns and their types, details and how many values each
+    has."""
+    types = {column.name: column.type for column in score.columns}
+    for name, value in scored.values.items():
+        if name not in types:
+            yield f"{name} is none of its columns"
+        elif value is not None and not _is(value, types[name]):
+            yield f"{name} is {value!r:.40}, which is no {types[name]}"
+    for detail in scored.details:
+        if detail.kind not in score.details:
+            yield f"{detail.kind} is no kind of its details"
+        elif len(detail.values) != len(score.details[detail.kind]):
+            yield f"{detail.kind} has {len(detail.values)} values, not {len(score.details[detail.kind])}"
+
+
+def _is(value: object, kind: str) -> bool:
+    if kind == "bool" or isinstance(value, bool):
+        return kind == "bool" and isinstance(value, bool)
+    if kind == "string":
+        return isinstance(value, str)
+    return isinstance(value, int) and -(1 << 31) <= value < 1 << 31 if kind == "int" else isinstance(value, float | int)
 
 
 class Method(Protocol):

@@ -1,15 +1,34 @@
-"""A small dialogue to try a method on, and what an export makes of it: for docstrings, and for tests of methods.
+"""A small dialogue and models without weights to try a method on: for docstrings, and for tests of methods.
 
 >>> from factory.methods.exports.plain import Plain
 >>> records(Plain, [dialogue()])[0]["turns"]
 ['Hi! Do you ski?', 'I sew.', 'Nice, I ski a lot.']
+>>> from factory.methods.makers.expand import Expand
+>>> made(Expand, dialogue(), "- I swim.", "- I sing.", count=1, attempts=1).speakers[0].facts_of("expand")
+['I swim.']
+>>> from factory.methods.scores.consistency import Consistency
+>>> scored(Consistency, dialogue()).values["coverage"]
+0.5
+
+Limitations: the two scorers go by words alone.
 """
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from factory.base.fingerprint import key
+from factory.engines import Completion, Engine, LanguageModel, Reply, Request, RequestError
+from factory.engines.scripted import ScriptedEngine
+from factory.methods import Kit, Maker, Score, Scored
 from factory.methods.exports import ExportFormat, Record, Source
+from factory.scorers.nli import Probabilities
 from factory.store.records import (
     Candidate,
     Detail,
@@ -61,3 +80,92 @@ def records(export: type[ExportFormat], rows: Sequence[Row], **options: object) 
     made = export(export.Params.model_validate(options))
     found: list[Record] = made.table(list(made.records(rows, Source()))).to_pylist()
     return found
+
+
+def scored(score: type[Score], row: Row, *answers: str, **params: object) -> Scored:
+    """What a score with these parameters makes of a row, with a language model that gives `answers`. Raises RowError,
+    RequestError."""
+    found: Scored = asyncio.run(_method(score, params).score(row, kit(*answers)))
+    return found
+
+
+def made(maker: type[Maker], row: Row, *answers: str, **params: object) -> Row:
+    """The row, after a maker with these parameters and a language model that gives `answers`. Raises RowError,
+    RequestError."""
+    asyncio.run(_method(maker, params).run(row, kit(*answers)))
+    return row
+
+
+def kit(*answers: str) -> Kit:
+    """Models without weights: a language model that gives `answers`, one a request, or without any is the engine
+    `scripted`; scorers that go by words."""
+    engine: Engine = _Answers(answers) if answers else ScriptedEngine(LanguageModel(name="scripted"))
+    return Kit(engine, _WordsNli(), _WordsEmbedder())
+
+
+def _method(cls: Any, params: dict[str, object]) -> Any:
+    return cls(cls.Params.model_validate(params))
+
+
+class _Answers:
+    """A language model that gives answers in turn; one that is among a request's choices is certain."""
+
+    capacity = 1
+
+    def __init__(self, answers: Sequence[str]) -> None:
+        self._answers = list(answers)
+
+    async def generate(self, request: Request) -> Reply:
+        if len(self._answers) < request.n:
+            raise RequestError("more answers are asked for than the example gives")
+        said, self._answers = self._answers[: request.n], self._answers[request.n :]
+        choices = [request.choices.index(text) if text in request.choices else None for text in said]
+        completions = [
+            Completion(text, len(text.split()), "stop", choice) for text, choice in zip(said, choices, strict=True)
+        ]
+        prompt = sum(len(message["content"].split()) for message in request.messages)
+        if choices[0] is None:
+            return Reply(tuple(completions), prompt)
+        certain = tuple(float(place == choices[0]) for place in range(len(request.choices)))
+        return Reply(tuple(completions), prompt, probabilities=certain, source="logprobs")
+
+    async def close(self) -> None:
+        pass
+
+
+_WORD = re.compile(r"[\w’']+")
+_NEGATIONS = frozenset({"no", "not", "never", "nobody", "nothing"})
+_DIMENSIONS = 256
+
+
+def _words(text: str) -> list[str]:
+    return [word.replace("’", "'") for word in _WORD.findall(text.casefold())]
+
+
+class _WordsEmbedder:
+    """Bags of hashed words."""
+
+    async def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        vectors = np.zeros((len(texts), _DIMENSIONS), np.float32)
+        for vector, text in zip(vectors, texts, strict=True):
+            np.add.at(vector, [key(word) % _DIMENSIONS for word in _words(text) or [""]], 1)
+        unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit
+
+
+class _WordsNli:
+    """A text that has most words of the other is entailed by it, or contradicts it if one of the two says not."""
+
+    async def score(self, pairs: Sequence[tuple[str, str]]) -> list[Probabilities]:
+        return [self._score(*pair) for pair in pairs]
+
+    def _score(self, premise: str, hypothesis: str) -> Probabilities:
+        negated, words = [], []
+        for text in (premise, hypothesis):
+            said = set(_words(text))
+            negations = {word for word in said if word in _NEGATIONS or word.endswith("n't")}
+            negated.append(bool(negations))
+            words.append(said - negations)
+        if 2 * len(words[0] & words[1]) < max(len(words[0]), 1):
+            return Probabilities(0.05, 0.9, 0.05)
+        return Probabilities(0.05, 0.05, 0.9) if negated[0] != negated[1] else Probabilities(0.9, 0.05, 0.05)

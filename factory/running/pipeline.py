@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from factory.base.packages import MissingPackageError, explain_missing
 from factory.base.redact import redact
 from factory.engines import Engine, EngineDeadError, Reply, Request, RequestError, ServerError
-from factory.methods import Kit, Scored
+from factory.methods import Kit, Scored, misfits
 from factory.methods.registry import found
 from factory.models import short
 from factory.planning.shard import Todo
@@ -141,10 +141,13 @@ async def _run(entry: Entry, row: Row, kit: Kit) -> Failure | None:
 
 
 def _store(row: Row, entry: Entry, scored: Scored) -> Failure | None:
-    """Keep what a score found. Why it has no values, if it says so or one of them is no number."""
+    """Keep what a score found. Why it has no values, if it says so, or they are not as it declares, or no numbers."""
     if scored.missing is not None:
         return Failure(scored.missing, "the row lacks what it measures")
-    unsound = [name for name, value in scored.values.items() if isinstance(value, float) and not math.isfinite(value)]
+    if wrong := ", ".join(dict.fromkeys(misfits(entry.method, scored))):
+        return Failure("fault", wrong)
+    found = [*scored.values.items(), *((one.kind, value) for one in scored.details for value in one.values)]
+    unsound = {name for name, value in found if isinstance(value, float) and not math.isfinite(value)}
     if unsound:  # NaN is at least any threshold
         return Failure("not_finite", ", ".join(sorted(unsound)))
     row.scores[entry.name] = {column.name: scored.values.get(column.name) for column in entry.method.columns}

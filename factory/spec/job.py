@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 import polars as pl
 import pyarrow as pa
@@ -20,12 +20,13 @@ from factory.base.places import absolute
 from factory.engines import LanguageModel
 from factory.methods import Params, models_of, struct_of
 from factory.methods.passes.near_duplicates import COLUMN, NAME, NearDuplicatesParams
-from factory.methods.registry import found
+from factory.methods.registry import faults, found
 from factory.models import placed
 from factory.scorers.embeddings import EmbeddingModel
 from factory.scorers.nli import NliModel
 from factory.seeds.source import SeedSource
-from factory.spec.select import ROW, ROW_COLUMNS, Conditions, check
+from factory.spec.select import BANDS, ROW, ROW_COLUMNS, Conditions, check
+from factory.spec.yamlfile import mistake
 from factory.store.records import ROW_SCHEMA
 
 Section = Literal["makers", "scores"]
@@ -34,10 +35,11 @@ SCORERS = "scorers"
 """In `run.workers`, the name of the workers that run no language model."""
 
 _RESERVED = frozenset({SELECT, SCORERS, ROW, NAME, *(name.lower() for name in ROW_SCHEMA.names)})
-_BUNDLED = {
+_BUNDLED: dict[str, dict[str, Any]] = {
     "nli": {"kind": "nli", "name": "nli-small"},
     "embedding": {"kind": "embedding", "name": "minilm"},
 }
+"""Models that are there without being given; what a job gives of one takes the place of that field."""
 
 
 class _Config(BaseModel):
@@ -74,6 +76,9 @@ class Workers(_Config):
 
 class Run(_Config):
     """Knobs of the run: none of them changes a row."""
+
+    REPLACED: ClassVar = {"generate": "run.workers.writer", "verify": "run.workers.scorers"}
+    """Fields that are no more, and what stands in their place."""
 
     rows_per_shard: int = Field(256, ge=1, description="Dialogues per shard, the unit that is handed out.")
     shards_per_worker: int = Field(2, ge=1, description="Shards a worker holds, so that none drains its batch.")
@@ -128,24 +133,33 @@ else:
 Model = Annotated[LanguageModel | NliModel | EmbeddingModel, Field(discriminator="kind")]
 
 
-def _named(value: Any) -> Any:
+def _named(section: Section) -> BeforeValidator:
     """Entries that leave their method out are called after it; one that is null is left out."""
-    if not isinstance(value, dict):
-        return value
-    return {
-        name: {"method": name, **entry} if isinstance(entry, dict) else entry
-        for name, entry in value.items()
-        if entry is not None
-    }
+
+    def named(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        given = {name: entry for name, entry in value.items() if entry is not None}
+        for name, entry in given.items():
+            if not isinstance(entry, dict | BaseModel):
+                raise mistake("the parameters of a method are wanted; {} takes them all as they are", str(name))
+            if isinstance(entry, dict) and (fault := faults(section).get(entry.get("method", name))):
+                raise mistake(fault, name)
+        return {name: {"method": name, **entry} if isinstance(entry, dict) else entry for name, entry in given.items()}
+
+    return BeforeValidator(named)
 
 
 def _of_kind(value: Any) -> Any:
-    """Models that leave their kind out are language models; the bundled scorers are there unless others are given."""
+    """The bundled scorers are there in any job; other models that leave their kind out are language models."""
     if not isinstance(value, dict):
         return value
     given = {name: model for name, model in value.items() if model is not None}
+    for name, model in given.items():
+        if not isinstance(model, dict | BaseModel):
+            raise mistake("the fields of a model are wanted, such as {name: persona-lm}", str(name))
     return {
-        name: {"kind": "language", **model} if isinstance(model, dict) else model
+        name: {**_BUNDLED.get(name, {"kind": "language"}), **model} if isinstance(model, dict) else model
         for name, model in (_BUNDLED | given).items()
     }
 
@@ -164,15 +178,21 @@ def _entries_by_name(schema: dict[str, Any]) -> None:
 
 
 def _models_by_name(schema: dict[str, Any]) -> None:
-    """In the JSON Schema: a model without a kind is a language model."""
+    """In the JSON Schema: a model without a kind is a language model, and of a bundled one any field may be given."""
     entries = schema["additionalProperties"]
     language = {"$ref": entries["discriminator"]["mapping"]["language"]}
     schema["additionalProperties"] = {"anyOf": [language, entries]}
+    schema["properties"] = {
+        name: {"anyOf": [{"type": "object", "not": {"required": ["kind"]}}, entries, {"type": "null"}]}
+        for name in _BUNDLED
+    }
 
 
 class Job(_Config):
     """A job file: what the corpus should be."""
 
+    REPLACED: ClassVar = {"stages": "makers, scores and select"}
+    """Fields that are no more, and what stands in their place."""
     base: SkipJsonSchema[Path] = Field(
         Path("."), exclude=True, description="Folder of the job file; set by the loader."
     )
@@ -185,10 +205,10 @@ class Job(_Config):
     models: Annotated[dict[str, Model], BeforeValidator(_of_kind)] = Field(
         {}, validate_default=True, description="The models, by name.", json_schema_extra=_models_by_name
     )
-    makers: Annotated[dict[str, MakerEntry], BeforeValidator(_named)] = Field(
+    makers: Annotated[dict[str, MakerEntry], _named("makers")] = Field(
         {}, description="What writes the rows, in this order.", json_schema_extra=_entries_by_name
     )
-    scores: Annotated[dict[str, ScoreEntry], BeforeValidator(_named)] = Field(
+    scores: Annotated[dict[str, ScoreEntry], _named("scores")] = Field(
         {}, description="What measures the rows, in no order.", json_schema_extra=_entries_by_name
     )
     passes: Passes = Field(Passes(), description="What compares rows with each other, after they are committed.")
@@ -214,7 +234,7 @@ class Job(_Config):
                 try:
                     place = placed(model.name, info.data.get("base", "."))
                 except ValueError as error:
-                    raise ValueError(f"{name}.name: {model.name}: {error}; paths start at the job file") from error
+                    raise mistake(f"{model.name}: {error}; paths start at the job file", name, "name") from error
                 known[name] = model.model_copy(update={"name": place})
         return known
 
@@ -223,21 +243,22 @@ class Job(_Config):
     def _each_once(cls, makers: dict[str, MakerEntry]) -> dict[str, MakerEntry]:
         for name, params in makers.items():
             if name != params.method:
-                raise ValueError(f"{name} is the maker {params.method} by another name; a maker stands by its own name")
+                raise mistake(f"a maker stands by its own name, {params.method}, once", name)
         return makers
 
     @field_validator("scores")
     @classmethod
     def _names_of_columns(cls, scores: dict[str, ScoreEntry]) -> dict[str, ScoreEntry]:
         taken = _RESERVED | set(found("makers"))
-        seen: set[str] = set()
+        seen: dict[str, str] = {}
         for name in scores:
-            if not name.isidentifier() or name.lower() in taken | seen:
-                raise ValueError(
-                    f"{name} cannot be a score's name. It is a column's: letters, digits and _, not twice in whatever "
-                    f"case, and none of {', '.join(sorted(taken))}"
-                )
-            seen.add(name.lower())
+            if not name.isidentifier():
+                raise mistake("a score's name is that of a column: letters, digits and _, no digit first", name)
+            if name.lower() in taken:
+                raise mistake(f"no score can have this name, in whatever case, nor {_others(taken, name)}", name)
+            if name.lower() in seen:
+                raise mistake(f"the score {seen[name.lower()]} has this name but for its case", name)
+            seen[name.lower()] = name
         return scores
 
     @model_validator(mode="after")
@@ -248,14 +269,15 @@ class Job(_Config):
                 needs = method(params, section).needs
                 for field, (kind, name) in models_of(params).items():
                     if kind in needs:
-                        self._refuse_another_kind(f"{section}.{entry}", field, kind, name)
+                        self._refuse_another_kind(kind, name, section, entry, field)
         return self
 
-    def _refuse_another_kind(self, entry: str, field: str, kind: str, name: str) -> None:
+    def _refuse_another_kind(self, kind: str, name: str, *at: str) -> None:
+        there = ", ".join(one for one, model in self.models.items() if model.kind == kind) or "none"
         if name not in self.models:
-            raise ValueError(f"models.{name} is missing: {entry} asks it ({field}); name one of kind {kind}")
+            raise mistake(f"models.{name} is missing; of kind {kind} there is {there}", *at)
         if (given := self.models[name].kind) != kind:
-            raise ValueError(f"models.{name} is of kind {given}, but {entry}.{field} asks one of kind {kind}")
+            raise mistake(f"models.{name} is of kind {given}, and one of kind {kind} is asked; there is {there}", *at)
 
     @model_validator(mode="after")
     def _versions_are_older(self) -> Self:
@@ -263,9 +285,9 @@ class Job(_Config):
         made |= {name: method(params, "scores") for name, params in self.scores.items()}
         for name, version in self.keep_versions.items():
             if name not in made:
-                raise ValueError(f"keep_versions.{name}: there is no such entry; there are {', '.join(made)}")
+                raise mistake(f"there is no such entry; there are {', '.join(made)}", "keep_versions", name)
             if not 1 <= version <= made[name].version:
-                raise ValueError(f"keep_versions.{name} is {version}, but the newest version is {made[name].version}")
+                raise mistake(f"the newest version is {made[name].version}", "keep_versions", name)
         return self
 
     @model_validator(mode="after")
@@ -273,23 +295,24 @@ class Job(_Config):
         gpus = {name: model.tensor_parallel for name, model in self.models.items() if model.kind == "language"}
         for name in self.run.workers:
             if name not in (*gpus, SCORERS):
-                raise ValueError(
-                    f"run.workers.{name}: no language model has this name; there are {', '.join((*gpus, SCORERS))}"
-                )
+                known = ", ".join((*gpus, SCORERS))
+                raise mistake(f"no language model has this name; there are {known}", "run", "workers", name)
         for name, wanted in gpus.items():
             if wanted > 1 and self.workers(name).gpus < wanted:
-                raise ValueError(
-                    f"models.{name}.tensor_parallel is {wanted}, so run.workers.{name}.gpus must be {wanted}"
+                raise mistake(
+                    f"is {wanted}, so run.workers.{name}.gpus must be {wanted}", "models", name, "tensor_parallel"
                 )
         return self
 
     @model_validator(mode="after")
     def _conditions_read_scores(self) -> Self:
         if self.select is not None:
-            try:
-                check(self.select, self._condition_columns())
-            except ValueError as error:
-                raise ValueError(f"select: {error}") from error
+            for band in BANDS:
+                for name, text in getattr(self.select, band).items():
+                    try:
+                        check(text, self._condition_columns())
+                    except ValueError as error:
+                        raise mistake(str(error), "select", band, name) from error
         return self
 
     def workers(self, model: str) -> Workers:
@@ -314,6 +337,10 @@ class Job(_Config):
                 for name, params in self.scores.items()
             }
         )
+
+
+def _others(taken: frozenset[str], name: str) -> str:
+    return ", ".join(sorted(taken - {name.lower()}))
 
 
 def method(params: Params, section: Section) -> Any:

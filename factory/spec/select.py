@@ -3,7 +3,8 @@
 A condition is an expression as polars reads SQL, over declared columns (`consistency.contradiction >= 0.98`), evaluated
 over a whole shard at once. Only what concerns one row by itself is allowed: comparisons, arithmetic, AND, OR, NOT,
 IS NULL, IN, BETWEEN. A null fires nothing; a row of which a condition reads a null without asking IS NULL is flagged
-`not_scored`. All thresholds are the job's.
+`not_scored`. All thresholds are the job's. Limitations: what is divided by must be a number, since 0 / 0 would be above
+any threshold.
 """
 
 from __future__ import annotations
@@ -18,18 +19,25 @@ import polars as pl
 from polars.exceptions import PolarsError
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from factory.spec.yamlfile import mistake, nearest
+
+Band = Literal["reject", "flag"]
+BANDS: tuple[Band, Band] = ("reject", "flag")
 NOT_SCORED, PENDING = "not_scored", "pending"
 """Reasons for a flag that no job names: a condition reads a value that is missing, or what a pass has yet to find."""
 ROW = "row"
-"""The name under which conditions read what every row has: see `row_values`."""
+"""The name under which conditions read what every row has: see `scored_frame`."""
 SEEN = "recipe"
 """The field of a pass's column that every row has which the pass has seen."""
 ROW_COLUMNS = {"turns": pl.Int64, "kind": pl.String, "sample": pl.Int64, "topic": pl.String}
 
-_LOGIC = {"And", "Or", "Eq", "NotEq", "Lt", "LtEq", "Gt", "GtEq"}
-_ARITHMETIC = {"Plus", "Minus", "Multiply", "Divide", "TrueDivide", "FloorDivide", "Modulus"}
+_OPERATORS = frozenset({"And", "Or", "Eq", "NotEq", "Lt", "LtEq", "Gt", "GtEq", "Plus", "Minus", "Multiply"})
+_DIVIDING = ({"Binary": "Div"}, {"Binary": "IntDiv"}, {"Binary": "Rem"})
+_NULL = {"Scalar": {"Null": "Null"}}
 _ASKING_NULL = ("IsNull", "IsNotNull")
-_BOOLEAN = frozenset({*_ASKING_NULL, "Not", "IsIn", "IsBetween"})
+_FUNCTIONS = frozenset({
+    *(("Boolean", name) for name in (*_ASKING_NULL, "Not", "IsBetween")), ("Sql", "IsIn"), ("Sql", "Binary")
+})  # fmt: skip
 
 
 class Conditions(BaseModel):
@@ -47,16 +55,17 @@ class Conditions(BaseModel):
             try:
                 Condition(text)
             except ValueError as error:
-                raise ValueError(f"{name}: {error}") from error
+                raise mistake(str(error), name) from error
         return conditions
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
         for name in self.reject:
             if name in self.flag:
-                raise ValueError(f"{name} is the name of two conditions; reasons must differ")
-        for name in {NOT_SCORED, PENDING} & {*self.reject, *self.flag}:
-            raise ValueError(f"{name} is a reason of the factory's own; use another name")
+                raise mistake("reject has a condition of this name too; the reasons on a row must differ", "flag", name)
+        for band in BANDS:
+            for name in {NOT_SCORED, PENDING} & getattr(self, band).keys():
+                raise mistake("this is a reason of the factory's own; use another name", band, name)
         return self
 
     @property
@@ -64,7 +73,7 @@ class Conditions(BaseModel):
         """The columns they read: score and value."""
         return {column for text in (*self.reject.values(), *self.flag.values()) for column in Condition(text).columns}
 
-    def least(self, band: Literal["reject", "flag"], column: str) -> float | None:
+    def least(self, band: Band, column: str) -> float | None:
         """The lowest threshold from which a column's value rejects or flags by itself, where a condition says so."""
         bound = re.compile(rf"\s*{re.escape(column)}\s*>=?\s*(\d*\.?\d+)\s*")
         found = [float(match[1]) for text in getattr(self, band).values() if (match := bound.fullmatch(text))]
@@ -136,7 +145,7 @@ class Condition:
         if not found:
             raise ValueError(f"{text!r} reads no column; write one such as consistency.coverage < 0.2")
         self.columns = {column for column, _ in found}
-        self.must_be = {column for column, asked in found if not asked}
+        self.must_be = {column for column, asked in found if not asked} - {column for column, asked in found if asked}
         """Those that it does not ask for null, and cannot do without."""
 
     @property
@@ -151,8 +160,10 @@ def _walk(node: Any, text: str, *, asked: bool) -> Iterator[tuple[tuple[str, str
     content: Any
     kind, content = next(iter(node.items())) if isinstance(node, dict) and len(node) == 1 else ("", None)
     if kind == "Literal":
+        if content == _NULL:
+            raise ValueError(f"{text!r} compares with NULL, which is never true; write IS NULL or IS NOT NULL")
         return
-    if kind == "BinaryExpr" and content["op"] in _LOGIC | _ARITHMETIC:
+    if kind == "BinaryExpr" and content["op"] in _OPERATORS:
         yield from _walk(content["left"], text, asked=False)
         yield from _walk(content["right"], text, asked=False)
     elif kind == "Cast" and content["dtype"] == {"Literal": "Boolean"}:  # what NOT puts around its operand
@@ -160,7 +171,10 @@ def _walk(node: Any, text: str, *, asked: bool) -> Iterator[tuple[tuple[str, str
     elif kind == "Function":
         yield from _walk_function(content, text, asked=asked)
     elif kind == "Column":
-        raise ValueError(f"{text!r} reads {content}; a column is a score and one of its values, score.value")
+        raise ValueError(
+            f"{text!r} reads {content}; a column is a score and one of its values, score.value, and text stands in "
+            "single quotes"
+        )
     else:
         raise ValueError(f"{text!r} holds what no condition may ({kind or 'an expression'}); {_ALLOWED}")
 
@@ -169,32 +183,40 @@ _ALLOWED = "allowed are comparisons, arithmetic, AND, OR, NOT, IS NULL, IN, BETW
 
 
 def _walk_function(content: Any, text: str, *, asked: bool) -> Iterator[tuple[tuple[str, str], bool]]:
-    (group, function), inputs = next(iter(content["function"].items())), content["input"]
-    name = next(iter(function)) if isinstance(function, dict) else function
+    function, inputs = content["function"], content["input"]
+    group, own = next(iter(function.items())) if isinstance(function, dict) else ("", function)
+    name = next(iter(own)) if isinstance(own, dict) else own
     if group == "StructExpr" and name == "FieldByName" and "Column" in inputs[0]:
-        yield (inputs[0]["Column"], function["FieldByName"]), asked
+        yield (inputs[0]["Column"], own["FieldByName"]), asked
         return
-    if (group == "Boolean" and name in _BOOLEAN) or (group == "Sql" and name == "Binary") or name == "Negate":
-        for one in inputs:
-            yield from _walk(one, text, asked=name in _ASKING_NULL)
-        return
-    raise ValueError(f"{text!r} holds what no condition may ({group} {name}); {_ALLOWED}")
+    if group == "Sql" and own in _DIVIDING and not _is_number(inputs[1]):
+        raise ValueError(f"{text!r} divides by what may be 0; multiply instead: a.x > 2 * a.y")
+    if (group, name) not in _FUNCTIONS:
+        raise ValueError(f"{text!r} holds what no condition may ({name}); {_ALLOWED}")
+    for one in inputs:
+        yield from _walk(one, text, asked=name in _ASKING_NULL)
 
 
-def check(conditions: Conditions, types: Mapping[str, Mapping[str, Any]]) -> None:
+def _is_number(node: Any) -> bool:
+    return "Literal" in node and any(node["Literal"].get("Dyn", {}).values())
+
+
+def check(text: str, types: Mapping[str, Mapping[str, Any]]) -> None:
     """Raises ValueError if a condition reads a column that is not among `types` (score, value, polars type), is none of
     true and false, or compares what cannot be compared."""
-    for name, text in (*conditions.reject.items(), *conditions.flag.items()):
-        condition = Condition(text)
-        for score, value in sorted(condition.columns):
-            if score not in types:
-                raise ValueError(f"{name}: there is no score {score}; there are {', '.join(sorted(types))}")
-            if value not in types[score]:
-                raise ValueError(f"{name}: {score} has no column {value}; it has {', '.join(types[score])}")
-        empty = pl.DataFrame(schema={score: pl.Struct(dict(fields)) for score, fields in types.items()})
-        try:
-            kind = empty.select(condition.expression.alias("fires")).schema["fires"]
-        except PolarsError as error:
-            raise ValueError(f"{name}: {text!r} cannot be evaluated: {error}") from error
-        if kind != pl.Boolean:
-            raise ValueError(f"{name}: {text!r} is a {kind}, not true or false")
+    condition = Condition(text)
+    for score, value in sorted(condition.columns):
+        if score not in types:
+            raise ValueError(
+                f"there is no score {score}{nearest(score, types) or '.'} There are: {', '.join(sorted(types))}"
+            )
+        if value not in types[score]:
+            hint = nearest(value, types[score]) or "."
+            raise ValueError(f"{score} has no column {value}{hint} It has: {', '.join(types[score])}")
+    empty = pl.DataFrame(schema={score: pl.Struct(dict(fields)) for score, fields in types.items()})
+    try:
+        kind = empty.select(condition.expression.alias("fires")).schema["fires"]
+    except PolarsError as error:
+        raise ValueError(f"{text!r} cannot be evaluated: {error}") from error
+    if kind != pl.Boolean:
+        raise ValueError(f"{text!r} is a {kind}, not true or false")

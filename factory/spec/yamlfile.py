@@ -9,13 +9,13 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[int | str, ...]
@@ -60,6 +60,12 @@ def load_yaml(
         wrong = {detail["loc"][:-2] for detail in details}
         told = [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in wrong]
         raise YamlError("\n".join(_explain(path, model, lines, detail) for detail in told)) from error
+
+
+def mistake(message: str, *at: str) -> PydanticCustomError:
+    """For a validator to raise: a mistake in what lies below the field that it checks, at these names."""
+    where = f"{dotted(at)}: " if at else ""
+    return PydanticCustomError("mistake", "{where}{message}", {"where": where, "message": message, "at": at})
 
 
 def dotted(location: Location) -> str:
@@ -139,31 +145,51 @@ def _item(target: Any, part: Any, override: str) -> Any:
 
 
 def _explain(path: Path, model: type[BaseModel], lines: Lines, detail: ErrorDetails) -> str:
-    location = _as_written(detail["loc"], lines)
+    context = detail.get("ctx", {})
+    location = (*_as_written(detail["loc"], lines), *context.get("at", ()))
     known = location
     while known and known not in lines:
         known = known[:-1]
     where = f"{path}, {lines[known]}" if known in lines else str(path)
     name = dotted(location)
     if detail["type"] == "extra_forbidden":
-        allowed = _fields(_model_at(model, location[:-1]))
-        near = difflib.get_close_matches(str(location[-1]), allowed, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]}?" if near else "."
-        return f"{where}: unknown field {name}{hint} Allowed here: {', '.join(allowed)}"
+        return f"{where}: unknown field {name}{_other_field(_model_at(model, detail['loc'][:-1]), str(location[-1]))}"
     if detail["type"] == "missing":
         return f"{where}: {name} is missing"
+    if detail["type"] == "union_tag_invalid":
+        return f"{where}: {name}: there is no {_other_tag(context)}"
+    if detail["type"] == "mistake":
+        return f"{where}: {name}: {context['message']}"
     message = detail["msg"].removeprefix("Value error, ")
     given = detail["input"]
     if isinstance(given, str) and detail["type"] == "literal_error":
-        allowed = [
-            part.strip("' ") for part in detail.get("ctx", {}).get("expected", "").replace(" or ", ",").split(",")
-        ]
-        near = difflib.get_close_matches(given, allowed, n=1, cutoff=0.5)
-        message += f"; did you mean {near[0]}?" if near else ""
+        allowed = [part.strip("' ") for part in context.get("expected", "").replace(" or ", ",").split(",")]
+        message += nearest(given, allowed)
     if detail["type"] == "secret":
         return f"{where}: {name}: {message}"
     shown = repr(given) if isinstance(given, str | int | float | bool | None) else type(given).__name__
     return f"{where}: {name or 'the file'}: {message} (given: {shown[:80]})"
+
+
+def nearest(given: str, allowed: Iterable[str]) -> str:
+    """A question after the nearest of the allowed names, if one is near."""
+    near = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _other_field(model: type[BaseModel] | None, given: str) -> str:
+    """What may stand in the place of a field that is none: what took its place, or the nearest, and all there are."""
+    allowed = _fields(model)
+    replaced = getattr(model, "REPLACED", {}).get(given)
+    hint = f", which {replaced} replaced." if replaced else nearest(given, allowed) or "."
+    return f"{hint} Allowed here: {', '.join(allowed)}"
+
+
+def _other_tag(context: Mapping[str, Any]) -> str:
+    """What may stand in the place of a tag that is none, such as the name of a method."""
+    given, allowed = context["tag"], [tag.strip("' ") for tag in context["expected_tags"].split(",")]
+    hint = nearest(given, allowed) or "."
+    return f"{context['discriminator'].strip(chr(39))} {given}{hint} There are: {', '.join(allowed)}"
 
 
 def _as_written(location: Location, lines: Lines) -> Location:

@@ -1,7 +1,8 @@
-"""What the behaviour of the stages is observed on: rows, answers, scores and parameters, all drawn by hash.
+"""What the behaviour of methods is observed on: rows, answers and scores, all drawn by hash.
 
-Nothing here depends on the machine. Numbers come from SHA-2 alone; cosines are multiples of 1/32 and probabilities of
-1/20, so that sums of them are exact in any order, and many stand exactly on a threshold. Limitations: sense.
+The parameters are stated in each method's own test, as BASE and MOVES. Nothing here depends on the machine: numbers
+come from SHA-2 alone; cosines are multiples of 1/32 and probabilities of 1/20, so that sums of them are exact in any
+order, and many stand exactly on a threshold. Limitations: sense.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from factory.engines import Completion, Reply, Request, RequestError
 from factory.scorers.nli import Probabilities
-from factory.store.records import Check, Consistency, Extraction, Fact, Origin, PairScore, Row, SeedRef, Speaker, Turn
+from factory.store.records import Extraction, Fact, Origin, Row, SeedRef, Speaker, Turn
 
 T = TypeVar("T")
 
@@ -75,87 +76,23 @@ ODD_LINES = (
     "I ski.  ", "I  run", "Mine is big", "my's dog", "I am it?", "I'm", "I'm a", "We'd go", "I | Live  in | Texas",
     "i | HAVE_ pet | a cat",
 )  # fmt: skip
-SHARES = (0.1, 0.25, 0.4, 0.5, 0.55, 0.75, 0.8, 0.9, 0.95, 1.0)
 
 EACH = 9
 """With so many candidates, `WALKED` is gone through in order: several times, in all rows."""
 
 SAMPLING = {"temperature": 0.5, "top_p": 0.75, "top_k": 5, "max_tokens": 32}
-BASES: dict[str, dict[str, Any]] = {
-    "expand": {"count": 3, "max_similarity": 0.75, "contradiction": 0.5, "attempts": 2},
-    "converse": {
-        "mode": "turns", "turns": 6, "min_turns": 3, "roles": None, "topics": (), "openings": (), "attempts": 3,
-        "candidates": 1, "keep": 0.5, "max_copy": 0.75, "relevance": 0.25, "contradiction": 0.5,
-    },
-    "extract": {
-        "form": "sentence", "relations": RELATIONS, "max_subject_tokens": 5, "min_similarity": 0.125,
-        "merge_similarity": 0.75,
-    },
-    "augment": {"probability": 1.0, "count": 2, "max_similarity": 0.75, "contradiction": 0.5},
-    "verify": {"relevance": 0.25, "turn_relevance": 0.25, "coverage_similarity": 0.5},
-    "select": {
-        "reject_contradiction": 0.9, "flag_contradiction": 0.5, "reject_self_contradiction": 0.95, "min_turns": 2,
-        "flag_self_contradiction": 0.8, "flag_extracted_contradiction": None, "max_contradicted_share": 1.0,
-        "min_coverage": 0.0,
-    },
-}  # fmt: skip
-"""Every parameter of each stage but its prompt: the defaults are part of the recipe already."""
-
-MOVES: dict[str, list[dict[str, Any]]] = {
-    "expand": [
-        {}, {"count": 1}, {"count": 6}, {"max_similarity": 0.25}, {"contradiction": 0.25}, {"attempts": 4},
-        {"sampling": SAMPLING | {"top_k": 0}},
-    ],
-    "converse": [
-        {}, {"turns": 1, "attempts": 1, "candidates": EACH}, {"min_turns": 5}, {"min_turns": 9}, {"attempts": 1},
-        {"openings": ("Hi!", "I ski. And you?")}, {"sampling": SAMPLING | {"max_tokens": 9}}, {"candidates": 4},
-        {"roles": ("a waiter", "a guest"), "topics": ("food", "work", "pets")}, {"candidates": 4, "keep": 1.0},
-        {"candidates": 4, "max_copy": 0.25, "keep": 1.0},
-        {"candidates": 4, "relevance": -1.0}, {"candidates": 4, "relevance": -1.0, "contradiction": 0.1, "keep": 1.0},
-        {"mode": "script", "attempts": 5}, {"mode": "script", "attempts": 5, "min_turns": 9},
-        {"mode": "script", "attempts": 5, "openings": ("I have a dog.", "User: hi"), "roles": ("a waiter", "a guest")},
-    ],
-    "extract": [
-        {}, {"min_similarity": -1.0}, {"min_similarity": -1.0, "merge_similarity": 0.25},
-        {"sampling": SAMPLING | {"temperature": 0}},
-        {"form": "triple"}, {"form": "triple", "relations": ("have_pet", "job")},
-        {"form": "triple", "max_subject_tokens": 2},
-        {"form": "triple", "min_similarity": -1.0, "merge_similarity": 1.0, "max_subject_tokens": 9},
-    ],
-    "augment": [{}, {"probability": 0.5}, {"count": 5}, {"max_similarity": 0.25}, {"contradiction": 0.25}],
-    "verify": [
-        {}, {"relevance": -1.0}, {"relevance": 0.5}, {"turn_relevance": -1.0}, {"turn_relevance": 0.5},
-        {"coverage_similarity": 0.25},
-    ],
-    "select": [
-        {}, {"reject_contradiction": 0.75}, {"flag_contradiction": 0.25}, {"reject_self_contradiction": 0.8},
-        {"flag_self_contradiction": 0.4}, {"flag_extracted_contradiction": 0.5}, {"max_contradicted_share": 0.5},
-        {"min_coverage": 0.5}, {"min_turns": 4},
-    ],
-}  # fmt: skip
-"""The cases of each stage: what differs from its base."""
-
-VARIABLES = {
-    "expand": ("facts", "count"),
-    "converse": ("facts", "attributes", "role", "partner_role", "topic"),
-    "script": ("speakers", "topic", "opening", "turns"),
-    "extract": ("utterance", "form", "relations"),
-}
 
 
-def params_of(stage: str, move: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of a case, with a prompt that says all it is given."""
-    params = BASES[stage] | ({"sampling": SAMPLING} if stage in VARIABLES else {}) | move
-    task = "script" if params.get("mode") == "script" else stage
-    if task in VARIABLES:
-        told = " ".join(f"{{{{ {name} | tojson }}}}" for name in VARIABLES[task])
-        params["prompt"] = f"{{% block system %}}{told}{{% endblock %}}{{% block user %}}Go on.{{% endblock %}}"
-    return params
+def telling(*variables: str) -> str:
+    """A prompt that says all it is given."""
+    told = " ".join(f"{{{{ {name} | tojson }}}}" for name in variables)
+    return f"{{% block system %}}{told}{{% endblock %}}{{% block user %}}Go on.{{% endblock %}}"
 
 
 def name_of(move: dict[str, Any]) -> str:
     """The name of a case."""
-    parts = (key if isinstance(value, (dict, tuple)) else f"{key}={value}" for key, value in move.items())
+    told = {key: value for key, value in move.items() if key != "prompt"}
+    parts = (key if isinstance(value, (dict, tuple)) else f"{key}={value}" for key, value in told.items())
     return ", ".join(parts) or "base"
 
 
@@ -192,7 +129,7 @@ def a_script(name: int, *seed: object) -> str:
 
 
 def a_row(name: int) -> Row:
-    """A row that every stage has passed before, so that all must first clear what is theirs."""
+    """A row that every maker has passed before, so that all must first clear what is theirs."""
 
     def facts(*seed: object) -> list[Fact]:
         return [
@@ -210,13 +147,6 @@ def a_row(name: int) -> Row:
     row.topic, row.opening = pick(((None, None), ("pets", None), ("pets", "Hi.")), "old", name)
     row.turns = [Turn(n % 2, a_turn(name, "row", name, n) or "Hm.") for n in range(1 + number("turns", name) % 7)]
     row.extracted = [Extraction(0, 0, "I ski.", "accepted", similarity=0.5)]
-    for n in range(number("scores", name) % 4):
-        share, check = pick(SHARES, n, name), pick(get_args(Check), n, name)
-        row.scores.append(PairScore(check, 0, 0, "p", "h", 0.5, (1 - share) / 2, (1 - share) / 2, share))
-    if number("verified", name) % 5:
-        contradicted, covered = pick(SHARES, "contradicted", name), pick(SHARES, "covered", name)
-        row.consistency = Consistency(0.0, 1.0, 1.0, 0.0, contradicted, covered, len(row.scores))
-    row.decision, row.reasons = "flag", ["stale"]
     return row
 
 
@@ -225,8 +155,8 @@ class Answers:
 
     capacity = 4
 
-    def __init__(self, stage: str, name: int) -> None:
-        self.stage, self.name = stage, name
+    def __init__(self, method: str, name: int) -> None:
+        self.method, self.name = method, name
         self.requests: list[list[object]] = []
         self._asked: Counter[str] = Counter()
 
@@ -246,7 +176,7 @@ class Answers:
             text = a_script(self.name, place, *seed)
         elif request.n == EACH:
             text, finish = WALKED[walked % len(WALKED)], "length" if walked // len(WALKED) == 1 else "stop"
-        elif self.stage == "converse":
+        elif self.method == "converse":
             lost = number("lost", *seed) % 6 == 0
             text = pick(ODD_TURNS, place, *seed) if lost else a_turn(self.name, place, *seed)
         else:

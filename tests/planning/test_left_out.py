@@ -39,7 +39,7 @@ def test_rows_of_an_older_version_are_kept_on_request(tmp_path: Path, monkeypatc
 
 def test_a_version_that_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(3))
-    with pytest.raises(YamlError, match=f"converse is 99, but the newest version is {Converse.version}"):
+    with pytest.raises(YamlError, match=rf"keep_versions.converse: the newest version is {Converse.version}$"):
         job_in(tmp_path, "keep_versions.converse=99")
     with pytest.raises(YamlError, match="keep_versions.talk: there is no such entry; there are expand, converse"):
         job_in(tmp_path, "keep_versions.talk=1")

@@ -53,7 +53,14 @@ _DONORS_PER_DISTRACTOR = 3
 
 
 class Augment:
-    """Adds facts of origin `augment`."""
+    """Adds facts of origin `augment`.
+
+    >>> from factory.methods.example import dialogue, made
+    >>> row = dialogue()
+    >>> row.donors = [[Fact("I never ski.", "seed", "c"), Fact("I own a boat.", "seed", "d")], []]
+    >>> made(Augment, row, probability=1).speakers[0].facts_of("augment")
+    ['I own a boat.']
+    """
 
     name = "augment"
     version = 1

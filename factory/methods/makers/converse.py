@@ -144,7 +144,13 @@ def _start_of(
 
 
 class Converse:
-    """Fills the turns, and with them roles, topic and opening."""
+    """Fills the turns, and with them roles, topic and opening.
+
+    >>> from factory.methods.example import dialogue, made
+    >>> row = made(Converse, dialogue(), "Do you ski?", "I do.", "", "So do I. [END]", min_turns=3)
+    >>> [(turn.speaker, turn.text, turn.attempts) for turn in row.turns]
+    [(0, 'Do you ski?', 1), (1, 'I do.', 1), (0, 'So do I.', 2)]
+    """
 
     name = "converse"
     version = 3

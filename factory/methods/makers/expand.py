@@ -64,7 +64,13 @@ class ExpandParams(Params):
 
 
 class Expand:
-    """Adds facts of origin `expand`."""
+    """Adds facts of origin `expand`.
+
+    >>> from factory.methods.example import dialogue, made
+    >>> row = made(Expand, dialogue(), "- I sail.", "- I sing.\\n- I never work at night.", count=2, attempts=1)
+    >>> [speaker.facts_of("expand") for speaker in row.speakers]
+    [['I sail.'], ['I sing.']]
+    """
 
     name = "expand"
     version = 1

@@ -60,7 +60,13 @@ class ExtractParams(Params):
 
 
 class Extract:
-    """Fills `extracted`, and adds facts of origin `extract`."""
+    """Fills `extracted`, and adds facts of origin `extract`.
+
+    >>> from factory.methods.example import dialogue, made
+    >>> row = made(Extract, dialogue(), "[None]", "- I sew.\\n- Do I?", "- I ski a lot.")
+    >>> [(line.turn, line.text, line.gate) for line in row.extracted]
+    [(1, 'I sew.', 'accepted'), (1, 'Do I?', 'format'), (2, 'I ski a lot.', 'accepted')]
+    """
 
     name = "extract"
     version = 3

@@ -60,10 +60,10 @@ def check(text: str, task: Task) -> None:
 
 
 def names_in(text: str) -> frozenset[str]:
-    """The names that a template uses, attributes of them too: `attributes` of a speaker counts as itself."""
+    """The names that a template uses, attributes and keys too: `attributes` of a speaker counts as itself."""
     tree = _ENVIRONMENT.parse(text)
     used = {node.attr for node in tree.find_all(nodes.Getattr)} | {node.name for node in tree.find_all(nodes.Name)}
-    return frozenset(used)
+    return frozenset(used | {node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)})
 
 
 def render(text: str, **values: object) -> tuple[Message, Message]:

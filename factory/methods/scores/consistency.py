@@ -59,7 +59,15 @@ class ConsistencyParams(Params):
 
 
 class Consistency:
-    """Scores pairs of what a speaker says and the facts it holds or what it said before, by NLI."""
+    """Scores pairs of what a speaker says and the facts it holds or what it said before, by NLI.
+
+    >>> from factory.methods.example import dialogue, scored
+    >>> row = dialogue()
+    >>> row.turns[2].text = "I never ski."
+    >>> values = scored(Consistency, row).values
+    >>> values["contradiction"], values["coverage"]
+    (0.9, 0.5)
+    """
 
     name = "consistency"
     version = 1

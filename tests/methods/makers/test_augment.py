@@ -6,6 +6,9 @@ from factory.methods.makers.augment import Augment, AugmentParams
 from factory.store.records import Fact
 from tests.methods.parts import a_row, run
 
+BASE = {"probability": 1.0, "count": 2, "max_similarity": 0.75, "contradiction": 0.5}
+MOVES = [{}, {"probability": 0.5}, {"count": 5}, {"max_similarity": 0.25}, {"contradiction": 0.25}]
+
 ALWAYS = AugmentParams(probability=1)
 
 

@@ -11,7 +11,24 @@ from pydantic import ValidationError
 from factory.engines import Completion, EngineDeadError, RequestError, Sampling
 from factory.methods.makers.converse import Converse, ConverseParams
 from factory.store.records import Fact, RowError, Turn
+from tests.methods.cases import EACH, SAMPLING, telling
 from tests.methods.parts import a_row, run
+
+BASE = {
+    "mode": "turns", "turns": 6, "min_turns": 3, "roles": None, "topics": (), "openings": (), "attempts": 3,
+    "candidates": 1, "keep": 0.5, "max_copy": 0.75, "relevance": 0.25, "contradiction": 0.5, "sampling": SAMPLING,
+    "prompt": telling("facts", "attributes", "role", "partner_role", "topic"),
+}  # fmt: skip
+SCRIPT = {"mode": "script", "attempts": 5, "prompt": telling("speakers", "topic", "opening", "turns")}
+MOVES = [
+    {}, {"turns": 1, "attempts": 1, "candidates": EACH}, {"min_turns": 5}, {"min_turns": 9}, {"attempts": 1},
+    {"openings": ("Hi!", "I ski. And you?")}, {"sampling": SAMPLING | {"max_tokens": 9}}, {"candidates": 4},
+    {"roles": ("a waiter", "a guest"), "topics": ("food", "work", "pets")}, {"candidates": 4, "keep": 1.0},
+    {"candidates": 4, "max_copy": 0.25, "keep": 1.0},
+    {"candidates": 4, "relevance": -1.0}, {"candidates": 4, "relevance": -1.0, "contradiction": 0.1, "keep": 1.0},
+    SCRIPT, SCRIPT | {"min_turns": 9},
+    SCRIPT | {"openings": ("I have a dog.", "User: hi"), "roles": ("a waiter", "a guest")},
+]  # fmt: skip
 
 TALK = ["Hi, how are you?", "Fine. I walked my dog.", "I only have a cat.", "Cats are nice too.", "She sleeps all day."]
 WORDS = st.text(alphabet="abcdefgh ", min_size=1).filter(str.strip)
@@ -149,8 +166,8 @@ def test_of_several_candidates_one_is_said_and_the_sound_ones_are_kept(kit_of):
 
 
 def test_needs_follow_the_candidates():
-    assert converse().needs == {"dialogue"}
-    assert converse(candidates=2).needs == {"dialogue", "nli", "embedding"}
+    assert converse().needs == {"language"}
+    assert converse(candidates=2).needs == {"language", "nli", "embedding"}
 
 
 def test_running_again_is_running_once(kit_of):

@@ -12,7 +12,17 @@ from factory.engines import Completion, EngineDeadError, RequestError
 from factory.methods.makers.compatible import compatible
 from factory.methods.makers.expand import Expand, ExpandParams, proposals
 from factory.store.records import Fact
+from tests.methods.cases import SAMPLING, telling
 from tests.methods.parts import Said, a_row, run, user_text
+
+BASE = {
+    "count": 3, "max_similarity": 0.75, "contradiction": 0.5, "attempts": 2, "sampling": SAMPLING,
+    "prompt": telling("facts", "count"),
+}  # fmt: skip
+MOVES = [
+    {}, {"count": 1}, {"count": 6}, {"max_similarity": 0.25}, {"contradiction": 0.25}, {"attempts": 4},
+    {"sampling": SAMPLING | {"top_k": 0}},
+]  # fmt: skip
 
 FACTS = [
     "I have a dog.",

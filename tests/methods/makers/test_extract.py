@@ -8,7 +8,21 @@ from factory.engines import Completion, EngineDeadError
 from factory.methods.makers.extract import Extract, ExtractParams, written
 from factory.methods.makers.triples import RELATIONS, as_sentence
 from factory.store.records import Fact
+from tests.methods import cases
+from tests.methods.cases import SAMPLING, telling
 from tests.methods.parts import a_row, run, user_text
+
+BASE = {
+    "form": "sentence", "relations": cases.RELATIONS, "max_subject_tokens": 5, "min_similarity": 0.125,
+    "merge_similarity": 0.75, "sampling": SAMPLING, "prompt": telling("utterance", "form", "relations"),
+}  # fmt: skip
+MOVES = [
+    {}, {"min_similarity": -1.0}, {"min_similarity": -1.0, "merge_similarity": 0.25},
+    {"sampling": SAMPLING | {"temperature": 0}},
+    {"form": "triple"}, {"form": "triple", "relations": ("have_pet", "job")},
+    {"form": "triple", "max_subject_tokens": 2},
+    {"form": "triple", "min_similarity": -1.0, "merge_similarity": 1.0, "max_subject_tokens": 9},
+]  # fmt: skip
 
 SENTENCE, TRIPLE = Extract(ExtractParams()), Extract(ExtractParams(form="triple"))
 
