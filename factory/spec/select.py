@@ -168,16 +168,17 @@ _ALLOWED = "allowed are comparisons, arithmetic, AND, OR, NOT, IS NULL, IN, BETW
 
 
 def _walk_function(content: Any, text: str, *, asked: bool) -> Iterator[tuple[tuple[str, str], bool]]:
-    (group, function), inputs = next(iter(content["function"].items())), content["input"]
+    given, inputs = content["function"], content["input"]
+    group, function = next(iter(given.items())) if isinstance(given, dict) else ("", given)
     name = next(iter(function)) if isinstance(function, dict) else function
     if group == "StructExpr" and name == "FieldByName" and "Column" in inputs[0]:
         yield (inputs[0]["Column"], function["FieldByName"]), asked
         return
-    if (group == "Boolean" and name in _BOOLEAN) or (group == "Sql" and name == "Binary") or name == "Negate":
+    if (group == "Boolean" and name in _BOOLEAN) or (group == "Sql" and name in ("Binary", "IsIn")) or name == "Negate":
         for one in inputs:
             yield from _walk(one, text, asked=name in _ASKING_NULL)
         return
-    raise ValueError(f"{text!r} holds what no condition may ({group} {name}); {_ALLOWED}")
+    raise ValueError(f"{text!r} holds what no condition may ({f"{group} {name}".strip()}); {_ALLOWED}")
 
 
 def check(conditions: Conditions, types: Mapping[str, Mapping[str, Any]]) -> None:
