@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -52,12 +53,13 @@ run: {{rows_per_shard: 3}}
 
 
 class Talker:
-    """A scripted engine that never says the same twice, says nothing where a prompt holds a word of `mute`, and raises
-    the error of one of `deadly`. It keeps what it was asked and what it answered."""
+    """A scripted engine that never says the same twice (unless it is not `varied`), says nothing where a prompt holds a
+    word of `mute`, and raises the error of one of `deadly`. It keeps what it was asked and what it answered."""
 
     capacity = 8
 
-    def __init__(self) -> None:
+    def __init__(self, *, varied: bool = True) -> None:
+        self.varied = varied
         self.requests: list[Request] = []
         self.replies: list[Reply] = []
         self.deadly: dict[str, Exception] = {}
@@ -77,7 +79,7 @@ class Talker:
         for word, error in self.deadly.items():
             if any(word in message["content"] for message in request.messages):
                 raise error
-        salt = Message(role="user", content=f"Call {len(self.requests)}.")
+        salt = Message(role="user", content=f"Call {len(self.requests) if self.varied else 0}.")
         reply = await self._engine.generate(replace(request, messages=(*request.messages, salt)))
         if any(word in message["content"] for message in request.messages for word in self.mute):
             reply = replace(reply, completions=tuple(replace(said, text="") for said in reply.completions))
@@ -89,15 +91,28 @@ class Talker:
 
 
 class HashNli:
-    """Probabilities drawn by the hash of the pair."""
+    """Probabilities drawn by the hash of the pair. It keeps what it was asked, and how often under each name."""
 
     def __init__(self) -> None:
         self.asked: list[Sequence[tuple[str, str]]] = []
+        self.calls: Counter[str] = Counter()
 
     async def score(self, pairs: Sequence[tuple[str, str]]) -> list[Probabilities]:
         self.asked.append(pairs)
         drawn = [np.random.default_rng(int(blake(*pair)[:8], 16)).dirichlet((2, 4, 1)) for pair in pairs]
         return [Probabilities(*(float(np.float32(share)) for share in shares)) for shares in drawn]
+
+
+@dataclass
+class _Named:
+    """The NLI model of a job that has this name."""
+
+    name: str
+    nli: HashNli
+
+    async def score(self, pairs: Sequence[tuple[str, str]]) -> list[Probabilities]:
+        self.nli.calls[self.name] += 1
+        return await self.nli.score(pairs)
 
 
 class HashEmbedder:
@@ -157,7 +172,7 @@ class Rehearsal:
             "factory.running.run._GATHER_S": 0.0,
             "factory.running.run.plan": planning,
             "factory.running.workers.open_engine": lambda *_: self.talker,
-            "factory.running.workers.Nli": lambda _: self.nli,
+            "factory.running.workers.Nli": lambda model: _Named(model.name, self.nli),
             "factory.running.workers.Embeddings": lambda _: HashEmbedder(),
         }
         with ExitStack() as stack:

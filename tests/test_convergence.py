@@ -10,10 +10,13 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from polars.testing import assert_frame_equal
 
-from factory.methods.scores.select import Select
 from factory.planning.plan import plan
-from factory.spec.job import Job, row_fingerprints
+from factory.spec.identity import row_fingerprints
+from factory.spec.job import Job
+from factory.spec.select import scored_frame
+from factory.store.corpus import Corpus
 from tests.local_ray import Death, Killed
 from tests.rehearsal import (
     Rehearsal,
@@ -30,24 +33,29 @@ JOB = """\
 corpus: {folder}/corpus
 seeds: [{{path: seeds/*.jsonl}}]
 models:
-  dialogue: {{engine: vllm, name: org/talker}}
-  nli: {{name: org/nli}}
-  embedding: {{name: org/vectors}}
-stages:
+  writer: {{engine: vllm, name: org/talker}}
+  nli: {{kind: nli, name: org/nli}}
+  embedding: {{kind: embedding, name: org/vectors}}
+makers:
   converse: {{turns: 2, min_turns: 2, attempts: 1}}
   augment: {{count: 1, probability: 0.5}}
-  verify: {{relevance: 0, turn_relevance: 0}}
-  select: {{}}
+scores:
+  consistency: {{relevance: 0, turn_relevance: 0}}
+select:
+  reject: {{contradicts_persona: "consistency.contradiction >= 0.9"}}
+  flag: {{may_contradict: "consistency.contradiction >= 0.5"}}
 run: {{rows_per_shard: 2}}
 """
 NAMES = [f"p{number}" for number in range(7)]
+ALL_MAKERS = {"converse", "augment"}
 CHANGES = [
-    "stages.converse.turns=3",
-    "stages.augment.probability=0.9",
-    "stages.augment=null",
-    "stages.verify.relevance=0.1",
-    "stages.select.reject_contradiction=0.7",
-    "stages.select=null",
+    "makers.converse.turns=3",
+    "makers.augment.probability=0.9",
+    "makers.augment=null",
+    "scores.consistency.relevance=0.1",
+    "scores.strict={method: consistency, relevance: 0.3}",
+    "select.reject.contradicts_persona=consistency.contradiction >= 0.7",
+    "select=null",
     "pairing.partners=2",
     "pairing.samples=2",
     "run.rows_per_shard=1",
@@ -124,17 +132,19 @@ class Life(RuleBasedStateMachine):
         assert rows.keys() | letters.keys() == wanted.keys()
         assert not rows.keys() & letters.keys()
         for key, row in rows.items():
-            chain = after.wanted.chains[row.kind]
+            chain = after.wanted.making.recipes[row.kind]
             target = row_fingerprints(chain, wanted[key])
-            assert [record.stage for record in row.stages] == [recipe.stage for recipe in chain]
-            made = [record.fingerprint for record in row.stages if record.stage != "select"]
-            assert made == target[: len(made)]
-            if self.job.stages.select is not None:
-                decided = row.decision, row.reasons
-                Select(self.job.stages.select).decide(row)
-                assert decided == (row.decision, row.reasons)
-            if self.job.stages.augment is not None:
+            names = [recipe.stage for recipe in chain]
+            made = {record.stage: record.fingerprint for record in row.stages}
+            assert [name for name in made if name in names] == names
+            assert {name: made[name] for name in names} | {"select": ""} == target | {"select": ""}
+            assert not ALL_MAKERS.intersection(made).difference(names)
+            assert row.scores.keys() >= self.job.scores.keys()
+            if "augment" in self.job.makers:
                 assert row.donors == wanted[key].donors
+        if rows and self.job.select is not None:
+            frame = scored_frame(Corpus(self.job.corpus).scan(), self.job.select, "decision", "reasons").collect()
+            assert_frame_equal(self.job.select.decide(frame), frame.select("decision", "reasons"))
         assert settled(self.job)
         assert not (done.summary.rows and after.corpus.storage.list("_staging"))  # a run without work sweeps nothing
 

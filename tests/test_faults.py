@@ -105,7 +105,7 @@ def test_a_corpus_that_may_only_be_read_is_planned_and_read(read_only: Job, tmp_
     assert not {"_ledger", "_seeds"} & set(os.listdir(root))
 
 
-@pytest.mark.parametrize("override", ["pairing.samples=2", "stages.converse.turns=4", "run.stall_timeout_s=9"])
+@pytest.mark.parametrize("override", ["pairing.samples=2", "makers.converse.turns=4", "run.stall_timeout_s=9"])
 def test_a_run_that_cannot_write_says_so_before_it_starts_anything(
     read_only: Job, tmp_path: Path, override: str
 ) -> None:

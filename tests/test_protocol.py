@@ -21,14 +21,17 @@ JOB = """\
 corpus: {folder}/corpus
 seeds: [{{path: seeds/*.jsonl}}]
 models:
-  dialogue: {{engine: vllm, name: org/talker}}
-  nli: {{name: org/nli}}
-  embedding: {{name: org/vectors}}
-stages:
+  writer: {{engine: vllm, name: org/talker}}
+  nli: {{kind: nli, name: org/nli}}
+  embedding: {{kind: embedding, name: org/vectors}}
+makers:
   converse: {{turns: 2, min_turns: 2, attempts: 1}}
   extract: {{}}
-  verify: {{relevance: -1, turn_relevance: -1}}
-  select: {{}}
+scores:
+  consistency: {{relevance: -1, turn_relevance: -1}}
+select:
+  reject: {{contradicts_persona: "consistency.contradiction >= 0.9"}}
+  flag: {{may_contradict: "consistency.contradiction >= 0.5"}}
 run: {{rows_per_shard: 2, shards_per_worker: 2}}
 """
 CALLS = 4

@@ -63,13 +63,13 @@ class Splits:
         return sides.pop() if len(sides) == 1 else None
 
     def missed(self, found: Iterable[str]) -> list[str]:
-        """What is to be said of splits that were asked for and are not among those found, a line each."""
+        """What is to be said of splits that there should be and that are not among those found, a line each."""
         size = max(Counter(self.groups.values()).values(), default=0)
         together = (
             f"; {size:,} of the ids of speakers and dialogues form one group, which stands on one side: if the labels "
             "of speakers are roles, set `fields.speaker: false` for these seeds"
         )
-        shares = {"test": self.test, "validation": self.validation}
+        shares = {TRAIN: self.test + self.validation, "test": self.test, "validation": self.validation}
         return [
             f"there is no row for {name}{together if size > len(self.groups) // 2 else ''}"
             for name, share in shares.items()

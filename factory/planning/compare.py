@@ -1,7 +1,7 @@
 """The wanted rows against the committed ones, as arrays: what differs, and why.
 
 A range of seeds at a time, two ranges at once, so that memory holds what differs and little else. Limitations: a row
-for which several things changed is told by one of them.
+for which several things changed is told by that which the first of its entries is redone for.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ REASONS = (
     "seed edited",
     "other donors of distractors",
 )
+
+REFRESHED = "what only the seeds say"
+"""What changes of rows whose seeds were edited in a part that no entry reads."""
 
 TRIM = 1 << 62
 """Of what is to be done to a row: to take off it what a maker wrote that is no longer in the job, or its decision."""
@@ -140,14 +143,18 @@ class Comparison:
                 inputs = {one for place, one in enumerate(INPUTS) if changed >> place & 1}
                 self._touched[kind, changed] = _bits(not inputs.isdisjoint(recipe.inputs) for recipe in recipes)
             for number, chain in enumerate(chains):
-                held = {stage: recipe for stage, recipe, failed in chain if not (failed and self.retry)}
+                held = {stage: recipe for stage, recipe, _ in chain}
                 todo = _bits(held.get(recipe.stage) != recipe.id for recipe in recipes)
-                left_out = {stage for stage, _, _ in chain}.difference(recipe.stage for recipe in recipes)
-                if not left_out.isdisjoint({SELECT, *found("makers")}):
+                names = {recipe.stage for recipe in recipes}
+                if not (held.keys() - names).isdisjoint({SELECT, *found("makers")}):
                     todo |= TRIM
+                why = difference(corpus, held, recipes) if todo else ""
+                if again := [stage for stage, _, failed in chain if failed and self.retry and stage in names]:
+                    todo |= bits_of(recipes, again)
+                    why = why or f"{', '.join(again)} failed before"
                 self._by_chain[kind, number] = todo
                 self._why[kind, number] = len(self.reasons)
-                self.reasons.append(difference(corpus, held, recipes) if todo else "")
+                self.reasons.append(why)
 
     def _new(self, slots: Slots, held: Entries, new: NDArray[np.bool_]) -> ToMake:
         slots = slots.at(new)
@@ -165,8 +172,11 @@ class Comparison:
         differs[INPUTS.index(DONORS)] &= self._drawn[kind]
         changed = (differs * (1 << np.arange(len(INPUTS)))[:, None]).sum(axis=0)
         edited = differs[: INPUTS.index(DONORS)].any(axis=0)
-        reason = np.where(edited, EDITED, np.where(changed > 0, REDRAWN, self._why[kind, held.chain]))
-        todo = self._by_chain[kind, held.chain] | self._touched[kind, changed]
+        by_chain, touched = self._by_chain[kind, held.chain], self._touched[kind, changed]
+        configured = (by_chain != 0) & (_first(by_chain) <= _first(touched))
+        of_inputs = np.where(edited, EDITED, REDRAWN)
+        reason = np.where(configured | (changed == 0), self._why[kind, held.chain], of_inputs)
+        todo = by_chain | touched
         made = _to_make(slots, shard=held.shard, chain=held.chain, todo=todo, refresh=changed > 0, reason=reason)
         return made.at((todo != 0) | (changed > 0))
 
@@ -201,6 +211,11 @@ def _places(among: Keys, keys: Keys) -> Indices:
 def _among(keys: Keys, others: Keys) -> NDArray[np.bool_]:
     """Whether each key is one of the others, which are not looked at for none."""
     return np.isin(keys, others) if len(keys) else np.zeros(0, np.bool_)
+
+
+def _first(bits: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The lowest of the bits that are set; the highest there is where none is."""
+    return np.where(bits == 0, np.iinfo(np.int64).max, bits & -bits)
 
 
 def _bits(which: Iterable[bool]) -> int:
@@ -248,4 +263,11 @@ def _anywhere(models: dict[str, dict[str, object]]) -> dict[str, dict[str, objec
 
 
 def _changed(where: str, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    return [f"{where}.{name}" for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
+    changed: list[str] = []
+    for name in sorted(before.keys() | after.keys()):
+        was, now = before.get(name), after.get(name)
+        if isinstance(was, dict) and isinstance(now, dict):
+            changed += _changed(f"{where}.{name}", was, now)
+        elif was != now:
+            changed.append(f"{where}.{name}")
+    return changed

@@ -12,7 +12,18 @@ from typing import Any
 
 import polars as pl
 
-from factory.planning.compare import ADDED, EDITED, FEWER, MORE, PAIRED, REASONS, REDRAWN, REMOVED, difference
+from factory.planning.compare import (
+    ADDED,
+    EDITED,
+    FEWER,
+    MORE,
+    PAIRED,
+    REASONS,
+    REDRAWN,
+    REFRESHED,
+    REMOVED,
+    difference,
+)
 from factory.spec.identity import Recipe
 from factory.spec.job import SELECT
 from factory.store.corpus import Corpus
@@ -26,8 +37,10 @@ _SCHEMA: dict[str, Any] = {
     "first": pl.String,
     "last": pl.String,
     "digests": pl.List(pl.String),
+    "entries": pl.List(pl.String),
+    "recipes": pl.List(pl.String),
     "stage": pl.List(pl.String),
-    "recipe": pl.List(pl.String),
+    "by": pl.List(pl.String),
     "prints": pl.List(pl.String),
     "made": pl.List(pl.String),
 }
@@ -35,7 +48,7 @@ _SCHEMA: dict[str, Any] = {
 
 def diff(corpus: Corpus, before: int, after: int) -> pl.DataFrame:
     """The rows that differ between two versions: `row_id`, `what` ("added", "removed", "redone: NAMES", "left out:
-    NAMES" or "decided anew"), `why`, and the decisions `before` and `after`. Raises CorpusError."""
+    NAMES", "decided anew" or REFRESHED), `why`, and the decisions `before` and `after`. Raises CorpusError."""
     old, new = corpus.table.shards_at(before), corpus.table.shards_at(after)
     pairs = _rows(corpus, without(old, new)).join(
         _rows(corpus, without(new, old)), on="row_id", how="full", coalesce=True, suffix="_new"
@@ -53,14 +66,15 @@ def diff(corpus: Corpus, before: int, after: int) -> pl.DataFrame:
 
 
 def _rows(corpus: Corpus, shards: Sequence[Shard]) -> pl.LazyFrame:
-    """What tells rows apart: of the entries but `select` their names and recipes, with the names their fingerprints
-    (`prints`), and these with the time of each making (`made`)."""
+    """What tells rows apart: the names of the entries and their recipes; of all but `select` also the names with the
+    recipes (`by`), with the fingerprints (`prints`), and these with the time of each making (`made`)."""
     if not shards:
         return pl.LazyFrame(schema=_SCHEMA)
     seeds, stages, one = pl.col("seeds"), pl.col("stages"), pl.element().struct
     times = one.field("started_at").cast(pl.Int64).cast(pl.String)
     prints = one.field("stage") + "\t" + one.field("fingerprint")
-    told = {"stage": one.field("stage"), "recipe": one.field("recipe"), "prints": prints, "made": prints + times}
+    by = one.field("stage") + "\t" + one.field("recipe")
+    told = {"stage": one.field("stage"), "by": by, "prints": prints, "made": prints + times}
     undecided = one.field("stage") != SELECT
     return corpus.table.frame(shards).select(
         "row_id",
@@ -69,7 +83,9 @@ def _rows(corpus: Corpus, shards: Sequence[Shard]) -> pl.LazyFrame:
         first=seeds.list.first().struct.field("id"),
         last=seeds.list.last().struct.field("id"),
         digests=seeds.list.eval(one.field("digests").list.join(" ")),
-        **{name: stages.list.eval(told[name].filter(undecided)) for name in ("stage", "recipe", "prints", "made")},
+        entries=stages.list.eval(one.field("stage")),
+        recipes=stages.list.eval(one.field("recipe")),
+        **{name: stages.list.eval(value.filter(undecided)) for name, value in told.items()},
     )
 
 
@@ -113,29 +129,37 @@ def _known(corpus: Corpus, rows: pl.DataFrame, shards: Sequence[Shard], *columns
 
 def _redone(corpus: Corpus, rows: pl.DataFrame) -> pl.DataFrame:
     def new(column: str) -> pl.Expr:
-        return pl.col(f"{column}_new").list.set_difference(pl.col(column))
+        """The names of the entries that differ in a column."""
+        other = pl.col(f"{column}_new").list.set_difference(pl.col(column))
+        return other.list.eval(pl.element().str.split("\t").list.first())
 
     rows = rows.with_columns(
-        redone=new("made").list.eval(pl.element().str.split("\t").list.first()),
+        redone=pl.col("stage_new").list.set_intersection(new("made")),
         left_out=pl.col("stage").list.set_difference(pl.col("stage_new")),
-        alike=pl.col("decision").eq_missing(pl.col("decision_new")) & (pl.col("reasons") == pl.col("reasons_new")),
-    ).filter((pl.col("redone").list.len() > 0) | (pl.col("left_out").list.len() > 0) | ~pl.col("alike"))
+        decided=pl.col("decision").ne_missing(pl.col("decision_new")) | (pl.col("reasons") != pl.col("reasons_new")),
+        edited=pl.col("digests") != pl.col("digests_new"),
+    )
     redone, left_out = pl.col("redone").list.len() > 0, pl.col("left_out").list.len() > 0
+    rows = rows.filter(redone | left_out | pl.col("decided") | pl.col("edited"))
+    configured = new("by").list.contains(pl.col("redone").list.first())
     inputs = (
-        pl.when(new("prints").list.len() == 0)
+        pl.when(redone & (new("prints").list.len() == 0))
         .then(pl.lit("made again"))
-        .when(pl.col("digests") != pl.col("digests_new"))
+        .when("edited")
         .then(pl.lit(REASONS[EDITED]))
         .otherwise(pl.lit(REASONS[REDRAWN]))
     )
-    names = pl.col("stage_new").list.set_intersection("redone").list.join(", ")
     return rows.with_columns(
         what=pl.when(redone)
-        .then("redone: " + names)
+        .then("redone: " + pl.col("redone").list.join(", "))
         .when(left_out)
         .then("left out: " + pl.col("left_out").list.join(", "))
-        .otherwise(pl.lit("decided anew")),
-        why=pl.when(redone & (new("recipe").list.len() == 0)).then(inputs).otherwise(_differences(corpus, rows)),
+        .when("decided")
+        .then(pl.lit("decided anew"))
+        .otherwise(pl.lit(REFRESHED)),
+        why=pl.when(pl.when(redone).then(~configured).otherwise(pl.col("edited") & ~left_out))
+        .then(inputs)
+        .otherwise(_differences(corpus, rows)),
     )
 
 
@@ -143,16 +167,14 @@ def _differences(corpus: Corpus, rows: pl.DataFrame) -> pl.Series:
     """The fields of the job that set the recipes of each row apart."""
     told: dict[tuple[tuple[str, ...], ...], str] = {}
     ways = [
-        (tuple(stages), tuple(held), tuple(now))
-        for stages, held, now in rows.select("stage", "recipe", "recipe_new").iter_rows()
+        (tuple(entries), tuple(held), tuple(now))
+        for entries, held, now in rows.select("entries", "recipes", "recipes_new").iter_rows()
     ]
-    for stages, held, now in set(ways):
+    for entries, held, now in set(ways):
         recipes = [corpus.recipe(recipe) for recipe in now]
         known = [Recipe.model_validate({name: one[name] for name in Recipe.model_fields}) for one in recipes if one]
-        if held == now:
-            told[stages, held, now] = SELECT
-        elif len(known) < len(now):
-            told[stages, held, now] = "recipes that are lost"
+        if len(known) < len(now):
+            told[entries, held, now] = "recipes that are lost"
         else:
-            told[stages, held, now] = difference(corpus, dict(zip(stages, held, strict=True)), known)
+            told[entries, held, now] = difference(corpus, dict(zip(entries, held, strict=True)), known)
     return pl.Series([told[way] for way in ways], dtype=pl.String)

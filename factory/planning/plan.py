@@ -16,7 +16,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.planning.compare import TRIM, Comparison, ToDrop, ToMake, bits_of
+from factory.planning.compare import REFRESHED, TRIM, Comparison, ToDrop, ToMake, bits_of
+from factory.planning.duplicate_seeds import duplicate_seeds
 from factory.planning.estimate import Estimate, Estimator
 from factory.planning.ledger import SLOT_COLUMNS, Ledger, slots_by_id, slots_of
 from factory.planning.letters import Letters
@@ -33,8 +34,8 @@ from factory.store.table import Shard
 
 _Rows = TypeVar("_Rows", ToMake, ToDrop)
 
-_UNMADE, _REFRESHED = "left_out", "seeds"
-"""In `Summary.remake`, rows of which no entry is redone: they lose what a maker wrote, or get what their seeds tell."""
+_UNMADE = "left_out"
+"""In `Summary.remake`, rows of which no entry is redone, but that lose what a maker wrote or their decision."""
 Report = Callable[[str, int], None]
 """Told what is being counted, and how far it is."""
 
@@ -50,7 +51,8 @@ class Work:
 @dataclass(slots=True)
 class Summary(Estimate):
     """What a plan would do, in rows; `remake` by the first entry that is redone, `reasons` by what is done: "make",
-    "drop" or the entry. `unkept` says, file by file, what of the seeds no row can hold."""
+    "drop" or the entry. `near_duplicates` are seeds left out since they nearly repeat another;
+    `unkept` says, file by file, what of the seeds no row can hold."""
 
     make: int = 0
     remake: Counter[str] = field(default_factory=Counter)
@@ -59,6 +61,7 @@ class Summary(Estimate):
     failed: int = 0
     bad_seeds: int = 0
     repeated_seeds: int = 0
+    near_duplicates: int = 0
     unkept: list[str] = field(default_factory=list)
     reasons: dict[str, Counter[str]] = field(default_factory=dict)
 
@@ -79,7 +82,9 @@ def plan(job: Job, *, retry_failed: bool = False, report: Report = lambda *_: No
     Raises PlanError, SourceError, CorpusError or StorageError.
     """
     corpus = Corpus(job.corpus)
-    wanted = Wanted(job, _read(job, corpus, report))
+    seeds, alike = _read(job, corpus, report), job.pairing.near_duplicates
+    repeats = None if alike is None else duplicate_seeds(seeds, corpus.storage, alike, report).repeats
+    wanted = Wanted(job, seeds, repeats)
     ledger = Ledger(corpus)
     ledger.sync(report)
     found = Plan(wanted, ledger, Letters(corpus), Comparison(wanted, ledger, report, retry=retry_failed))
@@ -256,6 +261,7 @@ class Plan:
         make, drop, estimator = self._make, self._drop, Estimator(self.wanted, self.corpus)
         summary = Summary(failed=failed, bad_seeds=len(self.bad_seeds), drop=len(drop))
         summary.repeated_seeds = self.wanted.seeds.repeated
+        summary.near_duplicates = int(self.wanted.left_out.sum())
         summary.unkept = self.wanted.seeds.unkept
         summary.unchanged = len(self.wanted) - failed - len(make)
         kinds = self.wanted.imported[make.first].astype(np.int8)
@@ -269,7 +275,7 @@ class Plan:
                 left = [recipe for place, recipe in enumerate(recipes) if todo >> place & 1]
                 old = some & ~new
                 if old.any():
-                    first = left[0].stage if left else _UNMADE if todo else _REFRESHED
+                    first = left[0].stage if left else _UNMADE if todo else REFRESHED
                     summary.remake[first] += int(old.sum())
                     summary.reasons.setdefault(first, Counter()).update(self._told(make.reason[old]))
                 estimator.add(make.at(some), name, left, summary)

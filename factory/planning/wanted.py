@@ -73,9 +73,12 @@ class Slots:
 class Wanted:
     """The rows that the job wants. Raises PlanError if the seeds do not suit the job."""
 
-    def __init__(self, job: Job, seeds: Seeds) -> None:
+    def __init__(self, job: Job, seeds: Seeds, repeats: NDArray[np.bool_] | None = None) -> None:
+        """`repeats` says which seeds, in the order of the sources, nearly repeat an earlier one, and are left out."""
         self.job = job
         self.seeds = seeds
+        self.left_out = np.zeros(len(seeds), np.bool_) if repeats is None else repeats[seeds.sorted.seed]
+        """Whether the seed at each place is left out."""
         self.making = making(job)
         makers = [entry.method for entry in entries(job).values() if entry.section == "makers"]
         self._donated = max((maker.donors for maker in makers), default=0)
@@ -84,14 +87,14 @@ class Wanted:
         """Whether the seed at each place is a dialogue."""
         self._giving: NDArray[np.bool_] = seeds.sorted.starts[1:] > seeds.sorted.starts[:-1]
         self._check()
-        self._personas = self._ring(~self.imported)
+        self._personas = self._ring(~self.imported & ~self.left_out)
         self._partners = max(0, min(job.pairing.partners, len(self._personas) - 1))
         if self._donated:
             self._donors = self._ring(self._giving)
 
     def __len__(self) -> int:
         dialogues = int(self.imported.sum())
-        return dialogues + (len(self.seeds) - dialogues) * self._partners * self.job.pairing.samples
+        return dialogues + len(self._personas) * self._partners * self.job.pairing.samples
 
     def _ring(self, which: NDArray[np.bool_]) -> Ring:
         members = None if which.all() else np.flatnonzero(which)
@@ -126,7 +129,7 @@ class Wanted:
         points = self.seeds.sorted.point
         start, stop = np.searchsorted(points, np.uint64(low)), np.searchsorted(points, np.uint64(high), side="right")
         seeds = np.arange(start, stop)
-        dialogues, personas = seeds[self.imported[seeds]], seeds[~self.imported[seeds]]
+        dialogues, personas = seeds[self.imported[seeds]], seeds[~self.imported[seeds] & ~self.left_out[seeds]]
         samples = self.job.pairing.samples
         numbers = np.arange(samples, dtype=np.int32)
         partners = self._personas.partners(personas, self._partners)

@@ -10,7 +10,7 @@ import polars as pl
 
 from factory.methods.registry import found
 from factory.planning.shard import ShardSpec, complete, load
-from factory.running.pipeline import drop_left_out, settle
+from factory.running.pipeline import forget_makers, forget_scores, settle
 from factory.spec.identity import Recipe, row_fingerprints
 from factory.spec.job import SELECT
 from factory.spec.phases import Making
@@ -43,12 +43,14 @@ def merge(corpus: Corpus, spec: ShardSpec, making: Making) -> Merged:
             continue
         recipes = making.recipes[row.kind]
         if row.row_id in redo and complete(row, row_fingerprints(recipes, row)):
+            names = [recipe.stage for recipe in recipes]
+            forget_makers(row, names)
             before = base.get(row.row_id)
-            remade = before is None or _makers(before) != _makers(row)
-            drop_left_out(row, recipes, remade=remade)
-            for name in making.passes if remade else ():  # which see it anew
-                row.scores.pop(name, None)
-            settle(row, [recipe.stage for recipe in recipes])
+            if before is None or _made_of(before) != _made_of(row):  # what other scores found may be true no longer
+                forget_scores(row, names)
+                for name in making.passes:  # which see it anew
+                    row.scores.pop(name, None)
+            settle(row, names)
             made.append(row)
             kept.append(row)
             reached.append(row.row_id)
@@ -62,8 +64,10 @@ def merge(corpus: Corpus, spec: ShardSpec, making: Making) -> Merged:
     return Merged(corpus.table.write(rows_to_table(kept, columns)), len(finished), reached, Counter(decisions))
 
 
-def _makers(row: Row) -> list[str]:
-    return [record.fingerprint for record in row.stages if record.stage in found("makers")]
+def _made_of(row: Row) -> tuple[list[list[str]], list[str]]:
+    """What tells whether a row is the same but for its scores: of its seeds, and of its makers."""
+    makers = [record.fingerprint for record in row.stages if record.stage in found("makers")]
+    return [seed.digests for seed in row.seeds], makers
 
 
 def _decide(rows: list[Row], making: Making, columns: ScoreColumns) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -83,6 +84,7 @@ async def run_row(
     """
     row, wanted = todo.row, todo.wanted
     order = [recipe.stage for recipe in recipes]
+    forget_makers(row, order)
     for recipe in (recipe for recipe in recipes if recipe.stage in todo.stages):
         entry, record = entries[recipe.stage], _new_record(recipe, wanted[recipe.stage])
         kit = kit_for(entry)
@@ -90,7 +92,8 @@ async def run_row(
         began = time.perf_counter()
         forget(row, recipe.stage)
         try:
-            failure = await _run(entry, row, replace(kit, engine=meter))
+            with _without_facts_of(row, order[order.index(recipe.stage) + 1 :]):
+                failure = await _run(entry, row, replace(kit, engine=meter))
         except ServerError:
             forget(row, recipe.stage)
             raise
@@ -101,6 +104,19 @@ async def run_row(
         row.stages.append(record)
         settle(row, order)
     return None
+
+
+@contextmanager
+def _without_facts_of(row: Row, later: Sequence[str]) -> Iterator[None]:
+    """The row without the facts of makers that come later: a maker that is run again finds what it found at first."""
+    aside = [[fact for fact in speaker.facts if fact.origin in later] for speaker in row.speakers]
+    for speaker in row.speakers:
+        speaker.facts = [fact for fact in speaker.facts if fact.origin not in later]
+    try:
+        yield
+    finally:
+        for speaker, facts in zip(row.speakers, aside, strict=True):
+            speaker.facts += facts
 
 
 async def _run(entry: Entry, row: Row, kit: Kit) -> Failure | None:
@@ -163,12 +179,17 @@ def settle(row: Row, order: Sequence[str]) -> None:
     row.stages.sort(key=lambda record: place.get(record.stage, len(place)))
 
 
-def drop_left_out(row: Row, recipes: Sequence[Recipe], *, remade: bool) -> None:
-    """Take off the row what makers wrote that are in the job no more, and, if any maker was run again, what scores
-    found that are in it no more: it may be true no longer."""
-    names = {recipe.stage for recipe in recipes}
+def forget_makers(row: Row, names: Collection[str]) -> None:
+    """Take off the row what makers wrote that are not among the names, those of the job."""
     for stage in [record.stage for record in row.stages if record.stage not in names]:
-        if stage in found("makers") or remade:
+        if stage in found("makers"):
+            forget(row, stage)
+
+
+def forget_scores(row: Row, names: Collection[str]) -> None:
+    """Take off the row what scores found that are not among the names, those of the job."""
+    for stage in [record.stage for record in row.stages if record.stage not in names]:
+        if stage not in found("makers"):
             forget(row, stage)
 
 

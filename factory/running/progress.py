@@ -43,6 +43,7 @@ class Result:
     failed: int
     bad_seeds: int
     repeated_seeds: int
+    near_duplicates: int
     unkept: list[str]
     remaining: int
     decisions: dict[str, int]

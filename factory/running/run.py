@@ -208,6 +208,7 @@ class _Driver:
             failed=progress.failed,
             bad_seeds=self._plan.summary.bad_seeds,
             repeated_seeds=self._plan.summary.repeated_seeds,
+            near_duplicates=self._plan.summary.near_duplicates,
             unkept=self._plan.summary.unkept,
             remaining=progress.planned - progress.committed - progress.failed,
             decisions=dict(progress.decisions),

@@ -116,7 +116,7 @@ def _recipe(job: Job, entry: Entry, upstream: dict[str, Recipe], own: set[str]) 
     return _identified(
         stage=entry.name,
         method=given.method,
-        version=entry.method.version,
+        version=job.keep_versions.get(entry.name, entry.method.version),
         params=given.model_dump(mode="json", exclude=names),
         prompt=getattr(entry.method, "template", None),
         models={kind: identity_of(job, name) for kind, name in sorted(entry.models.items())},

@@ -50,6 +50,9 @@ class Pairing(_Config):
 
     partners: int = Field(1, ge=1, description="Partners drawn for each persona.")
     samples: int = Field(1, ge=1, description="Dialogues per pair.")
+    near_duplicates: NearDuplicatesParams | None = Field(
+        None, description="Leave out personas that nearly repeat an earlier one of the seeds."
+    )
 
 
 class Workers(_Config):
@@ -190,6 +193,10 @@ class Job(_Config):
     )
     passes: Passes = Field(Passes(), description="What compares rows with each other, after they are committed.")
     select: Conditions | None = Field(None, description="What rejects or flags a row; no decision without it.")
+    keep_versions: dict[str, int] = Field(
+        {},
+        description="By entry, an older version of its code whose rows are kept: they count as made by the newest.",
+    )
     run: Run = Field(Run(), description="Knobs that change no row.")
 
     @field_validator("corpus")
@@ -249,6 +256,17 @@ class Job(_Config):
             raise ValueError(f"models.{name} is missing: {entry} asks it ({field}); name one of kind {kind}")
         if (given := self.models[name].kind) != kind:
             raise ValueError(f"models.{name} is of kind {given}, but {entry}.{field} asks one of kind {kind}")
+
+    @model_validator(mode="after")
+    def _versions_are_older(self) -> Self:
+        made = {name: method(params, "makers") for name, params in self.makers.items()}
+        made |= {name: method(params, "scores") for name, params in self.scores.items()}
+        for name, version in self.keep_versions.items():
+            if name not in made:
+                raise ValueError(f"keep_versions.{name}: there is no such entry; there are {', '.join(made)}")
+            if not 1 <= version <= made[name].version:
+                raise ValueError(f"keep_versions.{name} is {version}, but the newest version is {made[name].version}")
+        return self
 
     @model_validator(mode="after")
     def _workers_fit(self) -> Self:

@@ -39,7 +39,7 @@ _TO_DO = {
     "drop": "to drop",
     "select": "to decide again",
     "left_out": "to lose what a left-out maker wrote",
-    "seeds": "to take over what the seeds tell",
+    "what only the seeds say": "to take over what the seeds tell",
 }
 _COLOURS = {"accept": "green", "flag": "yellow", "reject": "red"}
 
@@ -81,6 +81,8 @@ def _show_seeds(told: Summary | Result) -> None:
         one = told.repeated_seeds == 1
         what = "row repeats another, and counts" if one else "rows repeat another, and count"
         out.print(f"{told.repeated_seeds:,} {what} once")
+    if told.near_duplicates:
+        out.print(f"{told.near_duplicates:,} personas are left out, since they nearly repeat an earlier one")
     for line in told.unkept:
         out.print(f"[yellow]warning[/] {escape(line)}")
 

@@ -18,11 +18,11 @@ from factory.engines import (
     RequestError,
     Sampling,
 )
+from factory.engines.opening import open_engine
 from factory.methods.makers.broken import read
 from factory.methods.makers.script import read_script, script_schema
 
 SYSTEM = Message(role="system", content="You are a person.\nAbout you:\n- I breed whippets.\n- I live in Lisbon.")
-from factory.engines.opening import open_engine
 
 
 def request(text: str, **fields: object) -> Request:

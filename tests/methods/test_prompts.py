@@ -20,7 +20,7 @@ def test_bundled_templates_use_what_their_task_has(task: Task) -> None:
     [
         ("{% block system %}hi{% endblock %}", "no {% block user %}"),
         ("{% block system %}hi", "line 1"),
-        (BOTH.replace("%s", "{{ fact }}"), r"{{ fact }} is unknown; did you mean facts\? Known: facts"),
+        (BOTH.replace("%s", "{{ fact }}"), r"{{ fact }} is unknown; did you mean facts\? Known: attributes, facts"),
         (BOTH.replace("%s", "{{ facts | nosuch }}"), "nosuch"),
     ],
 )

@@ -25,19 +25,23 @@ JOB = """\
 corpus: {folder}/corpus
 seeds: [{{path: seeds/*.jsonl}}]
 models:
-  dialogue: {{engine: vllm, name: org/talker}}
-  nli: {{name: org/nli}}
-  embedding: {{name: org/vectors}}
-stages:
+  writer: {{engine: vllm, name: org/talker}}
+  nli: {{kind: nli, name: org/nli}}
+  embedding: {{kind: embedding, name: org/vectors}}
+makers:
   converse: {{turns: 2, min_turns: 2, attempts: 1, prompt: turn.j2}}
   extract: {{prompt: fact.j2}}
-  verify: {{relevance: -1, turn_relevance: -1}}
-  select: {{}}
+scores:
+  consistency: {{relevance: -1, turn_relevance: -1}}
+select:
+  reject: {{contradicts_persona: "consistency.contradiction >= 0.9"}}
+  flag: {{may_contradict: "consistency.contradiction >= 0.5"}}
 run: {{rows_per_shard: 128}}
 """
 TURN = "{% block system %}Talk. {{ facts }}{% endblock %}{% block user %}Begin.{% endblock %}"
 FACT = "{% block system %}Extract. {{ utterance }}{% endblock %}{% block user %}Begin.{% endblock %}"
 ROWS, SOME, TURNS = 2000, 20, 2
+ALL = ("converse", "extract", "consistency")
 
 Personas = dict[str, list[str]]
 
@@ -67,12 +71,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @dataclass
 class Change:
-    """A change of the job or its seeds, which rows it touches, by id, and from which stage on."""
+    """A change of the job or its seeds, which rows it touches, by id, and which entries are redone for them."""
 
     name: str
     overrides: tuple[str, ...] = ()
     seeds: Callable[[Personas], None] = lambda _: None
-    stage: str | None = None
+    redone: tuple[str, ...] = ()
     touched: Callable[[dict[str, Row], dict[str, Row]], set[str]] = field(default=lambda _, after: set(after))
 
 
@@ -99,27 +103,27 @@ def edit(personas: Personas) -> None:
 
 CHANGES = [
     Change("nothing"),
-    Change("run knobs", ("run.rows_per_shard=7", "models.dialogue.max_num_seqs=3", "models.nli.batch_size=2")),
-    Change("seeds added", seeds=add, stage="converse", touched=new),
-    Change("seeds removed", seeds=remove, stage="converse", touched=new),
-    Change("seeds edited", seeds=edit, stage="converse", touched=of_edited),
-    Change("samples raised", ("pairing.samples=2",), stage="converse", touched=new),
-    Change("extraction prompt", ("stages.extract.prompt=other.j2",), stage="extract"),
-    Change("extraction gate", ("stages.extract.min_similarity=0.2",), stage="extract"),
-    Change("NLI model", ("models.nli.name=org/other",), stage="verify"),
-    Change("threshold of select", ("stages.select.flag_contradiction=0.4",), stage="select"),
-    Change("dialogue model", ("models.dialogue.name=org/other",), stage="converse"),
-    Change("dialogue prompt", ("stages.converse.prompt=other.j2",), stage="converse"),
+    Change("run knobs", ("run.rows_per_shard=7", "models.writer.max_num_seqs=3", "models.nli.batch_size=2")),
+    Change("seeds added", seeds=add, redone=ALL, touched=new),
+    Change("seeds removed", seeds=remove, redone=ALL, touched=new),
+    Change("seeds edited", seeds=edit, redone=ALL, touched=of_edited),
+    Change("samples raised", ("pairing.samples=2",), redone=ALL, touched=new),
+    Change("extraction prompt", ("makers.extract.prompt=other.j2",), redone=("extract", "consistency")),
+    Change("extraction gate", ("makers.extract.min_similarity=0.2",), redone=("extract", "consistency")),
+    Change("NLI model", ("models.nli.name=org/other",), redone=("consistency",)),
+    Change("another score", ("scores.strict={method: consistency, relevance: 0.5}",), redone=("strict",)),
+    Change("threshold of select", ("select.flag.may_contradict=consistency.contradiction >= 0.4",), redone=("select",)),
+    Change("dialogue model", ("models.writer.name=org/other",), redone=ALL),
+    Change("dialogue prompt", ("makers.converse.prompt=other.j2",), redone=ALL),
 ]
 
 
-def counted(rehearsal: Rehearsal) -> list[int]:
-    """Rows that were generated, extracted and verified, by the requests that came in."""
+def counted(rehearsal: Rehearsal) -> Counter[str]:
+    """Calls of the models, by what the requests that came in were for."""
     first = Counter(request.messages[0]["content"].split()[0] for request in rehearsal.talker.requests)
     talked, extracted = first.pop("Talk.", 0), first.pop("Extract.", 0)
     assert not first
-    assert talked % TURNS == extracted % TURNS == 0
-    return [talked // TURNS, extracted // TURNS, len(rehearsal.nli.asked)]
+    return Counter(converse=talked, extract=extracted, scores=len(rehearsal.nli.asked))
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
@@ -135,19 +139,21 @@ def test_what_a_change_touches_is_redone_and_nothing_else(made: Made, tmp_path: 
 
     foretold = plan(job)
     wanted = wanted_of(foretold)
-    touched = change.touched(made.rows, wanted) if change.stage else set()
+    touched = change.touched(made.rows, wanted) if change.redone else set()
     rehearsal = Rehearsal()
     rehearsal.run(job)
     after = rows_of(job)
 
     assert after.keys() == wanted.keys()
-    assert changed(made.rows, after) == (moved(made.rows, after) if change.stage == "select" else touched)
-    parts = ("converse", "extract", "verify")
-    redone = parts[parts.index(change.stage) :] if change.stage in parts else ()
-    rows = [len(touched) if stage in redone else 0 for stage in parts]
-    assert counted(rehearsal) == rows
-    calls = foretold.summary.calls
-    assert [calls["converse"], calls["extract"], calls["verify"]] == [rows[0] * TURNS, rows[1] * TURNS, rows[2]]
+    assert changed(made.rows, after) == (moved(made.rows, after) if change.redone == ("select",) else touched)
+    each = {"converse": TURNS, "extract": TURNS, "consistency": 1, "strict": 1}
+    calls = {entry: len(touched) * each[entry] for entry in change.redone if entry in each}
+    assert foretold.summary.calls == +Counter(calls)
+    assert counted(rehearsal) == Counter(
+        converse=calls.get("converse", 0),
+        extract=calls.get("extract", 0),
+        scores=calls.get("consistency", 0) + calls.get("strict", 0),
+    )
     assert foretold.summary.drop == len(made.rows.keys() - wanted.keys())
     assert happened(job, made.version) == planned(foretold.summary.reasons)
 
@@ -167,17 +173,16 @@ def moved(before: dict[str, Row], after: dict[str, Row]) -> set[str]:
 
 
 def happened(job: Job, version: int) -> Counter[tuple[str, str]]:
-    """What sets the corpus apart from an earlier version, and why."""
+    """What sets the corpus apart from an earlier version, and why; of what was redone the first."""
     corpus = Corpus(job.corpus)
-    return Counter(diff(corpus, version, log(corpus)[0].version).select("what", "why").iter_rows())
+    told = diff(corpus, version, log(corpus)[0].version).select("what", "why")
+    return Counter((what.partition(",")[0], why) for what, why in told.iter_rows())
 
 
 def planned(reasons: dict[str, Counter[str]]) -> Counter[tuple[str, str]]:
     """The same in the words of a plan."""
     words = {"make": "added", "drop": "removed", "select": "decided anew"}
-    told = {
-        (words.get(done, f"redone from {done}"), why): n for done, whys in reasons.items() for why, n in whys.items()
-    }
+    told = {(words.get(done, f"redone: {done}"), why): n for done, whys in reasons.items() for why, n in whys.items()}
     return Counter(told)
 
 

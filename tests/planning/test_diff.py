@@ -24,7 +24,9 @@ def newest(job: Job) -> int:
 
 
 def told(job: Job, before: int, after: int) -> Counter[tuple[str, str]]:
-    return Counter(diff(Corpus(job.corpus), before, after).select("what", "why").iter_rows())
+    """What differs and why; of what was redone the first."""
+    found = diff(Corpus(job.corpus), before, after).select("what", "why")
+    return Counter((what.partition(",")[0], why) for what, why in found.iter_rows())
 
 
 def added(personas: Personas) -> None:
@@ -45,9 +47,9 @@ def edited(personas: Personas) -> None:
     [
         "run.rows_per_shard=4",
         "pairing.samples=2",
-        "stages.converse.turns=4",
-        "stages.extract.min_similarity=0.2",
-        "stages.augment=null",
+        "makers.converse.turns=4",
+        "makers.extract.min_similarity=0.2",
+        "makers.augment=null",
     ],
 )
 def test_a_diff_says_what_the_plan_said(
@@ -62,10 +64,10 @@ def test_a_diff_says_what_the_plan_said(
     write_seeds(tmp_path, personas)
     job = job_in(tmp_path, override)
     reasons = Rehearsal().run(job).summary.reasons
-    what = {"make": "added", "drop": "removed"}
+    what = {"make": "added", "drop": "removed", "what was left out": "left out: augment"}
     planned = Counter(
         {
-            (what.get(done, f"redone from {done}"), why): count
+            (what.get(done, f"redone: {done}"), why): count
             for done, whys in reasons.items()
             for why, count in whys.items()
         }
@@ -77,7 +79,7 @@ def test_a_diff_says_what_the_plan_said(
 def test_the_way_back_is_told_the_other_way_round(tmp_path: Path) -> None:
     personas = some_personas(8)
     write_seeds(tmp_path, personas)
-    job = job_in(tmp_path, "stages.augment=null")
+    job = job_in(tmp_path, "makers.augment=null")
     Rehearsal().run(job)
     before = newest(job)
     added(personas)
@@ -103,11 +105,14 @@ def test_samples_that_go_are_told_as_such(tmp_path: Path) -> None:
 def test_moved_decisions_are_told_with_the_threshold_that_moved_them(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(12))
     Rehearsal().run(job_in(tmp_path))
-    before, job = newest(job_in(tmp_path)), job_in(tmp_path, "stages.select.flag_contradiction=0.05")
+    before, job = (
+        newest(job_in(tmp_path)),
+        job_in(tmp_path, "select.flag.may_contradict=consistency.contradiction >= 0.05"),
+    )
     old = rows_of(job)
     Rehearsal().run(job)
     found = diff(Corpus(job.corpus), before, newest(job))
-    assert set(found.select("what", "why").iter_rows()) == {("decided anew", "stages.select.flag_contradiction")}
+    assert set(found.select("what", "why").iter_rows()) == {("decided anew", "select.flag.may_contradict")}
     new = rows_of(job)
     assert {row_id: (was, now) for row_id, _, _, was, now in found.iter_rows()} == {
         key: (old[key].decision, new[key].decision) for key in new if old[key].reasons != new[key].reasons
@@ -125,18 +130,18 @@ def test_failures_are_told_as_such(tmp_path: Path) -> None:
     healed = newest(job)
     assert set(told(job, with_letters, healed)) == {("added", "failed before")}
     assert set(told(job, healed, with_letters)) == {("removed", "failed")}
-    rehearsal.run(job_in(tmp_path, "stages.converse.turns=4"))
+    rehearsal.run(job_in(tmp_path, "makers.converse.turns=4"))
     restore(Corpus(job.corpus), healed)
     corpus = Corpus(job.corpus)
     corpus.table.commit([], corpus.table.shards(), "emptied")
     rehearsal.run(job)
-    assert set(told(job, healed, newest(job))) == {("redone from expand", "made again")}
+    assert set(told(job, healed, newest(job))) == {("redone: expand", "made again")}
 
 
 def test_versions_that_are_not_there_are_named(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(4))
     Rehearsal().run(job_in(tmp_path))
-    Rehearsal().run(job_in(tmp_path, "stages.converse.turns=4"))
+    Rehearsal().run(job_in(tmp_path, "makers.converse.turns=4"))
     gc(Corpus(job_in(tmp_path).corpus), 0, delete=True)
     with pytest.raises(CorpusError, match=r"files of version 0 are gone \(factory gc, or a vacuum"):
         diff(Corpus(job_in(tmp_path).corpus), 0, newest(job_in(tmp_path)))

@@ -31,7 +31,14 @@ OTHER = TALK.replace("word", "other")
 def a_row(name: str, text: str) -> Row:
     said = text.split()
     turns = [Turn(0, " ".join(said[: len(said) // 2])), Turn(1, " ".join(said[len(said) // 2 :]))]
-    return Row(name, "generated", 0, [SeedRef("s", "d", "a.jsonl", 1)], [Speaker("s"), Speaker("t")], turns=turns)
+    return Row(
+        name,
+        "generated",
+        0,
+        [SeedRef("s", ["f", "t", "a"], "a.jsonl", 1)],
+        [Speaker("s", "s"), Speaker("t", "t")],
+        turns=turns,
+    )
 
 
 def opened(root: Path | str) -> Corpus:
@@ -42,7 +49,7 @@ def opened(root: Path | str) -> Corpus:
 
 
 def written(corpus: Corpus, rows: Sequence[Row]) -> Shard:
-    table = rows_to_table(list(rows))
+    table = rows_to_table(list(rows), {})
     return corpus.table.write(table.append_column(SCHEMA.field(NAME), pa.nulls(len(table), COLUMN)))
 
 
@@ -217,7 +224,7 @@ def test_another_threshold_decides_all_rows_anew(tmp_path: Path) -> None:
 def test_rows_without_turns_are_compared_by_their_given_facts(tmp_path: Path) -> None:
     def persona(name: str, fact: str, added: str) -> Row:
         facts = [Fact(fact, "seed", name), Fact(added, "expand", name)]
-        return Row(name, "generated", 0, [SeedRef(name, "d", "a", 1)], [Speaker(name, facts=facts)])
+        return Row(name, "generated", 0, [SeedRef(name, ["f", "t", "a"], "a", 1)], [Speaker(name, name, facts=facts)])
 
     corpus = opened(tmp_path / "corpus")
     corpus.table.shards()
@@ -243,7 +250,7 @@ def test_the_cache_stays_a_few_files_without_what_is_gone(tmp_path: Path, monkey
 def test_a_table_without_the_column_is_read_too(tmp_path: Path) -> None:
     corpus = Corpus(str(tmp_path / "corpus"))
     corpus.table.shards()
-    corpus.table.commit([corpus.table.write(rows_to_table([a_row("a", TALK), a_row("b", TALK)]))], [], "made")
+    corpus.table.commit([corpus.table.write(rows_to_table([a_row("a", TALK), a_row("b", TALK)], {}))], [], "made")
     (change,) = Duplicates(corpus, PARAMS).changes()
     assert [value["duplicate_of"] for value in change.values.to_pylist()] == [None, "a"]
     assert Duplicates(Corpus(str(tmp_path / "none")), PARAMS).rows == 0

@@ -14,14 +14,16 @@ from factory.engines import Reply, Request
 from factory.planning import estimate
 from factory.planning.estimate import History
 from factory.planning.plan import plan
-from factory.spec.job import Job, recipes
+from factory.spec.identity import recipes
+from factory.spec.job import Job
+from factory.spec.phases import making
 from factory.store.corpus import Corpus
 from factory.store.records import Row, SeedRef, Speaker, StageRecord, rows_to_table
 from factory.store.table import Shard
 from tests.rehearsal import Rehearsal, Talker, job_in, rows_of, some_personas, write_seeds
 
 ROWS = 30
-ATTEMPTS = "stages.converse.attempts=5"
+ATTEMPTS = "makers.converse.attempts=5"
 TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
 
 
@@ -85,7 +87,7 @@ def test_another_history_foretells_otherwise(tmp_path: Path) -> None:
 
 
 def test_rows_by_another_recipe_tell_what_a_call_takes(tmp_path: Path) -> None:
-    job = made(tmp_path, "stages.converse.turns=4")
+    job = made(tmp_path, "makers.converse.turns=4")
     summary = plan(job).summary
     by_another = f"{ROWS} rows of this corpus made by another recipe"
     assert summary.basis == {"converse": by_another, "extract": by_another, "expand": f"{ROWS} rows of this corpus"}
@@ -115,13 +117,16 @@ def test_without_history_characters_tell(tmp_path: Path) -> None:
 def test_history_is_not_read_where_no_model_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_seeds(tmp_path, some_personas(6))
     Rehearsal().run(job_in(tmp_path))
-    read: list[Corpus] = []
-    monkeypatch.setattr(estimate, "History", read.append)
+    read: list[tuple[object, ...]] = []
+    monkeypatch.setattr(estimate, "History", lambda *asked: read.append(asked))
     assert plan(job_in(tmp_path)).summary.rows == 0
-    assert plan(job_in(tmp_path, "stages.select.flag_contradiction=0.05")).summary.remake["select"] > 0
+    assert (
+        plan(job_in(tmp_path, "select.flag.may_contradict=consistency.contradiction >= 0.05")).summary.remake["select"]
+        > 0
+    )
     assert not read
     with pytest.raises(AttributeError):
-        plan(job_in(tmp_path, "stages.verify.relevance=0"))
+        plan(job_in(tmp_path, "scores.consistency.relevance=0"))
     assert len(read) == 1
 
 
@@ -139,7 +144,7 @@ def row(number: int, stage: str, start: float, seconds: float, recipe: str = "r"
 def committed(corpus: Corpus, *rows: Row) -> Shard:
     """A shard with these rows, committed later than all others."""
     time.sleep(0.01)
-    shard = corpus.table.write(rows_to_table(list(rows)))
+    shard = corpus.table.write(rows_to_table(list(rows), {}))
     corpus.table.commit([shard], [], "made")
     return shard
 
@@ -147,9 +152,9 @@ def committed(corpus: Corpus, *rows: Row) -> Shard:
 def test_rows_at_once_are_counted_while_any_is_under_way(tmp_path: Path) -> None:
     corpus = Corpus(str(tmp_path))
     first_run = [row(1, "expand", 0, 10), row(2, "converse", 0, 10), row(3, "converse", 5, 10)]
-    second_run = [row(4, "converse", 1000, 10), row(5, "verify", 1000, 2), row(6, "verify", 1001, 2)]
+    second_run = [row(4, "converse", 1000, 10), row(5, "consistency", 1000, 2), row(6, "consistency", 1001, 2)]
     committed(corpus, *first_run, *second_run)
-    assert History(corpus).at_once == pytest.approx([40 / 25, 4 / 3])
+    assert History(corpus, making(job_in(tmp_path))).at_once == pytest.approx([40 / 25, 4 / 3])
 
 
 def test_moments_that_other_shards_were_made_in_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +162,7 @@ def test_moments_that_other_shards_were_made_in_do_not_count(tmp_path: Path, mon
     corpus, day = Corpus(str(tmp_path)), 24 * 3600.0
     committed(corpus, *(row(number, "converse", -2 * day, 100) for number in range(8)))
     committed(corpus, row(8, "converse", -2 * day, 100), row(9, "converse", 0, 10), row(10, "converse", 0, 10))
-    history = History(corpus)
+    history = History(corpus, making(job_in(tmp_path)))
     assert history.at_once == pytest.approx([2, 0])
     write_seeds(tmp_path, some_personas(2))
     spent, _ = history.spent("generated", recipes(job_in(tmp_path), "generated")[1])
@@ -171,15 +176,15 @@ def test_rows_of_the_same_recipe_and_kind_speak_before_all_others(tmp_path: Path
     imported = row(1, "converse", 0, 3, asked.id)
     imported.kind = "imported"
     committed(corpus, imported)
-    assert History(corpus).spent("generated", asked) == (None, False)
+    assert History(corpus, making(job_in(tmp_path))).spent("generated", asked) == (None, False)
     committed(corpus, row(2, "converse", 0, 5))
-    told = [History(corpus).spent("generated", asked)]
+    told = [History(corpus, making(job_in(tmp_path))).spent("generated", asked)]
     committed(corpus, row(3, "converse", 0, 7, asked.id))
-    told.append(History(corpus).spent("generated", asked))
+    told.append(History(corpus, making(job_in(tmp_path))).spent("generated", asked))
     assert [(spent.rows, spent.seconds, same) for spent, same in told if spent] == [(1, 5, False), (1, 7, True)]
 
 
-def test_the_longer_leg_is_the_time_of_a_plan(tmp_path: Path) -> None:
+def test_the_longer_phase_is_the_time_of_a_plan(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(ROWS))
     job = job_in(tmp_path)
     Rehearsal().run(job)
@@ -188,10 +193,10 @@ def test_the_longer_leg_is_the_time_of_a_plan(tmp_path: Path) -> None:
     for one in rows:
         for record in one.stages:
             record.started_at, record.seconds = BEGAN, 10.0 if record.stage == "converse" else 1.0
-    corpus.table.commit([corpus.table.write(rows_to_table(rows))], corpus.table.shards(), "timed")
+    corpus.table.commit([corpus.table.write(rows_to_table(rows, {}))], corpus.table.shards(), "timed")
     assert seconds(job_in(tmp_path, "pairing.samples=2")) == pytest.approx(10)
     assert seconds(job_in(tmp_path, "pairing.samples=3")) == pytest.approx(20)
-    assert seconds(job_in(tmp_path, "stages.verify.relevance=0")) == pytest.approx(0.5)
+    assert seconds(job_in(tmp_path, "scores.consistency.relevance=0")) == pytest.approx(1)
 
 
 def seconds(job: Job) -> float | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from factory.planning.ledger import LEDGER, Ledger
-from factory.planning.plan import Plan
+from factory.planning.plan import Plan, plan
+from factory.spec.identity import DONORS, INPUTS
 from factory.store.corpus import Corpus
 from tests.rehearsal import Rehearsal, job_in, rows_of, settled, some_personas, write_seeds
 
@@ -21,7 +21,7 @@ def told(corpus: Corpus) -> set[tuple[object, ...]]:
     ledger = Ledger(corpus)
     ledger.sync()
     held = ledger.between(*ALL)
-    columns = held.slot, held.inputs, held.donors
+    columns = held.slot, *held.inputs
     return {
         (*row, ledger.chains[chain], ledger.shards[shard].path)
         for *row, chain, shard in zip(*(c.tolist() for c in columns), held.chain, held.shard, strict=True)
@@ -30,14 +30,14 @@ def told(corpus: Corpus) -> set[tuple[object, ...]]:
 
 def test_committed_rows_have_the_keys_of_the_wanted_ones(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(9))
-    job = job_in(tmp_path, "pairing.samples=2", "stages.augment.count=2")
+    job = job_in(tmp_path, "pairing.samples=2", "makers.augment.count=2")
     Rehearsal().run(job)
-    planned = Plan(job)
+    planned = plan(job)
     slots, held = planned.wanted.slots(*ALL), planned.ledger.between(*ALL)
-    wanted = zip(slots.slot.tolist(), slots.inputs.tolist(), slots.donors.tolist(), strict=True)
-    committed = zip(held.slot.tolist(), held.inputs.tolist(), held.donors.tolist(), strict=True)
+    wanted = zip(slots.slot.tolist(), *slots.inputs.tolist(), strict=True)
+    committed = zip(held.slot.tolist(), *held.inputs.tolist(), strict=True)
     assert sorted(wanted) == sorted(committed)
-    assert all(slots.donors)
+    assert slots.inputs[INPUTS.index(DONORS)].all()
 
 
 @pytest.mark.parametrize("files", [1, 3])
@@ -65,19 +65,17 @@ def test_rows_that_a_threshold_does_not_move_are_left_alone_and_not_looked_at_ag
     write_seeds(tmp_path, some_personas(12))
     Rehearsal().run(job_in(tmp_path))
     before = rows_of(job_in(tmp_path))
-    moved = job_in(tmp_path, "stages.select.flag_contradiction=0.3")
+    moved = job_in(tmp_path, "select.flag.may_contradict=consistency.contradiction >= 0.3")
     summary = Rehearsal().run(moved).summary
     after = rows_of(moved)
     told = {key: (row.decision, row.reasons) for key, row in before.items()}
     changed = {key for key, row in after.items() if (row.decision, row.reasons) != told[key]}
     assert 0 < len(changed) < 12
     assert summary.remake == {"select": len(changed)}
-    assert summary.reasons["select"] == {"stages.select.flag_contradiction": len(changed)}
+    assert summary.reasons["select"] == {"select.flag.may_contradict": len(changed)}
     assert {key for key in after if after[key] != before[key]} == changed
     assert settled(moved), "what was rewritten beside a row that moved is decided once more"
-    monkeypatch.setattr(
-        import_module("factory.planning.plan"), "_decided_alike", lambda *_: pytest.fail("decided again")
-    )
+    monkeypatch.setattr(Plan, "_decided_alike", lambda *_: pytest.fail("decided again"))
     assert settled(moved)
 
 
@@ -111,6 +109,7 @@ def test_what_planning_keeps_may_be_damaged(tmp_path: Path, folder: str, damaged
 def test_a_plan_that_is_not_run_leaves_no_row_with_a_recipe_that_nobody_kept(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(12))
     Rehearsal().run(job_in(tmp_path))
-    field = "stages.select.flag_contradiction"
-    assert Plan(job_in(tmp_path, f"{field}=0.3")).summary.unchanged > 0
-    assert Plan(job_in(tmp_path, f"{field}=0.2")).summary.reasons["select"].keys() == {field}
+    field = "select.flag.may_contradict"
+    assert plan(job_in(tmp_path, f"{field}=consistency.contradiction >= 0.3")).summary.unchanged > 0
+    moved = plan(job_in(tmp_path, f"{field}=consistency.contradiction >= 0.2"))
+    assert moved.summary.reasons["select"].keys() == {field}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.planning.plan import Plan, plan
+from factory.planning.plan import plan
 from factory.planning.wanted import PlanError
 from factory.store.records import Row
 from tests.local_ray import Death, Killed
@@ -49,33 +49,32 @@ def test_an_unchanged_job_has_nothing_to_do(made: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "stage"),
     [
-        ("stages.expand.count=2", "expand"),
-        ("stages.expand.contradiction=0.4", "expand"),
-        ("stages.converse.turns=4", "converse"),
-        ("stages.converse.sampling.temperature=0.2", "converse"),
-        ("stages.converse.topics=[pets]", "converse"),
-        ("stages.converse.prompt=turn.j2", "converse"),
-        ("stages.extract.min_similarity=0.2", "extract"),
-        ("stages.extract.sampling.max_tokens=95", "extract"),
-        ("stages.augment.probability=0.4", "augment"),
-        ("stages.augment.max_similarity=0.8", "augment"),
-        ("stages.verify.relevance=0.5", "verify"),
-        ("stages.select.min_turns=4", "select"),
-        ("models.dialogue.name=org/other", "expand"),
-        ("models.dialogue.revision=v2", "expand"),
-        ("models.dialogue.dtype=float16", "expand"),
-        ("models.dialogue.quantization=awq", "expand"),
+        ("makers.expand.count=2", "expand"),
+        ("makers.expand.contradiction=0.4", "expand"),
+        ("makers.converse.turns=4", "converse"),
+        ("makers.converse.sampling.temperature=0.2", "converse"),
+        ("makers.converse.topics=[pets]", "converse"),
+        ("makers.converse.prompt=turn.j2", "converse"),
+        ("makers.extract.min_similarity=0.2", "extract"),
+        ("makers.extract.sampling.max_tokens=95", "extract"),
+        ("makers.augment.probability=0.4", "augment"),
+        ("makers.augment.max_similarity=0.8", "augment"),
+        ("scores.consistency.relevance=0.5", "consistency"),
+        ("select.reject.short=row.turns < 4", "select"),
+        ("models.writer.name=org/other", "expand"),
+        ("models.writer.revision=v2", "expand"),
+        ("models.writer.dtype=float16", "expand"),
+        ("models.writer.quantization=awq", "expand"),
         ("models.nli.name=org/other", "expand"),
         ("models.nli.max_length=64", "expand"),
-        ("models.report_nli={name: org/other}", "verify"),
         ("models.embedding.revision=v2", "expand"),
-        ("stages.expand=null", "converse"),
-        ("stages.extract=null", "augment"),
-        ("stages.augment=null", "verify"),
-        ("stages.verify=null", "select"),
+        ("makers.expand=null", "converse"),
+        ("makers.extract=null", "augment"),
+        ("makers.augment=null", "what was left out"),
+        ("select=null", "what was left out"),
     ],
 )
-def test_a_changed_job_remakes_every_row_from_the_first_stage_it_touches(made: Path, override: str, stage: str) -> None:
+def test_a_changed_job_remakes_every_row_from_the_first_entry_it_touches(made: Path, override: str, stage: str) -> None:
     summary = plan(job_in(made, override)).summary
     assert summary.remake == Counter({stage: PERSONAS})
     assert (summary.make, summary.drop, summary.unchanged) == (0, 0, 0)
@@ -87,19 +86,19 @@ def test_a_changed_job_remakes_every_row_from_the_first_stage_it_touches(made: P
         "run.rows_per_shard=1",
         "run.rows_per_shard=500",
         "run.shards_per_worker=7",
-        "run.generate={min: 2, max: 9, cpus: 4, gpus: 1}",
+        "run.workers.writer={min: 2, max: 9, cpus: 4, gpus: 1}",
         "run.dialogues_in_flight=3",
         "run.stall_timeout_s=5",
         "run.max_bad_seeds=1",
-        "models.dialogue.max_num_seqs=3",
-        "models.dialogue.max_model_len=2048",
-        "models.dialogue.engine=openai",
-        "models.dialogue.base_url=http://host/v1",
-        "models.dialogue.gpu_memory_utilization=0.5",
+        "models.writer.max_num_seqs=3",
+        "models.writer.max_model_len=2048",
+        "models.writer.engine=openai",
+        "models.writer.base_url=http://host/v1",
+        "models.writer.gpu_memory_utilization=0.5",
         "models.nli.batch_size=3",
         "models.embedding.batch_size=3",
         "seeds.0.path=seeds/a.jsonl",
-        "stages.verify.relevance=-1.0",
+        "scores.consistency.relevance=-1.0",
     ],
 )
 def test_a_turned_knob_plans_nothing(made: Path, override: str) -> None:
@@ -183,12 +182,16 @@ def test_one_changed_seed_touches_its_rows_and_those_it_gave_distractors_to(fold
 @pytest.mark.parametrize(
     ("override", "kept", "calls"),
     [
-        ("stages.select.flag_contradiction=0.05", ("expand", "converse", "extract", "augment", "verify"), 0),
-        ("stages.verify.relevance=0.5", ("expand", "converse", "extract", "augment"), 0),
-        ("stages.augment.probability=1", ("expand", "converse", "extract"), 0),
-        ("stages.extract.form=triple", ("expand", "converse"), 3 * PERSONAS),
-        ("stages.extract=null", ("expand", "converse"), 0),
-        ("stages.select=null", ("expand", "converse", "extract", "augment", "verify"), 0),
+        (
+            "select.flag.may_contradict=consistency.contradiction >= 0.05",
+            ("expand", "converse", "extract", "augment", "consistency"),
+            0,
+        ),
+        ("scores.consistency.relevance=0.5", ("expand", "converse", "extract", "augment"), 0),
+        ("makers.augment.probability=1", ("expand", "converse", "extract"), 0),
+        ("makers.extract.form=triple", ("expand", "converse"), 3 * PERSONAS),
+        ("makers.extract=null", ("expand", "converse"), 0),
+        ("select=null", ("expand", "converse", "extract", "augment", "consistency"), 0),
     ],
 )
 def test_what_comes_before_a_changed_stage_keeps_its_bytes(
@@ -202,24 +205,24 @@ def test_what_comes_before_a_changed_stage_keeps_its_bytes(
         len(rehearsal.talker.requests)
         == calls
         == planned.summary.model_calls
-        - sum(count for stage, count in planned.summary.calls.items() if stage in {"augment", "verify"})
+        - sum(count for stage, count in planned.summary.calls.items() if stage in {"augment", "consistency"})
     )
     assert after.keys() == before.keys()
     for key, row in after.items():
         assert origin(row, *kept) == origin(before[key], *kept)
-        chain = planned.wanted.chains["generated"]
+        chain = planned.wanted.making.recipes["generated"]
         assert [record.stage for record in row.stages] == [recipe.stage for recipe in chain]
     assert settled(job)
 
 
-def test_a_trailing_stage_that_is_dropped_is_taken_off_the_rows(folder: Path) -> None:
-    job = job_in(folder, "stages.select=null")
+def test_a_decision_that_is_no_longer_asked_for_is_taken_off_the_rows(folder: Path) -> None:
+    job = job_in(folder, "select=null")
     Rehearsal().run(job)
-    assert all(row.decision is None and row.consistency is not None for row in rows_of(job).values())
+    assert all(row.decision is None and row.scores for row in rows_of(job).values())
 
 
 def test_a_renamed_seed_is_another_seed(tmp_path: Path) -> None:
-    one, other = "stages.augment=null", "stages.expand=null"
+    one, other = "makers.augment=null", "makers.expand=null"
     personas = some_personas(2)
     write_seeds(tmp_path, personas)
     Rehearsal().run(job_in(tmp_path, one, other))
@@ -239,7 +242,7 @@ def test_as_many_unreadable_seeds_as_allowed_are_allowed(tmp_path: Path) -> None
 @pytest.mark.parametrize("mode", ["turns", "script"])
 def test_the_calls_that_a_plan_foretells_are_those_that_are_made(tmp_path: Path, mode: str) -> None:
     write_seeds(tmp_path, some_personas(4))
-    job, rehearsal = job_in(tmp_path, f"stages.converse.mode={mode}"), Rehearsal()
+    job, rehearsal = job_in(tmp_path, f"makers.converse.mode={mode}"), Rehearsal()
     calls = rehearsal.run(job).summary.calls
     assert len(rehearsal.talker.requests) == calls["expand"] + calls["converse"] + calls["extract"]
 
@@ -269,7 +272,7 @@ def test_failed_rows_are_left_alone_until_they_are_asked_for(tmp_path: Path) -> 
 
 def test_a_row_that_is_retried_behind_a_crash_leaves_no_letter(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(4))
-    rehearsal, other = Rehearsal(), "stages.converse.turns=4"
+    rehearsal, other = Rehearsal(), "makers.converse.turns=4"
     rehearsal.run(job_in(tmp_path, "run.rows_per_shard=9"))
     rehearsal.talker.mute = {"*p1*"}
     job = job_in(tmp_path, other, "run.rows_per_shard=9")
@@ -318,31 +321,43 @@ def test_dialogues_pass_only_the_stages_after_converse(tmp_path: Path) -> None:
     Rehearsal().run(job)
     (row,) = [row for row in rows_of(job).values() if row.kind == "imported"]
     assert [turn.text for turn in row.turns] == DIALOGUE["turns"]
-    assert [record.stage for record in row.stages] == ["extract", "augment", "verify", "select"]
-    assert plan(job_in(tmp_path, "stages.converse.turns=5")).summary.remake == Counter(converse=3)
-    again = plan(job_in(tmp_path, "stages.extract.min_similarity=0.2")).summary
+    assert [record.stage for record in row.stages] == ["extract", "augment", "consistency", "select"]
+    assert plan(job_in(tmp_path, "makers.converse.turns=5")).summary.remake == Counter(converse=3)
+    again = plan(job_in(tmp_path, "makers.extract.min_similarity=0.2")).summary
     assert again.remake == Counter(extract=4)
     assert again.calls["extract"] == 3 * 3 + len(DIALOGUE["turns"])
 
 
 @pytest.mark.parametrize(
-    ("seeds", "override", "message"),
+    ("seeds", "overrides", "message"),
     [
-        ({"a": ["I ski."]}, "run.rows_per_shard=1", r"1 readable seed\(s\): a dialogue needs two personas"),
-        ({"a": ["I ski."], "b": ["I sail."]}, "stages.converse=null", "there is no stages.converse"),
-        ({"d": DIALOGUE}, "stages={converse: {}}", "the seeds are dialogues, but no stage from extract"),
-        ({"d": DIALOGUE | {"personas": [[], []]}}, "stages={augment: {}}", "stages.augment needs facts"),
-        ({"a": [], "b": [], "c": []}, "run.max_bad_seeds=2", r"more than 2 .*bad_seeds\).*\n.*a.jsonl, line 1: empty"),
+        ({"a": ["I ski."]}, (), r"1 readable seed\(s\): a dialogue needs two personas"),
+        (
+            {"a": ["I ski."], "b": ["I sail."]},
+            ("makers.converse=null",),
+            "no maker writes dialogues of them; add makers.converse",
+        ),
+        (
+            {"d": DIALOGUE},
+            ("makers={converse: {}}", "scores={}", "select=null"),
+            "the seeds are dialogues, but there is no maker, score or select",
+        ),
+        ({"d": DIALOGUE | {"personas": [[], []]}}, ("makers={augment: {}}",), "augment needs facts"),
+        (
+            {"a": [], "b": [], "c": []},
+            ("run.max_bad_seeds=2",),
+            r"more than 2 .*bad_seeds\).*\n.*a.jsonl, line 1: empty",
+        ),
     ],
 )
 def test_jobs_that_cannot_be_planned_say_why(
-    tmp_path: Path, seeds: dict[str, object], override: str, message: str
+    tmp_path: Path, seeds: dict[str, object], overrides: tuple[str, ...], message: str
 ) -> None:
     rows = [facts if isinstance(facts, dict) else {"id": name, "facts": facts} for name, facts in seeds.items()]
     (tmp_path / "seeds").mkdir()
     (tmp_path / "seeds" / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(PlanError, match=message):
-        Plan(job_in(tmp_path, override))
+        plan(job_in(tmp_path, *overrides))
 
 
 @pytest.mark.parametrize(
