@@ -34,8 +34,8 @@ _BLOCK = re.compile(
 )
 _NOTE = re.compile(r"(?P<kind>file|not run): (?P<value>.+)")
 _RUN = {"sh": ["bash", "-euc"], "python": [sys.executable, "-c"]}
-_LIMIT_S = 150
-_FILL = {"corpus": "out", "seeds": [{"path": "a.jsonl"}], "stages": {}}
+_LIMIT_S = 280
+_FILL = {"corpus": "out", "seeds": [{"path": "a.jsonl"}]}
 _SCHEMAS = ("job", "train_lm", "train_nli")
 
 

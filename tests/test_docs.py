@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from factory.engines import LanguageModel, Sampling
 from factory.scorers.embeddings import EmbeddingModel
 from factory.scorers.nli import NliModel
 from factory.seeds.source import SeedSource
-from factory.spec.job import Pairing, Run, Stages, Workers
+from factory.spec.job import Pairing, Run, Workers
 from factory.spec.jobfile import load_job
 from factory.store.corpus import Corpus
 from factory.store.dead_letters import DEAD_LETTER_SCHEMA
@@ -38,6 +39,7 @@ from tests.training.corpora import write_tiny_lm
 pytestmark = pytest.mark.timeout(600)
 
 DOCS = ROOT / "docs"
+GENERATE = runpy.run_path(str(DOCS / "generate.py"))
 STEPS = {"steps": 2, "batch": 2, "learning_rate": 1e-4, "checkpoint_every": 2, "report_every": 1}
 SYNOPSIS = {
     "train-lm CONFIG --to FOLDER": "train-lm lm.yaml --to trained/lm",
@@ -51,6 +53,8 @@ SYNOPSIS = {
     "V": "0",
 }
 """What words of a synopsis stand for; ROW is put in when there is one."""
+INSTALL = "pip install --quiet --no-index --no-deps --no-build-isolation --upgrade --target"
+"""How a page's own package is installed: into a folder on the path, so that the environment stays as it is."""
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +65,17 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "jobs", folder / "jobs")
     shutil.copytree(ROOT / "schemas", folder / "schemas", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "cluster.yaml", folder)
+    (folder / "docs").mkdir()
+    for name in ("generate.py", "methods.md"):
+        shutil.copy(DOCS / name, folder / "docs")
     personas = folder / "jobs" / "personas" / "quickstart.jsonl"
     lines = personas.read_text(encoding="utf-8").splitlines()
     personas.write_text("\n".join([*lines[:4], "{broken"]), encoding="utf-8")
     job = yaml.safe_load((folder / "jobs" / "quickstart.yaml").read_text(encoding="utf-8"))
-    job["models"]["dialogue"] = {"engine": "scripted", "name": "scripted"}
-    job["stages"]["converse"] |= {"turns": 4, "candidates": 2}
-    checks = ("contradiction", "self_contradiction")  # of talk without sense all is rejected, and nothing exported
-    job["stages"]["select"] = {f"{band}_{check}": 1.0 for band in ("flag", "reject") for check in checks}
+    job["models"]["writer"] = {"engine": "scripted", "name": "scripted"}
+    job["makers"]["converse"] |= {"turns": 4, "candidates": 2}
+    for band in job["select"].values():  # of talk without sense all is rejected, and nothing exported
+        band |= {reason: f"{condition.split()[0]} > 1" for reason, condition in band.items()}
     (folder / "jobs" / "quickstart.yaml").write_text(yaml.safe_dump(job), encoding="utf-8")
     pairs = [{"premise": f"I have {n} dogs.", "hypothesis": f"Hi {n}.", "label": LABELS[n % 3]} for n in range(30)]
     (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)))
@@ -116,9 +123,11 @@ def test_every_command_of_a_page_runs(
         for model in ("persona-lm", "nli-small"):
             (folder / "factory" / "models" / model).symlink_to(ROOT / "factory" / "models" / model)
     row = next(Corpus(str(ground / "out" / "quickstart")).rows()).row_id
-    with environment(tmp_path / "home", packages, **faulty_s3.environment(s3_server)) as env:
+    installed = tmp_path / "installed"
+    path = f"{installed}:{packages}"
+    with environment(tmp_path / "home", packages, PYTHONPATH=path, **faulty_s3.environment(s3_server)) as env:
         before = BEFORE[page.name](tmp_path / "home", s3_server) if page.name in BEFORE else None
-        said = run_page(page, folder, env, SYNOPSIS | {"ROW": row} | addresses)
+        said = run_page(page, folder, env, SYNOPSIS | {"ROW": row, "pip install": f"{INSTALL} {installed}"} | addresses)
         if page.name in AFTER:
             AFTER[page.name](folder, said, before)
 
@@ -143,7 +152,7 @@ def test_every_page_has_commands_and_is_linked_to_what_is_there() -> None:
     [
         ("```sh\ntrue\nfalse\ntrue\n```\n", "line 1: exit code 1"),
         ("\n```python\nassert 1 == 2\n```\n", "line 2: exit code 1"),
-        ("```yaml\nstages: {converse: {turn: 4}}\n```\n", "'turn' was unexpected"),
+        ("```yaml\nmakers: {converse: {turn: 4}}\n```\n", "'turn' was unexpected"),
         ("```diff\n--- a/x\n+++ b/x\n@@ -1,1 +1,1 @@\n-b\n+c\n```\n", "x does not hold these lines once:\nb"),
         ("<!-- no run: GPUs -->\n```sh\nfalse\n```\n", "not `file: PATH` or `not run: REASON`"),
         ("<!-- not run: -->\n```sh\nfalse\n```\n", "not `file: PATH` or `not run: REASON`"),
@@ -159,22 +168,8 @@ def test_a_block_that_does_not_hold_fails_its_page(text: str, why: str, tmp_path
         run_page(page, folder, env, {})
 
 
-def default_of(field: Any) -> str:
-    if field.is_required():
-        return "required"
-    default = field.get_default(call_default_factory=True)
-    if isinstance(default, Sampling):
-        return f"`{', '.join(f'{name} {value}' for name, value in default.model_dump().items())}`"
-    if isinstance(default, BaseModel):
-        return "below"
-    if isinstance(default, tuple) and len(default) > 9:
-        return f"`{len(default)} relations`"
-    return f"`{json.dumps(list(default) if isinstance(default, tuple) else default)}`"
-
-
 TABLES: list[tuple[str, type[BaseModel]]] = [
-    *(("job-file.md", model) for model in (Pairing, LanguageModel, NliModel, EmbeddingModel, Sampling, Run, Workers)),
-    *(("stages.md", field.annotation.__args__[0]) for field in Stages.model_fields.values()),  # type: ignore[union-attr]
+    ("job-file.md", model) for model in (Pairing, LanguageModel, NliModel, EmbeddingModel, Sampling, Run, Workers)
 ]
 
 
@@ -182,7 +177,8 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
 def test_a_table_states_the_fields_and_defaults_of_the_code(page: str, model: type[BaseModel]) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
     table = "".join(
-        rf"\| `{name}` \| {re.escape(default_of(field))} \| .*\n" for name, field in model.model_fields.items()
+        rf"\| `{name}` \| {re.escape(GENERATE['default_of'](field))} \| .*\n"
+        for name, field in model.model_fields.items()
     )
     assert re.search(rf"\| --- \|.*\n{table}(?!\|)", text)
 
@@ -190,7 +186,13 @@ def test_a_table_states_the_fields_and_defaults_of_the_code(page: str, model: ty
 def test_the_table_of_seeds_has_their_fields() -> None:
     text = (DOCS / "job-file.md").read_text(encoding="utf-8")
     for name, field in SeedSource.model_fields.items():
-        assert f"| `{name}` | {default_of(field)} |" in text or f"| `{name}.facts` |" in text
+        assert f"| `{name}` | {GENERATE['default_of'](field)} |" in text or f"| `{name}.facts` |" in text
+
+
+def test_the_page_of_methods_is_what_they_declare() -> None:
+    written = (DOCS / "methods.md").read_text(encoding="utf-8")
+    assert GENERATE["MARK"] in written
+    assert written == GENERATE["page"](), "docs/methods.md is out of date; run: python docs/generate.py"
 
 
 def columns(prefix: str, kind: pa.DataType) -> Iterator[str]:
@@ -255,29 +257,37 @@ def the_cluster_is_as_its_file_says(folder: Path, said: str, aws: Aws) -> None:
     with leading_to(aws):
         config = _bootstrap_config(file, no_config_cache=True)
         provider = _get_node_provider(config["provider"], config["cluster_name"])
-        types, pools = config["available_node_types"], load_job(folder / "jobs" / "persona_dialogues.yaml").run
-        for name in ("generate", "verify"):
+        types, job = config["available_node_types"], load_job(folder / "jobs" / "persona_dialogues.yaml")
+        for name in ("writer", "scorers"):
             provider.create_node(types[name]["node_config"], {"ray-user-node-type": name}, 1)
-            assert types[name]["resources"]["CPU"] >= getattr(pools, name).cpus
-            assert types[name]["resources"]["GPU"] >= getattr(pools, name).gpus
+            assert types[name]["resources"]["CPU"] >= job.workers(name).cpus
+            assert types[name]["resources"]["GPU"] >= job.workers(name).gpus
         machines = boto3.client("ec2").describe_instances()["Reservations"]
     kinds = {one["InstanceType"]: one.get("InstanceLifecycle") for found in machines for one in found["Instances"]}
     assert kinds == {"m7i.2xlarge": None, "g6e.2xlarge": "spot", "g5.xlarge": "spot"}
 
 
-def the_stage_is_in_the_rows(folder: Path, said: str, _: object) -> None:
-    corpus = Corpus(str(folder / "out" / "copying"))
+def the_score_is_in_the_rows(folder: Path, said: str, _: object) -> None:
+    corpus = Corpus(str(folder / "out" / "quickstart"))
     rows = pl.read_delta(corpus.root).to_dicts()
     assert rows
-    assert any(row["copied"] > 0 for row in rows)
-    recipes = [corpus.recipe(stage["recipe"]) for row in rows for stage in row["stages"] if stage["stage"] == "copying"]
-    assert {recipe["version"] for recipe in recipes if recipe} == {2}
-    assert re.search(r"to redo from copying +stages.copying.words", said)
-    assert re.search(r"to redo from copying +the code of stages.copying", said)
+    assert any(row["copying"]["share"] > 0 for row in rows)
+    assert {reason for row in rows for reason in row["reasons"]} == {"copies"}
+    plans = re.findall(r"^rows +what.*\n((?:\d.*\n)+)", said, re.MULTILINE)
+    redone = [re.sub(r"\s+", " ", plan.splitlines()[0]) for plan in plans]
+    assert redone == [
+        f"{len(rows)} to redo from {why}"
+        for why in (
+            "copying copying added",
+            "copying copying.words",
+            "long_copies long_copies added",
+            "copying the code of copying",
+        )
+    ]
 
 
 BEFORE: dict[str, Callable[[Path, str], Aws]] = {"cluster.md": mock_of_aws}
 AFTER: dict[str, Callable[[Path, str, Any], None]] = {
     "cluster.md": the_cluster_is_as_its_file_says,
-    "own-stage.md": the_stage_is_in_the_rows,
+    "own-method.md": the_score_is_in_the_rows,
 }

@@ -292,12 +292,14 @@ def show_calibration(calibration: Calibration, left_out: Mapping[str, int], pict
             table.add_row(f"{point.threshold:.2f}", precision, f"{point.recall:.1%}", false, ", ".join(names))
     out.print(table)
     out.print(f"false rejection: share of the {consistent} pairs that are no contradiction; at most: 95 % interval")
-    out.print("\nfor the job file:\n\nstages:\n  select:")
+    out.print("\nfor the job file:\n\nselect:")
+    reasons = {"reject": "contradicts_persona", "flag": "may_contradict_persona"}
     for name, chosen in named.items():
-        given = (
-            f"{name}_contradiction: {chosen.threshold:.2f}" if chosen else f"# no {name}_contradiction keeps the bound"
-        )
-        out.print(f"    {given}")
+        if chosen:
+            condition = f"consistency.contradiction >= {chosen.threshold:.2f}"
+            out.print(f"  {name}:\n    {reasons[name]}: {condition}")
+        else:
+            out.print(f"  # no threshold to {name} from keeps the bound")
     out.print(f"\nthe curves are in {escape(str(picture))}")
 
 

@@ -262,7 +262,7 @@ def test_calibrate_proposes_thresholds_and_draws_them(tmp_path: Path) -> None:
     assert found["reject"]["recall"] == 1
     assert picture.exists()
     text = call("calibrate", pairs, *columns)
-    assert f"reject_contradiction: {found['reject']['threshold']:.2f}" in text
+    assert f"consistency.contradiction >= {found['reject']['threshold']:.2f}" in text
 
 
 def test_versions_are_listed_told_apart_restored_and_swept(tmp_path: Path) -> None:

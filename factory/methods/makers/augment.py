@@ -2,8 +2,9 @@
 
 Extracted facts are all relevant to the reply they come from, so a model trained on them never sees an irrelevant one:
 PPDS's "invalid persona bias". Its remedy is distractors; how it chooses them, how many and how often is not
-published, so those are parameters here, with defaults of ours. Donors are drawn when rows are planned; this stage
-picks those that fit.
+published, so those are parameters here, with defaults of ours. Donors are drawn when rows are planned, three for each
+distractor that may be placed; those are taken that fit by the rule of `expand`. Limitations: a distractor is irrelevant
+by chance, not by check: it fits the persona and may suit the talk.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ _DONORS_PER_DISTRACTOR = 3
 
 
 class Augment:
-    """Adds facts of origin `augment`.
+    """Adds facts of origin `augment`, with the seed they are taken from.
+
+    A row is drawn with `probability`; each speaker then gets one to `count` donors, or fewer where too few fit.
 
     >>> from factory.methods.example import dialogue, made
     >>> row = dialogue()

@@ -3,7 +3,9 @@
 Turn by turn, the model plays both sides in alternation: a prompt holds one speaker's facts, its own turns as the
 assistant's and its partner's as the user's, so no fact crosses over but through what is said. A turn grows the
 speaker's last prompt only at its end, which is what a prefix cache reuses. The one-call variant (`mode: script`) is
-one request instead of one a turn, and gives that separation up: its model sees both personas.
+one request in guided JSON instead of one a turn, and gives that separation up: its model sees both personas. A speaker
+can end the dialogue with `[END]` after `min_turns`. Limitations: broken turns are found by rules for English and common
+chat markup; what reads well is left to scores.
 """
 
 from __future__ import annotations
@@ -144,7 +146,17 @@ def _start_of(
 
 
 class Converse:
-    """Fills the turns, and with them roles, topic and opening.
+    """Fills the turns, and with them roles, topic and opening; reads attributes where its prompt speaks of them.
+
+    With `candidates` above 1, each turn is sampled so often. SimOAP (ACL 2023) draws 2,000, keeps the 100 nearest to
+    the query by TF-IDF and says the one that the persona entails most; here tens are drawn and the share `keep` stays.
+    Three bounds are ours: candidates that copy the turn they answer, that say a sentence again, or that contradict an
+    own fact are taken only if there is no other.
+
+    A row fails when all `attempts` at a turn are broken, by the fault of the last: `turn_empty`, `turn_marker` (chat
+    markup), `turn_refusal` (an assistant speaks), `turn_repeat` (an earlier turn again), `turn_loop` (words four times
+    in a row), `turn_truncated` (cut off within a sentence). A script also by `script_format`: no alternating dialogue
+    of the right length.
 
     >>> from factory.methods.example import dialogue, made
     >>> row = made(Converse, dialogue(), "Do you ski?", "I do.", "", "So do I. [END]", min_turns=3)

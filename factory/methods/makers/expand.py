@@ -1,8 +1,10 @@
-"""Expand: new facts, written by the dialogue model, that fit the seed persona.
+"""Expand: new facts, written by a language model, that fit the seed persona.
 
-Synthetic-Persona-Chat's rule (arXiv 2312.10007) decides which stay. A speaker may end up with fewer facts than asked
-for, never with a contradictory one the NLI model can see; that is no failure. Limitations: facts are checked against
-the speaker's own, not for plausibility.
+The rule by which Synthetic-Persona-Chat assembles profiles (Jandaghi et al., arXiv 2312.10007) decides which stay: no
+near duplicate of a held fact by embedding cosine, and no contradiction with one. There a language model writes
+negations for an entailment model; here a three-way NLI model is asked in both directions. A speaker may end up with
+fewer facts than asked for, never with a contradictory one the NLI model can see; that is no failure. Limitations: facts
+are checked against the speaker's own, not for plausibility.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Extract: the facts that each turn reveals about its speaker, or none (PPDS, arXiv 2412.09034, NAACL 2025).
 
 As in PPDS, extraction is cast as writing: utterance in, facts or `[None]` out, in a strict format, through four cheap
-gates; what passes is merged per speaker. PPDS fine-tunes a T5 for it; here the dialogue model is asked. Every line it
+gates; what passes is merged per speaker. PPDS fine-tunes a T5 for it; here a language model is asked. Every line it
 wrote stays on the row with the gate that stopped it, since precision at scale is the method's point. Limitations: facts
-that need more than the one turn to be understood.
+that need more than the one turn to be understood; PPDS's set of relations is not known to us.
 """
 
 from __future__ import annotations
@@ -60,7 +60,10 @@ class ExtractParams(Params):
 
 
 class Extract:
-    """Fills `extracted`, and adds facts of origin `extract`.
+    """Fills `extracted`, and adds facts of origin `extract`, each with the turn it was read off.
+
+    One request a turn. The gates are `format`, `relation` (triples: one of a fixed set), `subject_length` (triples) and
+    `similarity` (of fact and utterance).
 
     >>> from factory.methods.example import dialogue, made
     >>> row = made(Extract, dialogue(), "[None]", "- I sew.\\n- Do I?", "- I ski a lot.")

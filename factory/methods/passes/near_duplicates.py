@@ -1,6 +1,9 @@
 """Near duplicates: rows that nearly repeat the words of an older one. The oldest stays, the others name it.
 
-Of a dialogue the words of all its turns are compared, of a row without turns (a persona) those of its given facts.
+Of a dialogue the words of all its turns are compared, of a row without turns (a persona) those of its given facts. In
+the pass's column `duplicate_of` is the id of the oldest row that stays and is alike, null where this one stays itself;
+`similarity` the estimated share of words that both have, 0 to 1; `order` the row's place among all rows by age, which a
+row keeps when its shard is rewritten; `recipe` the parameters it was found by, null where the pass has yet to see it.
 Limitations: those of `factory.base.minhash`; what was decided of a row plays no part, so a duplicate of a rejected row
 is one too.
 """
@@ -30,9 +33,6 @@ COLUMN = pa.struct(
         ("recipe", pa.string()),
     ]
 )
-"""`duplicate_of` is the id of the oldest row that stays and is alike, null where this one stays itself; `similarity`
-the estimated share of words that both have, 0 to 1; `order` the row's place among all rows by age, which a row keeps
-when its shard is rewritten; `recipe` the parameters it was found by."""
 
 
 class NearDuplicatesParams(BaseModel):

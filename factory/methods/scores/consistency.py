@@ -1,8 +1,10 @@
 """Consistency: what was said against who says it. It stores probabilities and decides nothing.
 
 Relevance by embedding chooses which pairs reach the NLI model: generic NLI finds contradiction in unrelated
-sentences, and pays for each. A pair that is not scored counts as neutral. Limitations: each pair is judged without its
-context, so a contradiction may be none in context (CAFFEINE, EACL 2024, finds that of 65 % of flagged pairs).
+sentences, and pays for each. A pair that is not scored counts as neutral. Generic NLI is weak on persona talk: trained
+on SNLI, it is right on 46 % of Dialogue NLI (Welleck et al., ACL 2019), so know your model's error rates:
+`factory calibrate`. Limitations: each pair is judged without its context, so a contradiction may be none in context
+(CAFFEINE, EACL 2024, finds that of 65 % of flagged pairs).
 """
 
 from __future__ import annotations
@@ -60,6 +62,12 @@ class ConsistencyParams(Params):
 
 class Consistency:
     """Scores pairs of what a speaker says and the facts it holds or what it said before, by NLI.
+
+    Pairs are each turn with its speaker's facts (`turn_persona`), given or expanded, and with the speaker's earlier
+    turns (`turn_turn`), and each extracted fact with the same facts (`extracted_persona`). The C score grows with the
+    profile, so `profile_length` stands beside it. Of APC a relevant fact must be entailed, an irrelevant one not
+    contradicted; relevance is a cosine here, a trained classifier there (arXiv 2405.07726). What is measured against
+    facts is null where no speaker holds any.
 
     >>> from factory.methods.example import dialogue, scored
     >>> row = dialogue()
