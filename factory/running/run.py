@@ -27,7 +27,7 @@ from factory.running.merging import Merged
 from factory.running.passes import run_passes
 from factory.running.pool import Outcome, Pool, RunError
 from factory.running.progress import Progress, Result
-from factory.running.signals import signals
+from factory.running.signals import heard
 from factory.running.tolerance import FIRST, Failures, Stop
 from factory.running.workers import ShardTask, TaskResult
 from factory.seeds.store import SEEDS
@@ -79,7 +79,7 @@ def run(
         if model.kind == "language" and model.engine == "openai":
             with suppress(KeyFormatError):  # a worker will tell; here it is read to be known, and masked
                 read_key(model.api_key_env)
-    with signals() as on_first:
+    with heard() as on_first:
         found = plan(job, retry_failed=retry_failed, report=report_plan)
         driver = _Driver(found, report, 1.0 if allow_failures else job.run.max_failed_share)
         driver.prepare()

@@ -1,7 +1,4 @@
-"""The signals that stop a run: the first asks it to finish what is under way, the second ends it at once.
-
-Limitations: only the main thread gets signals; a run in another thread cannot be stopped by them.
-"""
+"""Signals that stop a run: the first one is told to it, the second raises KeyboardInterrupt."""
 
 from __future__ import annotations
 
@@ -17,9 +14,10 @@ _ONE_HANGUP_S = 1.0
 
 
 @contextmanager
-def signals() -> Iterator[Callable[[Callable[[], None]], None]]:
+def heard() -> Iterator[Callable[[Callable[[], None]], None]]:
     """Hear SIGINT, SIGTERM and SIGHUP: each raises KeyboardInterrupt, but the first one calls what is given instead,
-    once something is. SIGHUP stays ignored where it is (nohup). In another thread nothing changes."""
+    once something is. SIGHUP stays ignored where it is (nohup). Only the main thread gets signals; in another nothing
+    changes."""
     first: list[Callable[[], None]] = []
     if threading.current_thread() is not threading.main_thread():
         yield first.append
@@ -34,10 +32,10 @@ def signals() -> Iterator[Callable[[Callable[[], None]], None]]:
         elif first_at is None or number != signal.SIGHUP or time.monotonic() - first_at > _ONE_HANGUP_S:
             raise KeyboardInterrupt
 
-    heard = [signal.SIGINT, signal.SIGTERM]
+    numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        heard.append(signal.SIGHUP)
-    previous = {number: signal.signal(number, handle) for number in heard}
+        numbers.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield first.append
     finally:
