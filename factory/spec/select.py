@@ -72,7 +72,8 @@ class Conditions(BaseModel):
         flagging = [pl.when(Condition(text).fires).then(pl.lit(name)) for name, text in self.flag.items()]
         unknown = [Condition(text).lacks for text in (*self.reject.values(), *self.flag.values())]
         flagging.append(pl.when(pl.any_horizontal(pl.lit(False), *unknown)).then(pl.lit(NOT_SCORED)))
-        told = rows.select(rejecting=_list(rejecting), flagging=_list(flagging))
+        # Beside a column, what holds for all rows has a value for each.
+        told = rows.select(ROW, rejecting=_list(rejecting), flagging=_list(flagging))
         rejected, flagged = pl.col("rejecting").list.len() > 0, pl.col("flagging").list.len() > 0
         return told.select(
             decision=pl.when(rejected)

@@ -352,6 +352,7 @@ PROMPT = {"prompt": "told.j2"}
 @given(changes())
 @example((a_wish(*LATE), a_wish(*LATE, augment=FIT), "maker changed"))
 @example((a_wish("converse"), a_wish("converse", "augment"), "augment added"))
+@example((a_wish("converse"), replace(a_wish("converse"), select={}), "conditions moved"))
 @example((a_wish("expand", "converse", "extract"), a_wish("converse", "extract"), "maker dropped"))
 @example(
     (a_wish("converse", converse=PROMPT), replace(a_wish("converse", converse=PROMPT), seeds=EDITED), "attributes")
