@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from factory.planning.plan import Summary, plan
@@ -336,7 +336,27 @@ def content(wish: Wish, row: Row) -> Row:
     return row
 
 
+def a_wish(*makers: str, **changed: dict[str, Any]) -> Wish:
+    """A job with the first options of each method, but for some."""
+    options = {name: FIXED[name] | OPTIONS[name][0] | changed.get(name, {}) for name in makers}
+    return Wish(options, {"consistency": OPTIONS["consistency"][0]}, None, SEEDS | {"d": DIALOGUE})
+
+
+LATE = ("converse", "augment", "extract", "expand")
+"""An order in which most makers write what an earlier one would read, if it came later."""
+FIT = {"max_similarity": 0.1}
+EDITED = SEEDS | {"d": DIALOGUE, "p1": SEEDS["p1"] | {"job": "none"}}
+PROMPT = {"prompt": "told.j2"}
+
+
 @given(changes())
+@example((a_wish(*LATE), a_wish(*LATE, augment=FIT), "maker changed"))
+@example((a_wish("converse"), a_wish("converse", "augment"), "augment added"))
+@example((a_wish("converse"), replace(a_wish("converse"), select={}), "conditions moved"))
+@example((a_wish("expand", "converse", "extract"), a_wish("converse", "extract"), "maker dropped"))
+@example(
+    (a_wish("converse", converse=PROMPT), replace(a_wish("converse", converse=PROMPT), seeds=EDITED), "attributes")
+)
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_exactly_what_a_change_touches_is_redone(changed: tuple[Wish, Wish, str]) -> None:
     before, after, kind = changed
