@@ -129,13 +129,8 @@ def show_status(status: dict[str, Any]) -> None:
     ):
         if status[name]:
             _line(title, ", ".join(f"{key} {count}" for key, count in status[name].items()))
-    if status["coverage"] is not None:
-        _line(
-            "consistency",
-            f"coverage {status['coverage']:.2f}, entailed {status['entailed_share']:.2f}, "
-            f"contradicted {status['contradicted_share']:.2f} of scored pairs, C {status['c_score']:.2f}, "
-            f"APC {status['apc']:.2f} (means)",
-        )
+    for score, means in status["scores"].items():
+        _line(score, ", ".join(f"{name} {mean:.2f}" for name, mean in means.items()) + " (means)")
     if status["models"]:
         _line("models", ", ".join(status["models"]))
     out.print()
@@ -255,6 +250,11 @@ def show_explanation(explanation: dict[str, Any], row: Row) -> None:
         out.print("\n[bold]extracted lines and their gates[/]")
         for line in row.extracted:
             out.print(f"  turn {line.turn}: {escape(line.text)} [dim]{line.gate}[/]")
+    for score, values in row.scores.items():
+        told = (
+            f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
+        )
+        out.print(f"\n[bold]{score}[/] {escape(', '.join(told))}")
     if row.details:
         table = Table("check", "turn", "entail", "neutral", "contra", "premise / hypothesis", box=None, pad_edge=False)
         for one in scored_pairs(row):
