@@ -19,11 +19,11 @@ from rich.table import Table
 
 from factory.base.places import absolute, plain
 from factory.base.redact import redact
-from factory.methods.scores.consistency import scored_pairs
+from factory.methods.scores.consistency import Consistency, scored_pairs
 from factory.planning.plan import Summary
 from factory.running.progress import Progress, Result
 from factory.store.garbage import Garbage
-from factory.store.records import Row
+from factory.store.records import Detail, Row
 from factory.store.versions import Version
 from factory.training.calibrate import Calibration
 from factory.views import cost as costview
@@ -255,14 +255,28 @@ def show_explanation(explanation: dict[str, Any], row: Row) -> None:
             f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
         )
         out.print(f"\n[bold]{score}[/] {escape(', '.join(told))}")
-    if row.details:
+    if pairs := scored_pairs(row):
         table = Table("check", "turn", "entail", "neutral", "contra", "premise / hypothesis", box=None, pad_edge=False)
-        for one in scored_pairs(row):
+        for one in pairs:
             numbers = (f"{value:.2f}" for value in (one.found.entailment, one.found.neutral, one.found.contradiction))
             pair = f"{escape(one.pair.premise)} / {escape(one.pair.hypothesis)}"
             table.add_row(one.pair.check, str(one.pair.turn), *numbers, pair)
         out.print("\n[bold]scored pairs[/]", table)
+    _show_details([one for one in row.details if one.score != Consistency.name])
     out.print(f"\ndecision: {row.decision or 'none'} {escape(', '.join(row.reasons))}")
+
+
+def _show_details(details: Sequence[Detail]) -> None:
+    """Print what scores found of parts of a dialogue, whichever scores these are."""
+    if not details:
+        return
+    table = Table("score", "of", "speaker", "turn", "values", "answer", box=None, pad_edge=False)
+    for one in details:
+        speaker = "" if one.speaker is None else "AB"[one.speaker]
+        turn = "" if one.turn is None else str(one.turn)
+        values = ", ".join("none" if value is None else f"{value:.2f}" for value in one.values)
+        table.add_row(one.score, one.kind, speaker, turn, values, escape(one.answer or ""))
+    out.print("\n[bold]details of scores[/]", table)
 
 
 def show_calibration(calibration: Calibration, left_out: Mapping[str, int], picture: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from factory.methods import Column, struct_of
 from factory.methods.example import dialogue
-from factory.store.records import ScoreColumns, rows_to_table
+from factory.store.records import Detail, ScoreColumns, rows_to_table
 from factory.views import display
 from factory.views.measures import mean_values
 
@@ -45,6 +45,10 @@ def test_a_corpus_without_scores_has_none() -> None:
 
 def test_a_row_is_shown_with_the_values_of_all_its_scores(capsys: pytest.CaptureFixture[str]) -> None:
     row = dialogue()
-    row.scores, row.details, row.stages = {"talk": {"share": 0.256, "count": None, "label": "[b]"}}, [], []
+    row.scores, row.stages = {"talk": {"share": 0.256, "count": None, "label": "[b]"}}, []
+    row.details = [Detail("talk", "turn", [0.25, None], speaker=1, turn=1, answer="[yes]")]
     display.show_explanation({"stages": []}, row)
-    assert "talk share 0.26, count None, label [b]" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "talk share 0.26, count None, label [b]" in shown
+    assert ["talk", "turn", "B", "1", "0.25,", "none", "[yes]"] in [line.split() for line in shown.splitlines()]
+    assert "scored pairs" not in shown
