@@ -19,11 +19,11 @@ from rich.table import Table
 
 from factory.base.places import absolute, plain
 from factory.base.redact import redact
-from factory.methods.scores.consistency import Consistency, scored_pairs
+from factory.methods.scores.consistency import scored_pairs
 from factory.planning.plan import Summary
 from factory.running.progress import Progress, Result
 from factory.store.garbage import Garbage
-from factory.store.records import Detail, Row
+from factory.store.records import Row
 from factory.store.versions import Version
 from factory.training.calibrate import Calibration
 from factory.views import cost as costview
@@ -262,12 +262,13 @@ def show_explanation(explanation: dict[str, Any], row: Row) -> None:
             pair = f"{escape(one.pair.premise)} / {escape(one.pair.hypothesis)}"
             table.add_row(one.pair.check, str(one.pair.turn), *numbers, pair)
         out.print("\n[bold]scored pairs[/]", table)
-    _show_details([one for one in row.details if one.score != Consistency.name])
+    _show_other_details(row)
     out.print(f"\ndecision: {row.decision or 'none'} {escape(', '.join(row.reasons))}")
 
 
-def _show_details(details: Sequence[Detail]) -> None:
-    """Print what scores found of parts of a dialogue, whichever scores these are."""
+def _show_other_details(row: Row) -> None:
+    """Print what scores found of parts of a dialogue, but for the pairs of `consistency`."""
+    details = [one for one in row.details if one.score != "consistency"]
     if not details:
         return
     table = Table("score", "of", "speaker", "turn", "values", "answer", box=None, pad_edge=False)
