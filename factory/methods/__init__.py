@@ -159,7 +159,8 @@ class Method(Protocol):
 
     def prompts(self, row: Row) -> Iterator[tuple[str, tuple[Message, ...]]]:
         """What each call for a finished row was for, and what it was sent. Methods without a language model have no
-        such function."""
+        such function. Those with a parameter `prompt`, a template that the loader reads, have beside it `template`, the
+        text that is used, and `variables`, the names that it may use."""
 
     def calls(self, turns: NDArray[np.integer]) -> NDArray[np.integer]:
         """Calls that rows of so many turns take, without attempts that fail: of the language model if one is asked,

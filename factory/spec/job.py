@@ -167,12 +167,9 @@ def _of_kind(value: Any) -> Any:
 def _entries_by_name(schema: dict[str, Any]) -> None:
     """In the JSON Schema: an entry called after its method needs no `method`, any other does."""
     entries = schema["additionalProperties"]
-    if "discriminator" in entries:
-        references = entries["discriminator"]["mapping"]
-    else:  # there is but one method
-        references = {entries["$ref"].rpartition("/")[2].removesuffix("Params").lower(): entries["$ref"]}
     schema["properties"] = {
-        name: {"anyOf": [{"$ref": reference}, {"type": "null"}]} for name, reference in references.items()
+        name: {"anyOf": [{"$ref": reference}, {"type": "null"}]}
+        for name, reference in entries["discriminator"]["mapping"].items()
     }
     schema["additionalProperties"] = {"required": ["method"], **entries}
 

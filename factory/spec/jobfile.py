@@ -37,7 +37,7 @@ def _with_prompts(job: Job, section: Section, path: Path, lines: Lines) -> Job:
         where = f"{path}, {lines.get(field, 'line ?')}: {dotted(field)}"
         try:
             text = Path(absolute(prompt, job.base)).read_text(encoding="utf-8")
-            check(text, method(params.model_copy(update={"prompt": None}), section).task)
+            check(text, method(params.model_copy(update={"prompt": None}), section).variables)
         except OSError as error:
             raise YamlError(
                 f"{where}: {absolute(prompt, job.base)}: {error.strerror or error}; paths start at the job file"

@@ -22,7 +22,7 @@ import yaml
 
 from factory.engines import Message
 from factory.methods.makers.triples import RELATIONS
-from factory.methods.prompts import Task, bundled, render
+from factory.methods.prompts import bundled, render
 from factory.training.dialogues import END, draw_dialogue, stated
 from factory.training.grammar import (
     Attribute,
@@ -85,15 +85,15 @@ def _assistant(text: str) -> Message:
 
 
 @cache
-def instructions() -> dict[Task, dict[str, list[str]]]:
+def instructions() -> dict[str, dict[str, list[str]]]:
     """The phrases of the bundled prompts with their other wordings, by task."""
-    table: dict[Task, dict[str, list[str]]] = yaml.safe_load(
+    table: dict[str, dict[str, list[str]]] = yaml.safe_load(
         Path(__file__).with_name("instructions.yaml").read_text(encoding="utf-8")
     )
     return table
 
 
-def reworded(example: Example, task: Task, rng: random.Random) -> Example:
+def reworded(example: Example, task: str, rng: random.Random) -> Example:
     """The example with phrases of its prompt in other words; what speakers say stays."""
     prompt, rest = example.messages[:1], example.messages[1:]
     if rest[0]["content"] == _begin() or task != "converse":

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from factory.base.places import absolute
-from factory.methods.prompts import VARIABLES, bundled
+from factory.methods.prompts import is_bundled
 from factory.methods.registry import found
 from factory.models import BUNDLED, licence_of, short
 from factory.planning.recipes import kept
@@ -80,7 +80,7 @@ def _made(recipe: Recipe, rows: int) -> dict[str, Any]:
     params: Any = Conditions if recipe.method == SELECT else kind and kind.Params
     defaults = params().model_dump(mode="json") if params else {}
     moved = [f"{name}: {value}" for name, value in _moved(recipe.params, defaults)]
-    if recipe.prompt is not None and recipe.prompt not in {bundled(task) for task in VARIABLES}:
+    if recipe.prompt is not None and not is_bundled(recipe.prompt):
         moved.append("a prompt of its own")
     models = [short(str(model["name"])) for model in recipe.models.values()]
     return {"recipe": recipe, "rows": rows, "moved": moved, "models": models}

@@ -137,13 +137,8 @@ def show_status(status: dict[str, Any]) -> None:
     ):
         if status[name]:
             _line(title, ", ".join(f"{key} {count}" for key, count in status[name].items()))
-    if status["coverage"] is not None:
-        _line(
-            "consistency",
-            f"coverage {status['coverage']:.2f}, entailed {status['entailed_share']:.2f}, "
-            f"contradicted {status['contradicted_share']:.2f} of scored pairs, C {status['c_score']:.2f}, "
-            f"APC {status['apc']:.2f} (means)",
-        )
+    for score, means in status["scores"].items():
+        _line(score, ", ".join(f"{name} {mean:.2f}" for name, mean in means.items()) + " (means)")
     if status["models"]:
         _line("models", ", ".join(status["models"]))
     out.print()
@@ -263,14 +258,34 @@ def show_explanation(explanation: dict[str, Any], row: Row) -> None:
         out.print("\n[bold]extracted lines and their gates[/]")
         for line in row.extracted:
             out.print(f"  turn {line.turn}: {escape(line.text)} [dim]{line.gate}[/]")
-    if row.details:
+    for score, values in row.scores.items():
+        told = (
+            f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
+        )
+        out.print(f"\n[bold]{score}[/] {escape(', '.join(told))}")
+    if pairs := scored_pairs(row):
         table = Table("check", "turn", "entail", "neutral", "contra", "premise / hypothesis", box=None, pad_edge=False)
-        for one in scored_pairs(row):
+        for one in pairs:
             numbers = (f"{value:.2f}" for value in (one.found.entailment, one.found.neutral, one.found.contradiction))
             pair = f"{escape(one.pair.premise)} / {escape(one.pair.hypothesis)}"
             table.add_row(one.pair.check, str(one.pair.turn), *numbers, pair)
         out.print("\n[bold]scored pairs[/]", table)
+    _show_other_details(row)
     out.print(f"\ndecision: {row.decision or 'none'} {escape(', '.join(row.reasons))}")
+
+
+def _show_other_details(row: Row) -> None:
+    """Print what scores found of parts of a dialogue, but for the pairs of `consistency`."""
+    details = [one for one in row.details if one.score != "consistency"]
+    if not details:
+        return
+    table = Table("score", "of", "speaker", "turn", "values", "answer", box=None, pad_edge=False)
+    for one in details:
+        speaker = "" if one.speaker is None else "AB"[one.speaker]
+        turn = "" if one.turn is None else str(one.turn)
+        values = ", ".join("none" if value is None else f"{value:.2f}" for value in one.values)
+        table.add_row(one.score, one.kind, speaker, turn, values, escape(one.answer or ""))
+    out.print("\n[bold]details of scores[/]", table)
 
 
 def show_calibration(calibration: Calibration, left_out: Mapping[str, int], picture: Path) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 from factory.planning.cost import cost
 from factory.store.corpus import Corpus
 from factory.store.failures import failures
-from factory.views.measures import mean_scores, with_consistency
+from factory.views.measures import mean_scores, mean_values, with_consistency
 
 
 def status(corpus: Corpus) -> dict[str, Any]:
@@ -33,6 +33,7 @@ def counts(corpus: Corpus, rows: pl.LazyFrame) -> dict[str, Any]:
         "corpus": corpus.root,
         "version": corpus.table.version(),
         **totals.row(0, named=True),
+        "scores": mean_values(rows),
         "decisions": _counts(rows.select("decision")),
         "reasons": _counts(rows.select("reasons").explode("reasons").drop_nulls().select(reasons=reason)),
         "gates": _counts(

@@ -19,10 +19,12 @@ from pydantic import BaseModel, ValidationError
 from factory.engines import Reply, Request
 from factory.methods import SEEDED, Kit, ModelKind, misfits, models_of, struct_of
 from factory.methods.example import dialogue, kit
+from factory.methods.prompts import check
 from factory.methods.registry import found
 from factory.spec.identity import recipes
 from factory.spec.job import Job
 from factory.store.records import Extraction, Fact, Row, Turn, rows_from_table, rows_to_table
+from tests.methods.cases import telling
 
 MAKERS, SCORES = dict(found("makers")), dict(found("scores"))
 METHODS = MAKERS | SCORES
@@ -199,6 +201,17 @@ def test_the_same_inputs_give_the_same_prompts_and_results(cls: type[Any]) -> No
     shown = [messages for _, messages in method.prompts(row)]
     assert shown
     assert all(messages in sent for messages in shown)
+
+
+@every_method
+def test_its_templates_use_names_that_it_gives_them(cls: type[Any]) -> None:
+    if "prompt" not in cls.Params.model_fields:
+        return
+    for name in cls.Params.model_fields.keys() - {"prompt"}:
+        for value in cls.Params.model_json_schema()["properties"][name].get("enum", [getattr(cls.Params(), name)]):
+            method = cls(cls.Params(**{name: value}))
+            check(method.template, method.variables)
+            run(cls, a_row(), **{name: value}, prompt=telling(*sorted(method.variables)))
 
 
 @every_maker

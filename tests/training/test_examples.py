@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from factory.methods.makers.triples import RELATIONS
-from factory.methods.prompts import Task, bundled, render
+from factory.methods.prompts import bundled, render
 from factory.training import examples
 from factory.training.examples import (
     NOTHING,
@@ -87,7 +87,7 @@ def test_a_drawn_extraction_has_the_stage_prompt_and_a_readable_answer(seed: int
         assert lines == [NOTHING] or all(line.startswith("- ") for line in lines)
 
 
-def _prompt(task: Task) -> str:
+def _prompt(task: str) -> str:
     """Everything that the bundled prompt of a task can say of its own."""
     rendered = {
         "converse": [{"role": "R", "partner_role": "P", "facts": ["F"], "topic": "T", "attributes": {}}],
@@ -98,7 +98,7 @@ def _prompt(task: Task) -> str:
 
 
 @pytest.mark.parametrize("task", examples.instructions())
-def test_all_that_is_reworded_stands_in_the_prompt(task: Task) -> None:
+def test_all_that_is_reworded_stands_in_the_prompt(task: str) -> None:
     assert all(phrase in _prompt(task) for phrase in examples.instructions()[task])
 
 

@@ -32,10 +32,12 @@ from factory.methods import (
 from factory.methods.makers.broken import END, excerpt, read
 from factory.methods.makers.script import read_script, script_schema
 from factory.methods.makers.simoap import choose
-from factory.methods.prompts import Task, bundled, names_in, render
+from factory.methods.prompts import bundled, names_in, render
 from factory.store.records import Row, RowError, Turn
 
 _SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_tokens=64)
+_OF_TURNS = frozenset({"facts", "attributes", "role", "partner_role", "topic"})
+_OF_SCRIPTS = frozenset({"speakers", "topic", "opening", "turns"})
 
 
 class ConverseParams(Params):
@@ -173,13 +175,17 @@ class Converse:
 
     def __init__(self, params: ConverseParams) -> None:
         self.params = params
-        self.task: Task = "converse" if params.mode == "turns" else "script"
-        self.template = params.prompt or bundled(self.task)
+        self.template = params.prompt or bundled("converse" if params.mode == "turns" else "script")
 
     @property
     def needs(self) -> frozenset[ModelKind]:
         """The language model, and the two scorers where there are candidates to choose from."""
         return frozenset({"language", "nli", "embedding"}) if self.params.candidates > 1 else frozenset({"language"})
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """What the template is given, of one speaker or of both."""
+        return _OF_TURNS if self.params.mode == "turns" else _OF_SCRIPTS
 
     @property
     def reads(self) -> frozenset[str]:

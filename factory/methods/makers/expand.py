@@ -29,7 +29,7 @@ from factory.methods import (
     together,
 )
 from factory.methods.makers.compatible import compatible
-from factory.methods.prompts import Task, bundled, render
+from factory.methods.prompts import bundled, render
 from factory.store.records import Fact, Row, Speaker
 
 _SAMPLING = Sampling(temperature=0.9, top_p=0.95, max_tokens=128)
@@ -77,7 +77,7 @@ class Expand:
     name = "expand"
     version = 1
     Params = ExpandParams
-    task: Task = "expand"
+    variables = frozenset({"facts", "count"})
     reads = frozenset({"facts.seed"})
     writes = frozenset({"facts.expand"})
     of_imported = False

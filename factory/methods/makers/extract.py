@@ -20,7 +20,7 @@ from factory.base.sentences import split_sentences
 from factory.engines import Completion, Message, Request, Sampling
 from factory.methods import EmbeddingModelName, Kit, LanguageModelName, ModelKind, Params, completing, together
 from factory.methods.makers.triples import RELATIONS, as_sentence, relation_name
-from factory.methods.prompts import Task, bundled, render
+from factory.methods.prompts import bundled, render
 from factory.store.records import Extraction, Fact, Row
 
 _SAMPLING = Sampling(temperature=0, max_tokens=96)
@@ -74,7 +74,7 @@ class Extract:
     name = "extract"
     version = 3
     Params = ExtractParams
-    task: Task = "extract"
+    variables = frozenset({"utterance", "form", "relations"})
     reads = frozenset({"turns"})
     writes = frozenset({"facts.extract", "extracted"})
     of_imported = True

@@ -1,29 +1,20 @@
-"""The prompts: one Jinja template a task, each with a `system` and a `user` block.
+"""Prompts: Jinja templates, each with a `system` and a `user` block; those of the factory's own methods lie here.
 
-Templates run in Jinja's sandbox, since a job may bring its own; an undefined name is an error, never an empty string.
+Which names a template may use, its method says. Templates run in Jinja's sandbox, since a job may bring its own; an
+undefined name is an error, never an empty string.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from jinja2 import StrictUndefined, Template, TemplateError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from factory.engines import Message
-
-Task = Literal["expand", "converse", "script", "extract"]
-
-VARIABLES: dict[Task, frozenset[str]] = {
-    "expand": frozenset({"facts", "count"}),
-    "converse": frozenset({"facts", "attributes", "role", "partner_role", "topic"}),
-    "script": frozenset({"speakers", "topic", "opening", "turns"}),
-    "extract": frozenset({"utterance", "form", "relations"}),
-}
-"""What the stages pass to a template."""
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 
@@ -32,9 +23,14 @@ class PromptError(Exception):
     """A template that cannot be parsed or rendered: says which and why."""
 
 
-def bundled(task: Task) -> str:
-    """The text of the factory's own template for a task."""
-    return Path(__file__).with_name(f"{task}.j2").read_text(encoding="utf-8")
+def bundled(name: str) -> str:
+    """The text of one of the factory's own templates."""
+    return Path(__file__).with_name(f"{name}.j2").read_text(encoding="utf-8")
+
+
+def is_bundled(text: str) -> bool:
+    """Whether a text is that of one of them."""
+    return any(path.read_text(encoding="utf-8") == text for path in Path(__file__).parent.glob("*.j2"))
 
 
 @cache
@@ -49,14 +45,14 @@ def _template(text: str) -> Template:
     return template
 
 
-def check(text: str, task: Task) -> None:
-    """Raise PromptError unless the text is a template with both blocks that uses only names its task has."""
+def check(text: str, variables: Collection[str]) -> None:
+    """Raise PromptError unless the text is a template with both blocks that uses only these names."""
     _template(text)
-    unknown = sorted(meta.find_undeclared_variables(_ENVIRONMENT.parse(text)) - VARIABLES[task])
+    unknown = sorted(meta.find_undeclared_variables(_ENVIRONMENT.parse(text)) - set(variables))
     if unknown:
-        near = difflib.get_close_matches(unknown[0], VARIABLES[task], n=1)
+        near = difflib.get_close_matches(unknown[0], variables, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise PromptError(f"{{{{ {unknown[0]} }}}} is unknown; {hint}Known: {', '.join(sorted(VARIABLES[task]))}")
+        raise PromptError(f"{{{{ {unknown[0]} }}}} is unknown; {hint}Known: {', '.join(sorted(variables))}")
 
 
 def names_in(text: str) -> frozenset[str]:
