@@ -69,20 +69,27 @@ def make(root: Path, rows: int) -> None:
     for first in range(0, rows, SHARD):
         numbers = range(first, first + SHARD)
         table = first_samples if first < rows // 2 else others
-        pairs = [number % (rows // 2) for number in numbers]
-        refs = [
-            [{"id": f"{pair}{side}", "digests": ["f", "t", "a"], "source": "s", "line": 1} for side in "ab"]
-            for pair in pairs
-        ]
+        ids = [[f"{number % (rows // 2)}{side}" for side in "ab"] for number in numbers]
+        refs = [[{"id": id_, "digests": ["f", "t", "a"], "source": "s", "line": 1} for id_ in pair] for pair in ids]
         columns = {
             "row_id": pa.array([f"{number:032x}" for number in numbers]),
             "sample": pa.array([number // (rows // 2) for number in numbers], pa.int32()),
             "seeds": pa.array(refs, ROW_SCHEMA.field("seeds").type),
+            "speakers": renamed(table["speakers"].combine_chunks(), [id_ for pair in ids for id_ in pair]),
         }
         for name, column in columns.items():
             table = table.set_column(ROW_SCHEMA.get_field_index(name), ROW_SCHEMA.field(name), column)
         shards.append(corpus.table.write(table))
     corpus.table.commit(shards, [], "made up")
+
+
+def renamed(speakers: pa.ListArray, ids: list[str]) -> pa.ListArray:
+    """The speakers with other ids, which say what split they are on."""
+    held = speakers.flatten()
+    parts = [pa.array(ids) if one.name in ("id", "seed_id") else held.field(one.name) for one in held.type]
+    return pa.ListArray.from_arrays(
+        speakers.offsets, pa.StructArray.from_arrays(parts, fields=list(held.type)), type=speakers.type
+    )
 
 
 def measure(*arguments: str) -> str:
