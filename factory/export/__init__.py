@@ -123,7 +123,7 @@ def _made(kind: str, options: Mapping[str, Any]) -> ExportFormat:
         name = ".".join(map(str, first["loc"])) or "its options"
         raise ExportError(f"{kind}: {name} {first['input']}: {first['msg']}") from None
     for column in made.columns:
-        if column.partition(".")[0] not in ROW_SCHEMA.names:
+        if column.partition(".")[0] not in (*ROW_SCHEMA.names, *found("scores")):
             raise ExportError(f"{kind}: it reads the column {column}, which rows do not have")
     return made
 
