@@ -18,21 +18,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from factory.methods import struct_of
+from factory.methods.scores.consistency import Consistency
 from factory.store.corpus import Corpus
-from factory.store.records import (
-    ROW_SCHEMA,
-    Candidate,
-    Consistency,
-    Fact,
-    PairScore,
-    Row,
-    SeedRef,
-    Speaker,
-    Turn,
-    rows_to_table,
-)  # fmt: skip
+from factory.store.records import ROW_SCHEMA, Candidate, Detail, Fact, Row, SeedRef, Speaker, Turn, rows_to_table
 
 SHARD, TURNS, CANDIDATES, FACTS, PAIRS = 256, 8, 6, 13, 80
+COLUMNS = {Consistency.name: struct_of(Consistency.columns)}
 CHILD = (
     "import resource, sys; from factory.export import export; a = sys.argv[1:]; "
     "own = {'of': 'slot'} if a[1:2] == ['slots'] else {}; "
@@ -52,33 +44,52 @@ def a_row(number: int) -> Row:
         Speaker(name, name, facts=[Fact(f"I like {place} things.", "seed", name) for place in range(FACTS)])
         for name in "ab"
     ]
-    pair = PairScore("turn_persona", 0, 0, "I like 3 things.", texts[0], 0.3, 0.1, 0.8, 0.1)
-    scores = Consistency(0.5, FACTS, 5.0, number / SHARD, 0.1, 0.4, PAIRS)
+    values = [0.3, 0.1, 0.8, 0.1]
+    pair = Detail(Consistency.name, "turn_persona", values, speaker=0, turn=0, origin="seed", fact=3)
+    scores = dict.fromkeys((column.name for column in Consistency.columns), 0.4) | {
+        "contradiction": 0.1,
+        "c_score": 0.5,
+        "profile_length": FACTS,
+        "apc": 5.0,
+        "entailed_share": number / SHARD,
+        "pairs": PAIRS,
+    }
     seeds = [SeedRef(name, ["f", "t", "a"], "personas.jsonl", 1) for name in "ab"]
-    return Row("", "generated", 0, seeds, speakers, turns=turns, scores=[pair] * PAIRS, consistency=scores,
-               decision="accept")  # fmt: skip
+    return Row("", "generated", 0, seeds, speakers, turns=turns, scores={Consistency.name: scores},
+               details=[pair] * PAIRS, decision="accept")  # fmt: skip
 
 
 def make(root: Path, rows: int) -> None:
     """Commit so many rows; the same ones in each shard, but for ids, seeds and sample."""
     corpus = Corpus(str(root))
     corpus.table.shards()
-    first_samples, shards = rows_to_table([a_row(number) for number in range(SHARD)]), []
+    corpus.table.grow(COLUMNS, "made up")
+    first_samples, shards = rows_to_table([a_row(number) for number in range(SHARD)], COLUMNS), []
     others = pa.concat_tables([first_samples.slice(1), first_samples.slice(0, 1)]).combine_chunks()
     for first in range(0, rows, SHARD):
         numbers = range(first, first + SHARD)
         table = first_samples if first < rows // 2 else others
-        pairs = [number % (rows // 2) for number in numbers]
-        refs = [[{"id": f"{pair}{side}", "digest": "d", "source": "s", "line": 1} for side in "ab"] for pair in pairs]
+        ids = [[f"{number % (rows // 2)}{side}" for side in "ab"] for number in numbers]
+        refs = [[{"id": id_, "digests": ["f", "t", "a"], "source": "s", "line": 1} for id_ in pair] for pair in ids]
         columns = {
             "row_id": pa.array([f"{number:032x}" for number in numbers]),
             "sample": pa.array([number // (rows // 2) for number in numbers], pa.int32()),
             "seeds": pa.array(refs, ROW_SCHEMA.field("seeds").type),
+            "speakers": renamed(table["speakers"].combine_chunks(), [id_ for pair in ids for id_ in pair]),
         }
         for name, column in columns.items():
             table = table.set_column(ROW_SCHEMA.get_field_index(name), ROW_SCHEMA.field(name), column)
         shards.append(corpus.table.write(table))
-    corpus.table.commit(shards, [], "made")
+    corpus.table.commit(shards, [], "made up")
+
+
+def renamed(speakers: pa.ListArray, ids: list[str]) -> pa.ListArray:
+    """The speakers with other ids, which say what split they are on."""
+    held = speakers.flatten()
+    parts = [pa.array(ids) if one.name in ("id", "seed_id") else held.field(one.name) for one in held.type]
+    return pa.ListArray.from_arrays(
+        speakers.offsets, pa.StructArray.from_arrays(parts, fields=list(held.type)), type=speakers.type
+    )
 
 
 def measure(*arguments: str) -> str:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from benchmarks.machine import print_machine
 from factory.base.fingerprint import blake
 from factory.store.corpus import Corpus
-from factory.store.records import Fact, PairScore, Row, SeedRef, Speaker, Turn, rows_to_table
+from factory.store.records import Detail, Fact, Row, SeedRef, Speaker, Turn, rows_to_table
 
 COLUMNS = {"dialogue": ["speakers", "turns"], "all": None}
 
@@ -38,8 +38,8 @@ def a_row(number: int) -> Row:
         ],
         speakers=[Speaker(f"p{number}", f"p{number}", facts=facts), Speaker(f"q{number}", f"q{number}", facts=facts)],
         turns=turns,
-        scores=[
-            PairScore("turn_persona", n % 2, n % 8, facts[n % 5].text, turns[n % 8].text, 0.4, 0.5, 0.4, 0.1)
+        details=[
+            Detail("consistency", "turn_persona", [0.4, 0.5, 0.4, 0.1], n % 2, n % 8, origin="seed", fact=n % 5)
             for n in range(12)
         ],
         decision="accept" if number % 4 else "reject",
@@ -85,7 +85,7 @@ def main() -> None:
         corpus.table.shards()
         firsts = range(0, given.rows, given.shard)
         rows = ([a_row(n) for n in range(first, min(first + given.shard, given.rows))] for first in firsts)
-        corpus.table.commit([corpus.table.write(rows_to_table(some)) for some in rows], [], "made up")
+        corpus.table.commit([corpus.table.write(rows_to_table(some, {})) for some in rows], [], "made up")
         rounds = []
         for _ in range(given.rounds):
             speeds = {}

@@ -3,9 +3,9 @@
     python -m benchmarks.nli DATA [--model nli-small] [--dialogues 200] [--rounds 3]
 
 DATA is a folder with Synthetic-Persona-Chat's `synthetic_persona_chat_valid.csv` in `dialogues/`, and in `nli/` the
-files that benchmarks/nli_small.py reads. The pairs are those that `verify` makes of those dialogues: every turn with
-its speaker's facts and earlier turns. All ways score the pairs that the relevance gate leaves, with the same model, in
-turns; the factory's gets them as in a run, a dialogue a call, all at once. `apart` is the largest difference of a
+files that benchmarks/nli_small.py reads. The pairs are those that `consistency` makes of those dialogues: every turn
+with its speaker's facts and earlier turns. All ways score the pairs that the relevance gate leaves, with one model,
+in turns; the factory's gets them as in a run, a dialogue a call, all at once. `apart` is the largest difference of a
 probability from CrossEncoder's in float32, `agree` the share of pairs with the same likeliest label.
 """
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import print_machine
 from benchmarks.nli_small import held_out, minimal_edits
-from factory.methods.scores.verify import Verify, VerifyParams, pairs_of
+from factory.methods.scores.consistency import Consistency, ConsistencyParams, pairs_of
 from factory.models import resolve
 from factory.scorers.embeddings import EmbeddingModel, Embeddings
 from factory.scorers.nli import Nli, NliModel, Probabilities
@@ -97,7 +97,7 @@ WAYS = {
 
 
 def rows_of(data: Path, count: int) -> list[Row]:
-    """The first dialogues, as rows that wait for `verify`."""
+    """The first dialogues, as rows that wait for their score."""
     (file,) = find_files("dialogues/synthetic_persona_chat_valid.csv", "spc", data)
     seeds = (seed for seed in read_file(file, SeedFields(), []) if isinstance(seed, Seed))
     return [_row(seed) for seed in itertools.islice(seeds, count)]
@@ -125,10 +125,10 @@ def cosines(pairs: Pairs) -> NDArray[np.float32]:
 def print_saved(data: Path, rows: list[Row]) -> list[Pairs]:
     """How many pairs the gates and reuse leave, and what the gate of facts misses; the pairs that are left, a list a
     dialogue."""
-    verify = Verify(VerifyParams())
+    consistency = Consistency(ConsistencyParams())
     found = [list(pairs_of(row)) for row in rows]
     pairs = [(pair.premise, pair.hypothesis) for row in found for pair in row]
-    least = np.array([verify.least(pair.check) for row in found for pair in row])
+    least = np.array([consistency.least(pair.check) for row in found for pair in row])
     near = iter(cosines(pairs) >= least)
     kept = [[(pair.premise, pair.hypothesis) for pair in row if next(near)] for row in found]
     relevant = [pair for row in kept for pair in row]
@@ -138,7 +138,7 @@ def print_saved(data: Path, rows: list[Row]) -> list[Pairs]:
     for name, known in labelled.items():
         against = [(pair.premise, pair.hypothesis) for pair in known if pair.label == "contradiction"]
         if against:
-            missed = int((cosines(against) < verify.params.relevance).sum())
+            missed = int((cosines(against) < consistency.params.relevance).sum())
             print(f"  {name}: {missed} of {len(against)} contradictions below it ({missed / len(against):.3f})")
     return kept
 

@@ -60,9 +60,9 @@ def job_of(folder: Path, given: Namespace) -> Path:
         "corpus": str(folder / "corpus"),
         "seeds": [{"path": "personas.jsonl"}],
         "pairing": {"partners": 1, "samples": 1},
-        "models": {"dialogue": model},
-        "run": {"generate": {"cpus": given.cores, "gpus": 0 if current_platform.is_cpu() else 1}},
-        "stages": {"converse": {"turns": given.turns, "min_turns": given.min_turns, "sampling": sampling}},
+        "models": {"writer": model},
+        "run": {"workers": {"writer": {"cpus": given.cores, "gpus": 0 if current_platform.is_cpu() else 1}}},
+        "makers": {"converse": {"turns": given.turns, "min_turns": given.min_turns, "sampling": sampling}},
     }
     (folder / "job.yaml").write_text(yaml.safe_dump(content))
     return folder / "job.yaml"

@@ -1,13 +1,13 @@
-"""Wall time of generation and verification together, over the longer of the two alone.
+"""Wall time of making dialogues and scoring them together, over the longer of the two alone.
 
     python -m benchmarks.overlap [--dialogues 768] [--rounds 2] [--rows-per-shard 32] [--turns 6] [--gpus 0]
 
 A round is three runs of the factory on a local Ray: dialogues without scores; scores for those dialogues; and both at
-once, into a corpus of its own. Each leg has one worker; of the cores, the first half is the first leg's and the second
-half the second's, in all three runs. Timed, by what rows and versions say, from the moment the first stage begins, when
-its models are open, to the last commit. So the start of Ray and of the models of the first leg is left out everywhere,
-and that of the scorers where they run alone; where both run, it is in the time, and is shown. Limitations: the driver
-and Ray's own processes have no core to themselves.
+once, into a corpus of its own. Each phase has one worker; of the cores, the first half is the first phase's and the
+second half the second's, in all three runs. Timed, by what rows and versions say, from the moment the first entry
+begins, when its models are open, to the last commit. So the start of Ray and of the models of the first phase is left
+out everywhere, and that of the scorers where they run alone; where both run, it is in the time, and is shown.
+Limitations: the driver and Ray's own processes have no core to themselves.
 """
 
 from __future__ import annotations
@@ -36,42 +36,42 @@ FACTS, MAX_TOKENS = 5, 24
 
 
 def in_worker() -> None:
-    """For Ray to call in each worker: keep it to the cores of its leg."""
+    """For Ray to call in each worker: keep it to the cores of its phase."""
     make = workers.Worker.__init__
 
-    def pinned(self: workers.Worker, job: Any, leg: int, chains: Any) -> None:
+    def pinned(self: workers.Worker, job: Any, phase: int, making: Any) -> None:
         cores = sorted(os.sched_getaffinity(0))
         half = len(cores) // 2
         for thread in os.listdir("/proc/self/task"):
-            os.sched_setaffinity(int(thread), cores[half:] if leg else cores[:half])
-        make(self, job, leg, chains)
+            os.sched_setaffinity(int(thread), cores[half:] if phase else cores[:half])
+        make(self, job, phase, making)
 
     workers.Worker.__init__ = pinned  # type: ignore[method-assign]
 
 
 @dataclass(slots=True)
 class Times:
-    """When the stages of a corpus began and ended, in seconds since the epoch, and when it was committed."""
+    """When the entries of a job began and ended, in seconds since the epoch, and when it was committed."""
 
     spans: dict[str, tuple[float, float]]
     committed: float
 
     @property
     def seconds(self) -> float:
-        """From the first stage's begin to the last commit."""
+        """From the first entry's begin to the last commit."""
         return self.committed - min(began for began, _ in self.spans.values())
 
 
-def times(corpus: Corpus, stages: tuple[str, ...]) -> Times:
-    """The times of these stages."""
-    found: dict[str, list[tuple[float, float]]] = {stage: [] for stage in stages}
+def times(corpus: Corpus, *entries: str) -> Times:
+    """The times of these entries."""
+    found: dict[str, list[tuple[float, float]]] = {entry: [] for entry in entries}
     for row in corpus.rows():
         for record in row.stages:
             if record.stage in found and record.started_at is not None:
                 began = record.started_at.timestamp()
                 found[record.stage].append((began, began + record.seconds))
     spans = {
-        stage: (min(began for began, _ in spans), max(ended for _, ended in spans)) for stage, spans in found.items()
+        entry: (min(began for began, _ in spans), max(ended for _, ended in spans)) for entry, spans in found.items()
     }
     return Times(spans, log(corpus)[0].time.timestamp())
 
@@ -90,14 +90,15 @@ def made(folder: Path, corpus: str, scored: bool, given: argparse.Namespace, see
     content = {
         "corpus": str(folder / corpus),
         "seeds": [{"path": "personas.jsonl"}],
-        "models": {"dialogue": {"name": given.model, "max_model_len": 1024, "max_num_seqs": 64}},
+        "models": {"writer": {"name": given.model, "max_model_len": 1024, "max_num_seqs": 64}},
         "run": {
             "rows_per_shard": given.rows_per_shard,
-            "generate": {"cpus": half, "gpus": given.gpus},
-            "verify": {"cpus": half},
+            "workers": {"writer": {"cpus": half, "gpus": given.gpus}, "scorers": {"cpus": half}},
         },
-        "stages": {"converse": converse} | ({"verify": {}, "select": {}} if scored else {}),
+        "makers": {"converse": converse},
     }
+    if scored:
+        content |= {"scores": {"consistency": {}}, "select": {}}
     (folder / "job.yaml").write_text(yaml.safe_dump(content))
     run(load_job(folder / "job.yaml"))
     return Corpus(str(folder / corpus))
@@ -110,7 +111,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--rows-per-shard", type=int, default=32)
     parser.add_argument("--turns", type=int, default=6)
-    parser.add_argument("--gpus", type=int, default=0, help="GPUs of the first leg's worker")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs of the first phase's worker")
     parser.add_argument("--model", default="persona-lm")
     given = parser.parse_args()
     print_machine()
@@ -123,16 +124,16 @@ def main() -> None:
     for number in range(1, given.rounds + 1):
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            generated = times(made(folder, "apart", False, given, number), ("converse",))
-            verified = times(made(folder, "apart", True, given, number), ("verify",))
-            both = times(made(folder, "together", True, given, number), ("converse", "verify"))
-        rounds.append(both.seconds / max(generated.seconds, verified.seconds))
+            made_alone = times(made(folder, "apart", False, given, number), "converse")
+            scored = times(made(folder, "apart", True, given, number), "consistency")
+            both = times(made(folder, "together", True, given, number), "converse", "consistency")
+        rounds.append(both.seconds / max(made_alone.seconds, scored.seconds))
         start = both.spans["converse"][0]
         told = ", ".join(
-            f"{stage} from {began - start:.1f} to {ended - start:.1f}" for stage, (began, ended) in both.spans.items()
+            f"{entry} from {began - start:.1f} to {ended - start:.1f}" for entry, (began, ended) in both.spans.items()
         )
         print(
-            f"round {number}: generate {generated.seconds:.1f} s, verify {verified.seconds:.1f} s, both "
+            f"round {number}: made {made_alone.seconds:.1f} s, scored {scored.seconds:.1f} s, both "
             f"{both.seconds:.1f} s ({told}): {rounds[-1]:.3f}",
             flush=True,
         )

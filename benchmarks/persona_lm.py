@@ -27,7 +27,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from factory.engines import Message
 from factory.methods.makers.triples import RELATIONS
 from factory.methods.prompts import bundled, render
-from factory.methods.scores.verify import persona
+from factory.methods.scores.consistency import persona
 from factory.models import resolve
 from factory.scorers.nli import Nli, NliModel
 from factory.store.corpus import Corpus
@@ -35,7 +35,7 @@ from factory.training.chats import Tokens
 from factory.training.dialogues import END
 from factory.training.examples import NOTHING, PublishedTalk, converse, draw_extract, read_talk
 from factory.training.grammar import attributes, draw_persona, sentence
-from factory.training.lm import perplexity, swapped
+from factory.training.lm import perplexity
 from factory.training.words import content
 
 COSINE = 0.6
@@ -225,7 +225,7 @@ def perplexity_figures(chatter: Chatter, data: Path) -> dict[str, float]:
     held = everything[: len(everything) - len(trained)]
     tokens = Tokens(chatter.tokenizer, 1024)
     chats = [converse(personas[side], turns, side).messages for personas, turns in held for side in (0, 1)]
-    wrong = [swapped(chat, other) for chat, other in zip(chats, chats[2:] + chats[:2], strict=True)]
+    wrong = [(other[0], *chat[1:]) for chat, other in zip(chats, chats[2:] + chats[:2], strict=True)]
     own, others = (perplexity(chatter.model, tokens, some) for some in (chats, wrong))
     return {"perplexity, people": own, "perplexity, right / wrong persona": own / others}
 

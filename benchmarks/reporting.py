@@ -3,9 +3,9 @@
     python -m benchmarks.reporting [--rows 100000]
 
 The corpus is made up: personas of the grammar that trains persona-lm, eight turns that say own facts or small talk,
-probabilities drawn so that people with allergies are contradicted more often, decisions by `select` as it is. The
-report is made in a process of its own, and opened from disk in a headless Chromium. Limitations: texts as varied as a
-large model's.
+probabilities drawn so that people with allergies are contradicted more often, decisions by the conditions of
+`jobs/quickstart.yaml`. The report is made in a process of its own, and opened from disk in a headless Chromium.
+Limitations: texts as varied as a large model's.
 """
 
 from __future__ import annotations
@@ -21,15 +21,19 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
+import polars as pl
+import pyarrow as pa
 from playwright.sync_api import sync_playwright
 
 from benchmarks.machine import print_machine
-from factory.methods.scores.select import Select, SelectParams
+from factory.methods import struct_of
+from factory.methods.scores.consistency import Consistency
+from factory.spec.jobfile import load_job
+from factory.spec.select import scored_frame
 from factory.store.corpus import Corpus
 from factory.store.records import (
-    Consistency,
+    Detail,
     Fact,
-    PairScore,
     Row,
     SeedRef,
     Speaker,
@@ -41,6 +45,8 @@ from factory.store.records import (
 from factory.training.grammar import draw_persona, sentence, small_talk
 
 PER_SHARD, FACTS, SCORED, TURNS = 2500, 5, 3, 8
+COLUMNS = {Consistency.name: struct_of(Consistency.columns)}
+JOB = Path(__file__).parents[1] / "jobs" / "quickstart.yaml"
 TALK = [form for forms in small_talk().values() for form in forms if "{" not in form]
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 REPORT = """
@@ -68,25 +74,50 @@ def made_up(number: int, rows: int) -> Row:
         text = rng.choice(own) if rng.random() < 0.5 else sentence(rng.choice(TALK), rng)
         row.turns.append(Turn(turn % 2, text, "stop", 200, 15, 150, 1))
         odds = 0.05 if any("allerg" in fact for fact in own) else 0.004
-        for fact in own[:SCORED]:
+        for place, fact in enumerate(own[:SCORED]):
             wrong = rng.betavariate(8, 1) if rng.random() < odds else rng.betavariate(0.4, 40)
             right = (1 - wrong) * (rng.betavariate(20, 1) if fact == text else rng.betavariate(0.5, 6))
-            row.scores += [PairScore("turn_persona", turn % 2, turn, fact, text, 0.3, right, 1 - wrong - right, wrong)]
-    entailed = sum(score.entailment > 0.5 for score in row.scores) / len(row.scores)
-    contradicted = sum(score.contradiction > 0.5 for score in row.scores) / len(row.scores)
-    c_score, apc, coverage = SCORED * (entailed - contradicted), 4 + rng.gauss(0, 0.3), rng.betavariate(4, 6)
-    row.consistency = Consistency(c_score, FACTS, apc, entailed, contradicted, coverage, len(row.scores))
+            values = [0.3, right, 1 - wrong - right, wrong]
+            row.details.append(
+                Detail(Consistency.name, "turn_persona", values, turn % 2, turn, origin="seed", fact=place)
+            )
+    entailments, contradictions = ([detail.values[place] for detail in row.details] for place in (1, 3))
+    entailed = sum(one > 0.5 for one in entailments) / len(entailments)
+    contradicted = sum(one > 0.5 for one in contradictions) / len(contradictions)
+    row.scores[Consistency.name] = {
+        "contradiction": max(contradictions),
+        "self_contradiction": 0.0,
+        "extracted_contradiction": 0.0,
+        "c_score": SCORED * (entailed - contradicted),
+        "profile_length": FACTS,
+        "apc": 4 + rng.gauss(0, 0.3),
+        "entailed_share": entailed,
+        "contradicted_share": contradicted,
+        "coverage": rng.betavariate(4, 6),
+        "pairs": len(row.details),
+    }
     began = BEGAN + timedelta(seconds=number / 100)
     row.stages = [StageRecord("converse", "made-up", "", ["made-up"], None, TURNS, 1600, 120, 1200, began, 2.0)]
-    Select(SelectParams()).decide(row)
     return row
+
+
+def shard(numbers: range, rows: int) -> pa.Table:
+    """So many of the rows, decided."""
+    made = [made_up(number, rows) for number in numbers]
+    frame = pl.DataFrame(rows_to_table(made, COLUMNS)).lazy()
+    conditions = load_job(JOB).select
+    decided = conditions.decide(scored_frame(frame, conditions).collect())
+    for row, (decision, reasons) in zip(made, decided.iter_rows(), strict=True):
+        row.decision, row.reasons = decision, reasons
+    return rows_to_table(made, COLUMNS)
 
 
 def write(root: Path, rows: int) -> None:
     table, numbers = Corpus(str(root)).table, range(rows)
     table.shards()
+    table.grow(COLUMNS, "made up")
     parts = [numbers[first : first + PER_SHARD] for first in range(0, rows, PER_SHARD)]
-    shards = [table.write(rows_to_table([made_up(number, rows) for number in part])) for part in parts]
+    shards = [table.write(shard(part, rows)) for part in parts]
     table.commit(shards, [], f"{rows} rows made up")
 
 

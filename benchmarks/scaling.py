@@ -32,13 +32,13 @@ from factory.spec.jobfile import load_job
 JOB = """\
 corpus: {folder}/corpus
 seeds: [{{path: personas.jsonl}}]
-models: {{dialogue: {{engine: scripted, name: "scripted?latency_ms={latency_ms}"}}}}
-stages: {{converse: {{turns: {turns}, min_turns: {turns}}}, select: {{}}}}
+models: {{writer: {{engine: scripted, name: "scripted?latency_ms={latency_ms}"}}}}
+makers: {{converse: {{turns: {turns}, min_turns: {turns}}}}}
+select: {{}}
 run:
   rows_per_shard: {in_flight}
   dialogues_in_flight: {in_flight}
-  generate: {{cpus: 0, min: {workers}, max: {workers}}}
-  verify: {{cpus: 0}}
+  workers: {{writer: {{cpus: 0, min: {workers}, max: {workers}}}}}
 """
 TURNS, IN_FLIGHT = 4, 8
 """Calls of a dialogue, one after another; and dialogues that a worker has in flight, which are a shard."""

@@ -1,10 +1,10 @@
 """What handing out and committing costs one driver: `python -m benchmarks.scheduling [--shards 1000 …] [--rounds 3]`.
 
-Shards of one row each pass the driver as any do: skeletons, two legs, a merge, a commit. Workers are Ray actors that
+Shards of one row each pass the driver as any do: skeletons, two phases, a merge, a commit. Workers are Ray actors that
 answer at once, with links to a file that was written before; or, in the last line, the factory's own, with a scripted
-engine that says one turn. Shards a second and CPU are those between the first commit and the last. What comes once, the
-ledger's reading of the new shards at the end, is told apart, and left out of runs with more shards than the first.
-Each run is a process of its own; medians where there are several.
+engine that says one turn, and the bundled models that score it. Shards a second and CPU are those between the first
+commit and the last. What comes once, the ledger's reading of the new shards at the end, is told apart, and left out of
+runs with more shards than the first. Each run is a process of its own; medians where there are several.
 
 Limitations: shards of real size, whose skeletons take longer to write; workers on machines of their own.
 """
@@ -29,8 +29,9 @@ import psutil
 
 from benchmarks.machine import print_machine
 from factory.planning.ledger import Ledger
-from factory.planning.plan import Plan
-from factory.planning.shard import Merged, ShardSpec
+from factory.planning.plan import plan
+from factory.planning.shard import ShardSpec
+from factory.running.merging import Merged
 from factory.running.run import Progress, run
 from factory.running.workers import Piece, Receipt, Worker
 from factory.spec.jobfile import load_job
@@ -41,16 +42,19 @@ from factory.store.table import Shard
 JOB = """\
 corpus: {folder}/corpus
 seeds: [{{path: personas.jsonl}}]
-models: {{dialogue: {{engine: scripted, name: scripted}}}}
-stages: {{converse: {{turns: 1, min_turns: 1}}, select: {{}}}}
+models: {{writer: {{engine: scripted, name: scripted}}}}
+makers: {{converse: {{turns: 1, min_turns: 1}}}}
+scores: {{consistency: {{}}}}
+select: {{}}
 run:
   rows_per_shard: 1
   shards_per_worker: {held}
-  generate: {{cpus: 0, min: {workers}, max: {workers}}}
-  verify: {{cpus: 0, min: {workers}, max: {workers}}}
+  workers:
+    writer: {{cpus: 0, min: {workers}, max: {workers}}}
+    scorers: {{cpus: 0, min: {workers}, max: {workers}}}
 """
 WORKERS, HELD = 2, 16
-"""Workers of each leg, and shards that each holds."""
+"""Workers of each phase, and shards that each holds."""
 
 _READY_MADE = "_benchmark.parquet"
 
@@ -58,19 +62,23 @@ _READY_MADE = "_benchmark.parquet"
 class Answering(Worker):
     """A worker that has nothing to do."""
 
+    async def prepare(self) -> None:
+        """Open nothing."""
+        self._opened.set()
+
     async def run(self, piece: Piece) -> Receipt:
         """Leave a staged file."""
         self._opened.set()
         self.beat()
-        staged = f"_staging/{piece.spec.id}-{piece.leg}-{piece.first}.rows.parquet"
+        staged = f"_staging/{piece.spec.id}-{piece.phase}-{piece.first}.rows.parquet"
         self._link(staged)
-        return Receipt(1, staged, [], Counter(accept=piece.leg))
+        return Receipt(1, staged, [])
 
     async def merge(self, spec: ShardSpec) -> Merged:
         """Leave a shard."""
         self.beat()
         shard = f"shards/n1-{uuid.uuid4().hex}.parquet"
-        return Merged(Shard(shard, self._link(shard), 1), 1, spec.redo)
+        return Merged(Shard(shard, self._link(shard), 1), 1, spec.redo, Counter(accept=1))
 
     def _link(self, path: str) -> int:
         root = Path(self._corpus.root)
@@ -142,8 +150,8 @@ def measure(shards: int, worker: type[Worker], read: bool) -> Run:
         (folder / "personas.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         (folder / "job.yaml").write_text(JOB.format(folder=folder, workers=WORKERS, held=HELD), encoding="utf-8")
         job = load_job(folder / "job.yaml", [])
-        work = next(Plan(job).work())
-        Corpus(job.corpus).storage.write_parquet(_READY_MADE, rows_to_table(work.skeletons))
+        work = next(plan(job).work())
+        Corpus(job.corpus).storage.write_parquet(_READY_MADE, rows_to_table(work.skeletons, {}))
         told.planned = own_mib()
         with patch("factory.running.pool.Worker", worker), patch.object(Ledger, "sync", timed):
             result = run(job, report=told.note)

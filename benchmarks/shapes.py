@@ -52,7 +52,7 @@ def make_weights_up() -> None:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     from vllm import EngineArgs
 
-    from factory.methods import converse
+    from factory.methods.makers import converse
 
     read = converse.read
     EngineArgs.__init__ = partialmethod(EngineArgs.__init__, load_format="dummy")

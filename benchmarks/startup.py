@@ -68,9 +68,9 @@ def factory(given: argparse.Namespace, candidates: int) -> float:
         content = {
             "corpus": corpus,
             "seeds": [{"path": "personas.jsonl"}],
-            "models": {"dialogue": {"name": given.model, "max_model_len": 1024, "max_num_seqs": 64}},
-            "run": {"generate": {"cpus": os.cpu_count(), "gpus": given.gpus}},
-            "stages": {"converse": {"candidates": candidates, "attempts": 1, "sampling": {"max_tokens": 1}}},
+            "models": {"writer": {"name": given.model, "max_model_len": 1024, "max_num_seqs": 64}},
+            "run": {"workers": {"writer": {"cpus": os.cpu_count(), "gpus": given.gpus}}},
+            "makers": {"converse": {"candidates": candidates, "attempts": 1, "sampling": {"max_tokens": 1}}},
         }
         (folder / "job.yaml").write_text(yaml.safe_dump(content))
         began = time.time()

@@ -1,6 +1,6 @@
 """A run of the factory that only talks, on a local Ray, with what its worker asks of vLLM recorded.
 
-Limitations: all other stages, and workers on other machines.
+Limitations: all other makers and scores, and workers on other machines.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def job_of(folder: Path, given: argparse.Namespace, **converse: Any) -> Path:
     content = {
         "corpus": str(folder / "corpus"),
         "seeds": [{"path": "personas.jsonl"}],
-        "models": {"dialogue": model_of(given).model_dump(include={"name", "max_model_len", "max_num_seqs"})},
-        "run": {"generate": {"cpus": given.cores, "gpus": given.gpus}},
-        "stages": {"converse": talk | converse},
+        "models": {"writer": model_of(given).model_dump(include={"name", "max_model_len", "max_num_seqs"})},
+        "run": {"workers": {"writer": {"cpus": given.cores, "gpus": given.gpus}}},
+        "makers": {"converse": talk | converse},
     }
     (folder / "job.yaml").write_text(yaml.safe_dump(content))
     return folder / "job.yaml"

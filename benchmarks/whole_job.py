@@ -2,11 +2,11 @@
 
     python -m benchmarks.whole_job [--dialogues 120] [--rounds 2] [--set FIELD=VALUE ...]
 
-The job is `jobs/quickstart.yaml`, all six stages, with personas of the grammar in place of its two dozen. Core-seconds
-are what the kernel counts for the driver, Ray's processes and each worker, from their starts to their ends, split by
-thread: a worker's event loop, those of the two scorers, and the engine's process. The event loop's are split by stage:
-each step of each coroutine is timed on the thread's own clock. Limitations: the last half second of a worker; and
-threads of native libraries, which are not told apart.
+The job is `jobs/quickstart.yaml`, all makers and scores, with personas of the grammar in place of its two dozen.
+Core-seconds are what the kernel counts for the driver, Ray's processes and each worker, from their starts to their
+ends, split by thread: a worker's event loop, those of the two scorers, and the engine's process. The event loop's are
+split by entry: each step of each coroutine is timed on the thread's own clock. Limitations: the last half second of a
+worker; and threads of native libraries, which are not told apart.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ import psutil
 from benchmarks.machine import print_machine
 from factory.running import pipeline, workers
 from factory.running.run import Progress, run
+from factory.scorers.nli import Nli
 from factory.spec.jobfile import load_job
+from factory.spec.phases import Making
 from factory.training.grammar import draw_persona
 
 FOLDER, PERIOD_S, FACTS = "BENCHMARK_PROFILE", 0.5, 5
-LEGS = ("generate", "verify")
-STAGE: ContextVar[str] = ContextVar("stage", default="no stage")
+ENTRY: ContextVar[str] = ContextVar("entry", default="no entry")
 
 
 def in_worker() -> None:
@@ -48,12 +49,12 @@ def in_worker() -> None:
     spent: defaultdict[str, float] = defaultdict(float)
     at_start: dict[int, float] = {}
 
-    def made(self: workers.Worker, job: Any, leg: int, chains: Any) -> None:
-        make(self, job, leg, chains)
-        threading.Thread(target=write, args=(self, leg), daemon=True).start()
+    def made(self: workers.Worker, job: Any, phase: int, making: Making) -> None:
+        make(self, job, phase, making)
+        threading.Thread(target=write, args=(self, making.phases[phase].workers), daemon=True).start()
 
-    async def opened(self: workers.Worker, work: Any) -> None:
-        await open_models(self, work)
+    async def opened(self: workers.Worker, to_run: set[str]) -> None:
+        await open_models(self, to_run)
         if not at_start:
             at_start.update(threads())
 
@@ -63,21 +64,21 @@ def in_worker() -> None:
         )
         return await run_piece(self, piece)
 
-    def write(worker: workers.Worker, leg: int) -> None:
+    def write(worker: workers.Worker, group: str) -> None:
         while True:
             parts: defaultdict[str, float] = defaultdict(float)
             for thread, seconds in threads().items():
                 name = "engine" if thread < 0 else names(worker).get(thread, "other threads")
                 parts[name] += seconds - at_start.get(thread, 0)
             engines = [-thread for thread in at_start if thread < 0]
-            told = {"leg": leg, "start": sum(at_start.values()), "parts": parts, "steps": spent, "engines": engines}
+            told = {"group": group, "start": sum(at_start.values()), "parts": parts, "steps": spent, "engines": engines}
             path = Path(os.environ[FOLDER]) / f"{os.getpid()}.json"
             path.with_suffix(".new").write_text(json.dumps(told))
             path.with_suffix(".new").rename(path)
             time.sleep(PERIOD_S)
 
     def staged(recipe: Any, fingerprint: str) -> Any:
-        STAGE.set(recipe.stage)
+        ENTRY.set(recipe.stage)
         return new_record(recipe, fingerprint)
 
     workers.Worker.__init__, workers.Worker._open = made, opened  # type: ignore[method-assign]
@@ -86,7 +87,7 @@ def in_worker() -> None:
 
 @types.coroutine
 def timed(coroutine: Any, spent: defaultdict[str, float]) -> Generator[Any, Any, Any]:
-    """The coroutine; what each of its steps takes is added to the stage that it is in by then."""
+    """The coroutine; what each of its steps takes is added to the entry that it is in by then."""
     step, given = coroutine.send, None
     while True:
         began = time.thread_time()
@@ -95,7 +96,7 @@ def timed(coroutine: Any, spent: defaultdict[str, float]) -> Generator[Any, Any,
         except StopIteration as end:
             return end.value
         finally:
-            spent[STAGE.get()] += time.thread_time() - began
+            spent[ENTRY.get()] += time.thread_time() - began
         try:
             step, given = coroutine.send, (yield waits_for)
         except BaseException as error:  # a task that is cancelled, above all
@@ -119,9 +120,10 @@ def names(worker: workers.Worker) -> dict[int, str]:
         for thread in threading.enumerate()
         if thread.native_id is not None
     }
-    batchers = [(nli._batcher._thread, "NLI") for nli in worker._nli.values()]
-    if worker._embedder is not None:
-        batchers.append((worker._embedder._batcher._thread, "embedder"))
+    batchers = [
+        (scorer._batcher._thread, "NLI" if isinstance(scorer, Nli) else "embedder")
+        for scorer in worker._scorers.values()
+    ]
     return known | {thread.native_id: name for thread, name in batchers if thread.native_id is not None}
 
 
@@ -155,14 +157,14 @@ def profile(folder: Path, given: argparse.Namespace) -> tuple[dict[str, float], 
     parts = defaultdict(float, driver=time.process_time() - before)
     for path in folder.glob("*.json"):
         told = json.loads(path.read_text())
-        leg, steps = LEGS[told["leg"]], told["steps"]
-        parts[f"{leg}: start"] += told["start"]
+        group, steps = told["group"], told["steps"]
+        parts[f"{group}: start"] += told["start"]
         loop = told["parts"].pop("event loop", 0.0)
-        for stage, seconds in steps.items():
-            parts[f"{leg}: event loop, {stage}"] += seconds
-        parts[f"{leg}: event loop, between steps"] += loop - sum(steps.values())
+        for entry, seconds in steps.items():
+            parts[f"{group}: event loop, {entry}"] += seconds
+        parts[f"{group}: event loop, between steps"] += loop - sum(steps.values())
         for name, seconds in told["parts"].items():
-            parts[f"{leg}: {name}"] += seconds
+            parts[f"{group}: {name}"] += seconds
         for process in (int(path.stem), *told["engines"]):
             children.seconds.pop(process, None)
     parts["Ray's own processes"] = sum(children.seconds.values())
