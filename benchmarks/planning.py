@@ -1,9 +1,10 @@
 """What a plan costs: `python benchmarks/planning.py [--rows 10000 …] [--folder KEPT]`.
 
 Builds corpora of synthetic rows with the factory's own table, seeds, pairing and recipes, such that their jobs have
-nothing left to do, and times plans over them, each in a process of its own: the first one, which indexes every shard
-(once), one that finds nothing to do, and one after 1,000 seeds were added (medians of three). Seconds are those of
-`plan` alone; interpreter and imports are told apart. Memory is the highest of a process: all that was resident, mapped
+nothing left to do, and times plans over them, each in a process of its own: the first one of a new corpus, which reads
+the seeds and makes every row (once), the first without a ledger, which indexes every shard (once), one that finds
+nothing to do, and one after 1,000 seeds were added (medians of three). Seconds are those of `plan` alone; interpreter
+and imports are told apart. Memory is the highest of a process: all that was resident, mapped
 files included, and what is the process's own (anonymous, sampled every 5 ms).
 
 Limitations: columns that planning never reads are null, so shards are smaller than real ones; the files were just
@@ -33,20 +34,25 @@ import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
 
 from factory.planning.ledger import LEDGER, ranges  # noqa: E402
-from factory.planning.plan import Plan  # noqa: E402
+from factory.planning.plan import Plan, plan  # noqa: E402
 from factory.planning.wanted import Slots  # noqa: E402
-from factory.seeds.source import digests_of  # noqa: E402
+from factory.seeds.digests import digests_of  # noqa: E402
 from factory.seeds.store import SEEDS  # noqa: E402
 from factory.spec.jobfile import load_job  # noqa: E402
-from factory.store.records import ROW_SCHEMA, row_id  # noqa: E402
+from factory.store.records import row_id, row_schema  # noqa: E402
 from factory.store.table import Shard  # noqa: E402
 
 JOB = """\
 corpus: {folder}/corpus
 seeds: [{{path: seeds/*.jsonl}}]
 pairing: {{partners: {partners}, samples: {samples}}}
-models: {{dialogue: {{name: org/talker}}, nli: {{name: org/nli}}, embedding: {{name: org/vectors}}}}
-stages: {{expand: {{}}, converse: {{}}, extract: {{}}, augment: {{}}, verify: {{}}, select: {{}}}}
+models:
+  writer: {{name: org/talker}}
+  nli: {{kind: nli, name: org/nli}}
+  embedding: {{kind: embedding, name: org/vectors}}
+makers: {{expand: {{}}, converse: {{}}, extract: {{}}, augment: {{}}}}
+scores: {{consistency: {{}}}}
+select: {{}}
 run: {{rows_per_shard: {rows_per_shard}}}
 """
 ROWS_PER_SHARD = 1024
@@ -78,7 +84,8 @@ class Rows:
         self.ids = pa.array([f"p{number}" for number in range(count)])
         self.facts = pa.array([fact for number in range(count) for fact in facts_of(number)])
         self.digests = pa.array([digests_of((tuple(facts_of(number)),)) for number in range(count)])
-        self.recipes = [recipe.id for recipe in plan.wanted.chains["generated"]]
+        self.recipes = plan.wanted.making.recipes["generated"]
+        self.schema = row_schema(plan.wanted.making.columns)
 
     def table(self, slots: Slots) -> pa.Table:
         """Rows in these slots; null where planning does not look."""
@@ -88,14 +95,17 @@ class Rows:
             "row_id": self._row_ids(seeds.reshape(count, 2), slots.sample),
             "kind": ["generated"] * count,
             "sample": slots.sample,
-            "seeds": _lists(2, ROW_SCHEMA.field("seeds"), id=self.ids.take(seeds), digests=self.digests.take(seeds)),
+            "seeds": _lists(2, self.schema.field("seeds"), id=self.ids.take(seeds), digests=self.digests.take(seeds)),
             "donors": self._donors(slots),
             "stages": _lists(
-                len(self.recipes), ROW_SCHEMA.field("stages"), recipe=pa.array(self.recipes * count, pa.string())
+                len(self.recipes),
+                self.schema.field("stages"),
+                stage=pa.array([recipe.stage for recipe in self.recipes] * count, pa.string()),
+                recipe=pa.array([recipe.id for recipe in self.recipes] * count, pa.string()),
             ),
         }
-        given = [columns.get(field.name, pa.nulls(count, field.type)) for field in ROW_SCHEMA]
-        return pa.table(dict(zip(ROW_SCHEMA.names, given, strict=True)), schema=ROW_SCHEMA)
+        given = [columns.get(field.name, pa.nulls(count, field.type)) for field in self.schema]
+        return pa.table(dict(zip(self.schema.names, given, strict=True)), schema=self.schema)
 
     def _row_ids(self, seeds: Any, samples: Any) -> list[str]:
         pairs = zip(seeds.tolist(), samples.tolist(), strict=True)
@@ -107,7 +117,7 @@ class Rows:
         given, facts = (np.stack([part.T for part in parts], axis=1) for parts in zip(*drawn, strict=True))
         seeds = ordered.seed[given].ravel()
         texts = self.facts.take(seeds * len(FACTS) + (facts - ordered.starts[given]).ravel())
-        field = ROW_SCHEMA.field("donors").type.value_field
+        field = self.schema.field("donors").type.value_field
         sides = _lists(given.shape[2], field, text=texts, source_id=self.ids.take(seeds))
         return pa.ListArray.from_arrays(np.arange(0, len(sides) + 1, 2, dtype=np.int32), sides)
 
@@ -132,19 +142,20 @@ def build(folder: Path, rows: int, per_seed: int) -> Path:
     partners, samples = PAIRINGS[per_seed]
     new = path.with_suffix(".new.yaml")
     new.write_text(JOB.format(folder=path.parent, partners=partners, samples=samples, rows_per_shard=ROWS_PER_SHARD))
-    plan = Plan(load_job(new))
-    for recipe in plan.wanted.chains["generated"]:
-        plan.corpus.save_recipe(recipe.id, recipe.model_dump(mode="json"))
-    parts = [plan.wanted.slots(low, high) for low, high in ranges(rows)]
-    slots = Slots(*(np.concatenate([getattr(part, name) for part in parts]) for name in Slots.__slots__))
-    slots = slots.at(np.argsort(plan.wanted.seeds.sorted.seed[slots.first], kind="stable"))
-    made = Rows(plan)
+    planned = plan(load_job(new))
+    corpus, wanted = planned.corpus, planned.wanted
+    for recipe in wanted.making.recipes["generated"]:
+        corpus.save_recipe(recipe.id, recipe.model_dump(mode="json"))
+    parts = [wanted.slots(low, high) for low, high in ranges(rows)]
+    slots = Slots(*(np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in Slots.__slots__))
+    slots = slots.at(np.argsort(wanted.seeds.sorted.seed[slots.first], kind="stable"))
+    made = Rows(planned)
 
     def shard(start: int) -> Shard:
-        return plan.corpus.table.write(made.table(slots.at(np.arange(start, min(start + ROWS_PER_SHARD, rows)))))
+        return corpus.table.write(made.table(slots.at(np.arange(start, min(start + ROWS_PER_SHARD, rows)))))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        plan.corpus.table.commit(list(pool.map(shard, range(0, rows, ROWS_PER_SHARD))), [], "synthetic rows")
+        corpus.table.commit(list(pool.map(shard, range(0, rows, ROWS_PER_SHARD))), [], "synthetic rows")
     new.rename(path)
     print(f"built {rows} rows in {time.perf_counter() - began:.0f} s", file=sys.stderr)
     return path
@@ -170,7 +181,7 @@ def measure(path: Path) -> dict[str, Any]:
     watcher.start()
     job = load_job(path)
     wall, cpu = time.perf_counter(), time.process_time()
-    summary = Plan(job).summary
+    summary = plan(job).summary
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     done.set()
     watcher.join()
@@ -199,18 +210,36 @@ def after_adding(path: Path, count: int, per_seed: int) -> dict[str, Any]:
     return told
 
 
+def of_new_corpus(path: Path) -> dict[str, Any]:
+    """The plan of the same job with a corpus that is not there yet, which is taken away again."""
+    folder, new = path.parent, path.with_name("empty.yaml")
+    new.write_text(path.read_text().replace(f"{folder}/corpus", f"{folder}/empty"))
+    told = planned(new)
+    shutil.rmtree(folder / "empty")
+    return told
+
+
 def report(folder: Path, rows: int, per_seed: int) -> None:
     """Measure a corpus; a line of the table for each kind of plan, of the run that took the median time."""
     path, seeds = build(folder, rows, per_seed), rows // per_seed
-    first = [] if (path.parent / "corpus" / LEDGER).exists() else [planned(path)]
+    new = of_new_corpus(path)
+    assert new["make"] == new["rows"] == rows, new
+    shutil.rmtree(path.parent / "corpus" / LEDGER, ignore_errors=True)
+    indexed = planned(path)
     nothing = [planned(path) for _ in range(3)]
-    assert not any(told["rows"] for told in nothing), nothing
+    assert not any(told["rows"] for told in (indexed, *nothing)), nothing
     more = [after_adding(path, seeds, per_seed) for _ in range(3)]
-    for what, plans in (("first", first), ("nothing to do", nothing), (f"{ADDED:,} seeds more", more)):
+    for what, plans in (
+        ("new corpus", [new]),
+        ("new ledger", [indexed]),
+        ("nothing to do", nothing),
+        (f"{ADDED:,} seeds more", more),
+    ):
         for told in sorted(plans, key=lambda told: float(told["wall"]))[len(plans) // 2 :][:1]:
             seconds = (f"{told[name]:.2f}" for name in ("imports", "wall", "cpu"))
             memory = (f"{told[name] / 2**20:,.0f}" for name in ("resident", "own", "before"))
-            line(f"{rows:,}", f"{seeds:,}", what, f"{told['rows']:,}", *seconds, *memory)
+            each = f"{told['cpu'] / rows * 1e6:.1f}"
+            line(f"{rows:,}", f"{seeds:,}", what, f"{told['rows']:,}", *seconds, each, *memory)
 
 
 def line(*cells: str) -> None:
@@ -223,9 +252,9 @@ def heading() -> None:
     versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "pyarrow", "deltalake"))
     model = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
     print(f"Commit {commit.stdout.strip()}, Python {platform.python_version()}, {versions}.")
-    print(f"{os.cpu_count()} cores, {model.partition(': ')[2]}. Seconds; MiB.\n")
-    line("rows", "seeds", "plan", "planned", "imports", "wall", "CPU", "resident", "own", "own before")
-    line(*["---:"] * 2, "---", *["---:"] * 7)
+    print(f"{os.cpu_count()} cores, {model.partition(': ')[2]}. Seconds; microseconds a row; MiB.\n")
+    line("rows", "seeds", "plan", "planned", "imports", "wall", "CPU", "CPU a row", "resident", "own", "own before")
+    line(*["---:"] * 2, "---", *["---:"] * 8)
 
 
 def main() -> None:

@@ -18,16 +18,16 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from factory.base.fingerprint import Keys, ring_points
+from factory.base.arrays import arrow, mapped, offsets_of, text_keys, texts
+from factory.base.fingerprint import Keys, mix, ring_points
 from factory.planning.wanted import donor_keys, input_keys, slot_keys
-from factory.seeds.store import arrow, digest_key, fact_key, mapped, said_keys, seed_key
+from factory.seeds.columns import digest_keys, fact_keys, said_keys, seed_keys
 from factory.spec.identity import INPUTS
 from factory.spec.job import SELECT
 from factory.store.corpus import Corpus
@@ -35,7 +35,7 @@ from factory.store.records import PARTS
 from factory.store.storage import ReadOnlyError, on_scratch
 from factory.store.table import Shard
 
-LEDGER = "_ledger/4"
+LEDGER = "_ledger/5"
 """Numbered by how keys are made: one that is made otherwise must not be compared with those of before."""
 
 _ROWS_AT_ONCE = 1 << 20
@@ -284,39 +284,36 @@ class Ledger:
     def _entries(self, number: int) -> Entries:
         """The entries of a shard, from its rows."""
         table = self.corpus.table.read(self.shards[number], _READ)
-        seeds = table["seeds"].combine_chunks()
-        lengths = seeds.value_lengths().to_numpy(zero_copy_only=False)
-        last = np.cumsum(lengths) - 1
-        first = last - lengths + 1
-        keys = _keys(_seed_key, seeds.flatten().field("id"))
-        digests = _keys(digest_key, seeds.flatten().field("digests").flatten()).reshape(-1, len(PARTS)).T
+        seeds = _column(table, "seeds")
+        ends = mapped(seeds.offsets)
+        first, last = ends[:-1], ends[1:] - 1
+        keys = seed_keys(seeds.values.field("id"))
+        digests = digest_keys(seeds.values.field("digests").values).reshape(-1, len(PARTS)).T
         return Entries(
             first=keys[first],
             second=keys[last],
-            sample=table["sample"].combine_chunks().to_numpy(),
+            sample=mapped(_column(table, "sample")),
             **{part: input_keys(keys[first], keys[last]) for part, keys in zip(PARTS, digests, strict=True)},
-            donors=_donors(table["donors"].combine_chunks()),
-            chain=self._chains_of(table["stages"].combine_chunks()),
+            donors=_donors(_column(table, "donors")),
+            chain=self._chains_of(_column(table, "stages")),
             shard=np.full(len(table), number, np.int32),
         )
 
     def _chains_of(self, stages: pa.ListArray) -> NDArray[np.int32]:
-        flat = stages.flatten()
-        names, recipes = (flat.field(name).to_numpy(zero_copy_only=False).tolist() for name in ("stage", "recipe"))
-        failed = flat.field("failed").is_valid().to_numpy(zero_copy_only=False).tolist()
-        made = list(zip(names, recipes, failed, strict=True))
-        stops = np.cumsum(stages.value_lengths().to_numpy(zero_copy_only=False)).tolist()
-        starts = [0, *stops]
-        return np.array(
-            [self.chain(tuple(made[start:stop])) for start, stop in zip(starts, stops, strict=False)], np.int32
-        )
+        flat, ends = stages.values, mapped(stages.offsets)
+        failed = mapped(flat.field("failed").is_valid().cast(pa.uint64()))
+        entries = mix(text_keys("stage", flat.field("stage")), text_keys("recipe", flat.field("recipe")), failed)
+        sums = _sums(mix(_within(np.diff(ends)), entries), ends)
+        _, examples, which = np.unique(sums, return_index=True, return_inverse=True)
+        told = stages.take(arrow(examples)).to_pylist()
+        chains = [tuple((one["stage"], one["recipe"], one["failed"] is not None) for one in made) for made in told]
+        return np.array([self.chain(chain) for chain in chains], np.int32)[which]
 
 
-def _keys(key_of: Callable[[str], int], texts: pa.StringArray) -> Keys:
-    return np.fromiter(map(key_of, texts.to_numpy(zero_copy_only=False)), np.uint64, len(texts))
+def _column(table: pa.Table, name: str) -> pa.Array:
+    """A column of a shard, as one array."""
+    return table[name].combine_chunks()
 
-
-_seed_key, _fact_key = lru_cache(1 << 16)(seed_key), lru_cache(1 << 16)(fact_key)
 
 SLOT_COLUMNS = ("row_id", "sample", "seeds")
 
@@ -331,32 +328,32 @@ def slots_by_id(table: pa.Table) -> dict[int, str]:
 def slots_of(seeds: Sequence[tuple[str, str]], samples: Sequence[int]) -> Keys:
     """Keys of slots by the ids of their first and last seeds and their samples."""
     return slot_keys(
-        np.array([_seed_key(first) for first, _ in seeds], np.uint64),
-        np.array([_seed_key(second) for _, second in seeds], np.uint64),
+        seed_keys(texts([first for first, _ in seeds])),
+        seed_keys(texts([second for _, second in seeds])),
         np.array(samples, np.int32),
     )
 
 
 def _donors(donors: pa.ListArray) -> Keys:
     """Keys of the donors' facts of each row: its sides' lists of facts."""
-    found = np.zeros(len(donors), np.uint64)
-    sides = donors.flatten()
-    facts = sides.flatten()
-    if not len(facts):
-        return found
-    of_row = donors.value_lengths().to_numpy(zero_copy_only=False)
-    of_side = sides.value_lengths().to_numpy(zero_copy_only=False)
-    row, side = np.repeat(np.arange(len(donors)), of_row), _within(of_row)
+    sides = donors.values
+    facts = sides.values
+    of_row, of_side = mapped(donors.offsets), mapped(sides.offsets)
     keys = donor_keys(
-        np.repeat(side, of_side).astype(np.uint64),
-        _within(of_side).astype(np.uint64),
-        said_keys(_keys(_seed_key, facts.field("source_id")), _keys(_fact_key, facts.field("text"))),
+        np.repeat(_within(np.diff(of_row)), np.diff(of_side)),
+        _within(np.diff(of_side)),
+        said_keys(seed_keys(facts.field("source_id")), fact_keys(facts.field("text"))),
     )
-    np.add.at(found, np.repeat(row, of_side), keys)
-    return found
+    return _sums(keys, of_side[of_row])
 
 
-def _within(lengths: NDArray[np.integer]) -> NDArray[np.int64]:
+def _sums(keys: Keys, ends: NDArray[np.integer]) -> Keys:
+    """Sums of keys from each end to the next."""
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(keys)])
+    return np.asarray(sums[ends[1:]] - sums[ends[:-1]])
+
+
+def _within(lengths: NDArray[np.integer]) -> Keys:
     """0, 1, ... up to each length, one after the other."""
-    starts: NDArray[np.int64] = np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return np.arange(lengths.sum()) - starts
+    offsets = offsets_of(lengths)
+    return (np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)).astype(np.uint64)

@@ -19,6 +19,7 @@ from factory.seeds.delimited import csv_records
 from factory.seeds.files import BadRow, SeedFile
 from factory.seeds.jsonl import json_rows
 from factory.seeds.lines import FileRow, check_line, each_line, first_line, pieces, whole_lines
+from factory.seeds.plain import PlainReader, PlainRows
 
 _MAX_GROUP = 2_000
 """Lines of one ConvAI2 dialogue that are looked at: its facts and turns cannot be that many."""
@@ -40,22 +41,30 @@ def read_rows(
     value among them that cannot be read is a BadRow.
 
     Raises SourceError when the file cannot be opened or its transport fails on the way."""
+    rows = rows_and_blocks(file, columns, others, None)
+    return ((line, row) for line, row in rows if not isinstance(row, PlainRows))
+
+
+def rows_and_blocks(
+    file: SeedFile, columns: Iterable[str], others: Iterable[str] | None, plain: PlainReader | None
+) -> Iterator[tuple[int, FileRow | BadRow | PlainRows]]:
+    """The same, but that the plain rows of a block of lines of JSON are handed on at once, before its others."""
     try:
         with open_file(file) as stream:
             if file.format == "parquet":
                 yield from _parquet(stream, set(columns), others if others is None else set(others))
             else:
-                yield from _text_format(file, pieces(stream), set(columns))
+                yield from _text_format(file, pieces(stream), set(columns), plain)
     except BadRow as bad:
         bad.ends = True
         yield bad.line, bad
 
 
 def _text_format(
-    file: SeedFile, lines: Iterator[tuple[int, str]], columns: set[str]
-) -> Iterator[tuple[int, FileRow | BadRow]]:
+    file: SeedFile, lines: Iterator[tuple[int, str]], columns: set[str], plain: PlainReader | None
+) -> Iterator[tuple[int, FileRow | BadRow | PlainRows]]:
     if file.format == "jsonl":
-        return json_rows(lines)
+        return json_rows(lines, plain)
     if file.format in ("csv", "tsv", "spc"):
         return _csv_rows(whole_lines(lines), file, columns)
     if file.format == "text" and file.sniff:
@@ -63,7 +72,7 @@ def _text_format(
         if _CONVAI2_FIRST.match(first):
             return _convai2(whole_lines(lines))
         if _JSON_FIRST.match(first):
-            return json_rows(lines)
+            return json_rows(lines, plain)
     lines = whole_lines(lines)
     return _convai2(lines) if file.format == "convai2" else each_line(lines, lambda line: {"persona": line})
 

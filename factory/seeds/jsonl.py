@@ -14,6 +14,7 @@ from pydantic_core import from_json
 
 from factory.seeds.files import BadRow
 from factory.seeds.lines import MAX_LINE, FileRow, check_line, each_line, first_line, whole_lines
+from factory.seeds.plain import PlainReader, PlainRows, blocks
 
 _PART = re.compile(r'"(?:[^"\\\r\n]|\\.)*+("?)|[\[\]{},]|([^\s"\[\]{},]+)')
 _INDENTED = re.compile(r"\s*\{(?:.*[{\[,])?\s*", re.DOTALL)
@@ -21,12 +22,26 @@ _PYTHON = re.compile(r"\s*[{\[]\s*'")
 _EXAMPLE = '{"persona": "I sail."}'
 
 
-def json_rows(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, FileRow | BadRow]]:
-    """Rows with their lines; those of an array with their numbers in it."""
+def json_rows(
+    lines: Iterator[tuple[int, str]], plain: PlainReader | None = None
+) -> Iterator[tuple[int, FileRow | BadRow | PlainRows]]:
+    """Rows with their lines; those of an array with their numbers in it. The plain rows of a block of lines come at
+    once, before its others, if `plain` is to read them."""
     first, lines = first_line(lines)
     if first.lstrip().startswith("[") or _INDENTED.fullmatch(first):
         return _rows_cut(lines)
-    return each_line(whole_lines(lines), _json_object)
+    lines = whole_lines(lines)
+    return each_line(lines, _json_object) if plain is None else _by_block(lines, plain)
+
+
+def _by_block(
+    lines: Iterator[tuple[int, str]], plain: PlainReader
+) -> Iterator[tuple[int, FileRow | BadRow | PlainRows]]:
+    for block in blocks(lines):
+        rows, others = plain.read(block)
+        if rows is not None:
+            yield block[0][0], rows
+        yield from each_line(iter(others), _json_object)
 
 
 def _json_object(text: str) -> FileRow:

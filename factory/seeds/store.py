@@ -14,7 +14,6 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +21,23 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from factory.base.fingerprint import Indices, Keys, blake, key, mix, ring_points
+from factory.base.arrays import arrow, mapped, offsets_of
+from factory.base.fingerprint import Indices, Keys, blake, ring_points
+from factory.seeds.columns import CONTENT, DIGESTS, KEYS, content_of, keys_of, said_keys
 from factory.seeds.files import SeedFile, find_files, stamp
-from factory.seeds.source import BadSeed, SeedSource, read_file
+from factory.seeds.plain import PlainRows
+from factory.seeds.source import BadSeed, SeedSource, read_blocks
 from factory.store.records import PARTS, Seed, SeedSpeaker
 from factory.store.storage import Storage, on_scratch
 
 SEEDS = "_seeds"
-_VERSION = 4
+_VERSION = 5
 """Raised when a file would be read differently."""
-_SORTED_VERSION = 3
+_SORTED_VERSION = 4
 """Raised when seeds would be sorted or keyed differently."""
 
 _BATCH = 4096
+"""Seeds kept together, about."""
 _SORTED_AT_ONCE = 1 << 16
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, pa.ArrowException)
 """What reading a file raises that is not there or damaged."""
@@ -43,38 +46,11 @@ _FILES = (".content.arrow", ".told.json", ".keys.arrow")
 """The files of a seed file, the keys last: where they are, all is. What is told are its bad seeds, and what of it could
 not be kept."""
 
-_DIGESTS = pa.list_(pa.uint64(), len(PARTS))
-_KEYS = pa.schema(
-    [
-        ("key", pa.uint64()),
-        ("digests", _DIGESTS),
-        ("facts", pa.list_(pa.uint64())),
-        ("characters", pa.int32()),
-        ("turns", pa.int32()),
-    ]
-)
-_CONTENT = pa.schema(
-    [
-        ("id", pa.string()),
-        ("digests", pa.list_(pa.string())),
-        ("line", pa.int64()),
-        ("personas", pa.list_(pa.list_(pa.string()))),
-        ("turns", pa.list_(pa.struct([("speaker", pa.int32()), ("text", pa.string())]))),
-        (
-            "speakers",
-            pa.list_(
-                pa.struct(
-                    [("id", pa.string()), ("name", pa.string()), ("attributes", pa.map_(pa.string(), pa.string()))]
-                )
-            ),
-        ),
-    ]
-)
 _SORTED = pa.schema(
     [
         ("point", pa.uint64()),
         ("key", pa.uint64()),
-        ("digests", _DIGESTS),
+        ("digests", DIGESTS),
         ("seed", pa.int32()),
         ("characters", pa.int32()),
         ("turns", pa.int32()),
@@ -101,37 +77,6 @@ class Sorted:
 
     def __len__(self) -> int:
         return len(self.point)
-
-
-def said_keys(seed: Keys, fact: Keys) -> Keys:
-    """Keys of facts as facts of seeds."""
-    return mix(seed, fact)
-
-
-def mapped(column: pa.Array) -> Any:
-    """An Arrow array without nulls as one of numpy's; nothing is copied. Arrow's own `to_numpy` would import pandas,
-    which takes a second."""
-    return np.from_dlpack(column)
-
-
-def arrow(array: NDArray[Any]) -> pa.Array:
-    """The way back, for the same reason."""
-    return pa.Array.from_buffers(pa.from_numpy_dtype(array.dtype), len(array), [None, pa.py_buffer(array)])
-
-
-def digest_key(digest: str) -> int:
-    """The key of a digest."""
-    return int(digest[:16], 16)
-
-
-def seed_key(seed_id: str) -> int:
-    """The key of a seed's id."""
-    return key("seed", seed_id)
-
-
-def fact_key(text: str) -> int:
-    """The key of a fact."""
-    return key("fact", text)
 
 
 def _by_part(digests: pa.FixedSizeListArray) -> Keys:
@@ -176,6 +121,7 @@ class Seeds:
         self._names = [file.name for _, file in files]
         parts = [self._open(source, file) for source, file in files]
         self._content = [content.to_batches() for _, content, _ in parts]
+        self._batch_starts = [offsets_of([len(batch) for batch in batches]) for batches in self._content]
         self._keys = pa.concat_tables([keys for keys, _, _ in parts])
         self._starts = np.cumsum([0, *(content.num_rows for _, content, _ in parts)])
         self._again: Indices = np.empty(0, np.int64)
@@ -206,9 +152,11 @@ class Seeds:
     def _rows(self, number: int, places: Indices) -> list[dict[str, Any]]:
         """Rows of a file's content. Taken batch by batch: of a table Arrow would copy all of it together first."""
         rows: list[dict[str, Any]] = [{}] * len(places)
-        for batch in np.unique(places // _BATCH).tolist():
-            chosen = np.flatnonzero(places // _BATCH == batch)
-            taken = self._content[number][batch].take(pa.array(places[chosen] % _BATCH))
+        starts = self._batch_starts[number]
+        batches = np.searchsorted(starts, places, side="right") - 1
+        for batch in np.unique(batches).tolist():
+            chosen = np.flatnonzero(batches == batch)
+            taken = self._content[number][batch].take(arrow(places[chosen] - starts[batch]))
             for place, row in zip(chosen, taken.to_pylist(maps_as_pydicts="strict"), strict=True):
                 rows[place] = row
         return rows
@@ -267,7 +215,7 @@ class Seeds:
         columns = {
             "point": arrow(points),
             "key": arrow(keys),
-            "digests": pa.FixedSizeListArray.from_arrays(arrow(digests[order].ravel()), type=_DIGESTS),
+            "digests": pa.FixedSizeListArray.from_arrays(arrow(digests[order].ravel()), type=DIGESTS),
             "seed": arrow((order - np.searchsorted(np.sort(again), order)).astype(np.int32)),
             "characters": arrow(self._column("characters")[order]),
             "turns": arrow(self._column("turns")[order]),
@@ -346,48 +294,41 @@ class Seeds:
         with (
             on_scratch(self._folder.name),
             pa.OSFile(str(self._here(f"{name}.keys.arrow")), "wb") as keys_file,
-            pa.ipc.new_file(keys_file, _KEYS) as keys,
+            pa.ipc.new_file(keys_file, KEYS) as keys,
             pa.OSFile(str(self._here(f"{name}.content.arrow")), "wb") as content_file,
-            pa.ipc.new_file(content_file, _CONTENT) as content,
+            pa.ipc.new_file(content_file, CONTENT) as content,
         ):
-            readable = self._readable(source, file, bad, unkept)
-            while seeds := list(islice(readable, _BATCH)):
-                keys.write_batch(pa.RecordBatch.from_pylist([_keys(seed) for seed in seeds], _KEYS))
-                content.write_batch(pa.RecordBatch.from_pylist([_content(seed) for seed in seeds], _CONTENT))
+            for seeds in self._batches(source, file, bad, unkept):
+                keys.write_batch(keys_of(seeds))
+                content.write_batch(seeds)
         told = {"bad": [asdict(seed) for seed in bad], "unkept": unkept}
         self._here(f"{name}.told.json").write_text(json.dumps(told), encoding="utf-8")
 
-    def _readable(self, source: SeedSource, file: SeedFile, bad: list[BadSeed], unkept: list[str]) -> Iterator[Seed]:
-        for seed in read_file(file, source.fields, unkept):
-            self._read += 1
-            if self._read % _BATCH == 0:
-                self._report("seeds read", self._read)
-            if isinstance(seed, Seed):
-                yield seed
-            else:
-                bad.append(seed)
+    def _batches(
+        self, source: SeedSource, file: SeedFile, bad: list[BadSeed], unkept: list[str]
+    ) -> Iterator[pa.RecordBatch]:
+        """The contents of the readable seeds, in the order of their lines."""
+        plain: PlainRows | None = None
+        seeds: list[Seed] = []
+        for read in read_blocks(file, source.fields, unkept):
+            self._count(len(read) if isinstance(read, PlainRows) else 1)
+            if isinstance(read, BadSeed):
+                bad.append(read)
                 if len(self.bad) + len(bad) > self._max_bad:
                     raise TooManyBadSeeds(self.bad + bad)
+                continue
+            if isinstance(read, PlainRows) or len(seeds) == _BATCH:
+                if plain or seeds:
+                    yield content_of(seeds, plain)
+                plain, seeds = None, []
+            if isinstance(read, PlainRows):
+                plain = read
+            else:
+                seeds.append(read)
+        if plain or seeds:
+            yield content_of(seeds, plain)
 
-
-def _keys(seed: Seed) -> dict[str, object]:
-    facts = [fact for persona in seed.personas for fact in persona]
-    return {
-        "key": seed_key(seed.id),
-        "digests": [digest_key(digest) for digest in seed.digests],
-        "facts": [fact_key(fact) for fact in facts],
-        "characters": sum(map(len, facts)),
-        "turns": len(seed.turns),
-    }
-
-
-def _content(seed: Seed) -> dict[str, object]:
-    turns = [{"speaker": speaker, "text": text} for speaker, text in seed.turns]
-    return {
-        "id": seed.id,
-        "digests": seed.digests,
-        "line": seed.line,
-        "personas": seed.personas,
-        "turns": turns,
-        "speakers": [asdict(speaker) for speaker in seed.speakers],
-    }
+    def _count(self, read: int) -> None:
+        before, self._read = self._read, self._read + read
+        if before // _BATCH < self._read // _BATCH:
+            self._report("seeds read", self._read)

@@ -12,6 +12,8 @@ from factory.seeds.files import BadRow
 
 MAX_ID = 200
 """Characters of an id or a name."""
+MAX_FACT, MAX_FACTS = 1_000, 200
+"""Characters of a fact, facts of a persona."""
 MISSING = frozenset({"", "nan", "NaN", "None", "null", "NULL", "NA", "<NA>", "NaT"})
 """What a cell of a CSV file holds where there is no value."""
 

@@ -4,15 +4,16 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from factory.base.arrays import texts
 from factory.base.fingerprint import mix
 from factory.planning.pairing import Ring
-from factory.seeds.store import seed_key
+from factory.seeds.columns import seed_keys
 
 IDS = st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=30, unique=True)
 
 
 def ring_of(ids: list[str]) -> Ring:
-    return Ring(np.array([seed_key(seed) for seed in ids], np.uint64), np.arange(len(ids)))
+    return Ring(seed_keys(texts(list(ids))), np.arange(len(ids)))
 
 
 def pairs(ids: list[str], partners: int) -> set[tuple[str, str]]:

@@ -8,17 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from factory.base.arrays import texts
 from factory.seeds import store as seed_store
+from factory.seeds.columns import digest_keys, fact_keys, said_keys, seed_keys
 from factory.seeds.source import SeedFields, SeedSource
 from factory.seeds.store import (
     SEEDS,
     Seeds,
     Sorted,
     TooManyBadSeeds,
-    digest_key,
-    fact_key,
-    said_keys,
-    seed_key,
 )
 from factory.store.records import PARTS
 from factory.store.storage import Storage
@@ -45,7 +43,7 @@ def test_a_file_that_has_not_changed_is_not_read_again(tmp_path: Path, monkeypat
     write_seeds(tmp_path, some_personas(5) | {"bad": []})
     aged(tmp_path / "seeds" / "a.jsonl")
     first = opened(tmp_path)
-    monkeypatch.setattr(seed_store, "read_file", unread)
+    monkeypatch.setattr(seed_store, "read_blocks", unread)
     again = opened(tmp_path)
     assert again.take(np.arange(5)) == first.take(np.arange(5))
     assert (len(again), again.bad) == (5, first.bad)
@@ -123,9 +121,8 @@ def test_keys_of_facts_stand_by_their_seeds(tmp_path: Path) -> None:
         for seed, start, stop in zip(ordered.seed.tolist(), ordered.starts, ordered.starts[1:], strict=False)
     }
     facts = [("a", ["one", "two"]), ("b", ["three"]), ("c", ["two", "four", "five"])]
-    for number, (seed, texts) in enumerate(facts):
-        keys = np.array([fact_key(text) for text in texts], np.uint64)
-        assert said[number] == said_keys(np.uint64(seed_key(seed)), keys).tolist()
+    for number, (seed, those) in enumerate(facts):
+        assert said[number] == said_keys(seed_keys(texts([seed])), fact_keys(texts(those))).tolist()
 
 
 def test_each_part_of_a_seed_has_its_digest(tmp_path: Path) -> None:
@@ -147,7 +144,7 @@ def test_each_part_of_a_seed_has_its_digest(tmp_path: Path) -> None:
     assert [[seed.digests[1] for seed in taken].index(seed.digests[1]) for seed in taken] == [0, 0, 0, 3, 3, 3]
     assert [[seed.digests[2] for seed in taken].index(seed.digests[2]) for seed in taken] == [0, 1, 0, 3, 3, 5]
     for place, number in enumerate(seeds.sorted.seed.tolist()):
-        assert seeds.sorted.digests[:, place].tolist() == [digest_key(one) for one in taken[number].digests]
+        assert (seeds.sorted.digests[:, place] == digest_keys(texts(taken[number].digests))).all()
 
 
 def test_what_no_seed_can_hold_is_told_file_by_file_also_of_files_that_are_kept(tmp_path: Path) -> None:

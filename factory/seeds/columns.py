@@ -1,0 +1,139 @@
+"""Seeds as columns: what `_seeds/` keeps of a file's seeds, and the keys that planning compares.
+
+Limitations: keys are 64 bits of no cryptographic hash (`factory.base.arrays`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from factory.base.arrays import arrow, lists, mapped, offsets_of, text_keys, texts
+from factory.base.fingerprint import Keys, blake, mix
+from factory.seeds.digests import NO_TURNS, NOTHING_TOLD, facts_digests
+from factory.seeds.plain import PlainRows
+from factory.store.records import PARTS, Seed
+
+DIGESTS = pa.list_(pa.uint64(), len(PARTS))
+KEYS = pa.schema(
+    [
+        ("key", pa.uint64()),
+        ("digests", DIGESTS),
+        ("facts", pa.list_(pa.uint64())),
+        ("characters", pa.int32()),
+        ("turns", pa.int32()),
+    ]
+)
+_TURN = pa.struct([("speaker", pa.int32()), ("text", pa.string())])
+_SPEAKER = pa.struct([("id", pa.string()), ("name", pa.string()), ("attributes", pa.map_(pa.string(), pa.string()))])
+CONTENT = pa.schema(
+    [
+        ("id", pa.string()),
+        ("digests", pa.list_(pa.string())),
+        ("line", pa.int64()),
+        ("personas", pa.list_(pa.list_(pa.string()))),
+        ("turns", pa.list_(_TURN)),
+        ("speakers", pa.list_(_SPEAKER)),
+    ]
+)
+
+
+def seed_keys(ids: pa.StringArray) -> Keys:
+    """Keys of seeds, by their ids."""
+    return text_keys("seed", ids)
+
+
+def fact_keys(facts: pa.StringArray) -> Keys:
+    """Keys of facts, by what they say."""
+    return text_keys("fact", facts)
+
+
+def digest_keys(digests: pa.StringArray) -> Keys:
+    """Keys of digests."""
+    return text_keys("digest", digests)
+
+
+def said_keys(seed: Keys, fact: Keys) -> Keys:
+    """Keys of facts as facts of seeds."""
+    return mix(seed, fact)
+
+
+def content_of(seeds: Sequence[Seed], plain: PlainRows | None = None) -> pa.RecordBatch:
+    """Seeds of a file, with those of plain rows among them, in the order of their lines."""
+    if plain is None:
+        return _content_of_seeds(seeds)
+    if not seeds:
+        return _content_of_plain(plain)
+    both = pa.Table.from_batches([_content_of_seeds(seeds), _content_of_plain(plain)]).combine_chunks()
+    order = np.argsort(mapped(both["line"].chunk(0)), kind="stable")
+    return both.take(arrow(order)).combine_chunks().to_batches()[0]
+
+
+def _content_of_seeds(seeds: Sequence[Seed]) -> pa.RecordBatch:
+    personas = [persona for seed in seeds for persona in seed.personas]
+    turns = [turn for seed in seeds for turn in seed.turns]
+    speakers = [speaker for seed in seeds for speaker in seed.speakers]
+    attributes = [one for speaker in speakers for one in speaker.attributes.items()]
+    facts = _lists_of(personas, texts([fact for persona in personas for fact in persona]))
+    numbers = arrow(np.array([speaker for speaker, _ in turns], np.int32))
+    said = pa.StructArray.from_arrays([numbers, texts([text for _, text in turns])], fields=list(_TURN))
+    told = pa.MapArray.from_arrays(
+        arrow(offsets_of([len(speaker.attributes) for speaker in speakers])).cast(pa.int32()),
+        texts([name for name, _ in attributes]),
+        texts([value for _, value in attributes]),
+    )
+    named = [texts([speaker.id for speaker in speakers]), texts([speaker.name for speaker in speakers])]
+    about = pa.StructArray.from_arrays([*named, told], fields=list(_SPEAKER))
+    return _content(
+        texts([seed.id for seed in seeds]),
+        [digest for seed in seeds for digest in seed.digests],
+        np.array([seed.line for seed in seeds], np.int64),
+        _lists_of([seed.personas for seed in seeds], facts),
+        _lists_of([seed.turns for seed in seeds], said),
+        _lists_of([seed.speakers for seed in seeds], about),
+    )
+
+
+def _content_of_plain(plain: PlainRows) -> pa.RecordBatch:
+    digests = [(facts, NO_TURNS, NOTHING_TOLD) for facts in facts_digests(plain.facts)]
+    ids = plain.ids
+    if ids.null_count:
+        ids = texts([one or blake("seed", *told) for one, told in zip(ids.to_pylist(), digests, strict=True)])
+    none, nothing = _content_of_seeds([]), np.zeros(len(plain) + 1, np.int64)
+    return _content(
+        ids,
+        [digest for told in digests for digest in told],
+        plain.lines,
+        lists(np.arange(len(plain) + 1), plain.facts),
+        lists(nothing, none["turns"].values),
+        lists(nothing, none["speakers"].values),
+    )
+
+
+def _content(ids: pa.Array, digests: Sequence[str], line: Any, *others: pa.Array) -> pa.RecordBatch:
+    held = lists(np.arange(0, len(digests) + 1, len(PARTS)), texts(digests))
+    return pa.RecordBatch.from_arrays([ids, held, arrow(line), *others], schema=CONTENT)
+
+
+def _lists_of(items: Sequence[Sequence[object]], values: pa.Array) -> pa.ListArray:
+    return lists(offsets_of([len(one) for one in items]), values)
+
+
+def keys_of(content: pa.RecordBatch) -> pa.RecordBatch:
+    """The keys of seeds."""
+    personas = content["personas"]
+    facts = personas.values.values
+    ends = mapped(personas.values.offsets)[mapped(personas.offsets)]
+    characters = offsets_of(mapped(pc.utf8_length(facts)))[ends]
+    columns = [
+        arrow(seed_keys(content["id"])),
+        pa.FixedSizeListArray.from_arrays(arrow(digest_keys(content["digests"].values)), type=DIGESTS),
+        lists(ends, arrow(fact_keys(facts))),
+        arrow(np.diff(characters).astype(np.int32)),
+        content["turns"].value_lengths(),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=KEYS)
