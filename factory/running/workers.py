@@ -211,7 +211,7 @@ class Worker:
         for one in work:
             made = next((stage for stage in one.stages if self._entries[stage].section == "makers"), None)
             if made is not None:
-                letters.append(dead_letter(one.row, made, failure, fingerprint=one.wanted[made]))
+                letters.append(dead_letter(one.row, made, failure, one.wanted))
             else:
                 fail_scores(one, self._making.recipes[one.row.kind], failure)
                 done.append(one.row)

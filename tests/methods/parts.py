@@ -1,4 +1,4 @@
-"""What the stage tests are put together from."""
+"""What the tests of methods are put together from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from factory.engines import Completion, Reply, Request
-from factory.methods import Kit, Stage
+from factory.methods import Kit, Maker
 from factory.store.records import Fact, Row, SeedRef, Speaker, Turn
 
 Answer = str | Completion | Exception | list[str]
@@ -47,9 +47,9 @@ def a_row(*personas: Sequence[str], turns: Sequence[str] = (), row_id: str = "r"
     return Row(row_id, "generated", 0, seeds, speakers, turns=said, donors=[[], []])
 
 
-def run(stage: Stage, row: Row, kit: Kit) -> Row:
-    """The row, after the stage."""
-    asyncio.run(stage.run(row, kit))
+def run(maker: Maker, row: Row, kit: Kit) -> Row:
+    """The row, after the maker."""
+    asyncio.run(maker.run(row, kit))
     return row
 
 
