@@ -175,8 +175,8 @@ def test_others_come_from_a_window_and_never_say_what_is_true(tmp_path: Path, mo
 def test_no_prompt_tells_what_was_read_off_the_reply(tmp_path: Path) -> None:
     rows = [imported(number, "0101") for number in range(30)]
     for number, row in enumerate(rows):
-        for seed in row.seeds:
-            seed.id += f" {number}"
+        for seed, speaker in zip(row.seeds, row.speakers, strict=True):
+            seed.id = speaker.id = speaker.seed_id = f"{seed.id} {number}"
         for place, turn in enumerate(row.turns):
             turn.text += f" {number}."
             row.speakers[turn.speaker].facts.append(Fact(turn.text, "extract", "s", place))

@@ -154,7 +154,7 @@ def test_without_scores_and_decisions_it_says_so(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(4))
     left_out = [f"makers.{maker}=null" for maker in ("expand", "extract", "augment")]
     scripted = "models.writer={engine: scripted, name: 'scripted?latency_ms=1'}"
-    job = job_in(tmp_path, *left_out, "scores=null", "select=null", scripted)
+    job = job_in(tmp_path, *left_out, "scores={}", "select=null", scripted)
     Rehearsal().run(job)
     text = card(Corpus(job.corpus))
     assert "No row was decided about" in text
