@@ -122,8 +122,9 @@ def _made(kind: str, options: Mapping[str, Any]) -> ExportFormat:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"])) or "its options"
         raise ExportError(f"{kind}: {name} {first['input']}: {first['msg']}") from None
+    known = {*ROW_SCHEMA.names, *found("scores")}
     for column in made.columns:
-        if column.partition(".")[0] not in (*ROW_SCHEMA.names, *found("scores")):
+        if column.partition(".")[0] not in known:
             raise ExportError(f"{kind}: it reads the column {column}, which rows do not have")
     return made
 

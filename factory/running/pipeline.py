@@ -98,7 +98,7 @@ async def run_row(
             forget(row, recipe.stage)
             raise
         if failure is not None and entry.section == "makers":
-            return dead_letter(row, recipe.stage, failure, fingerprint=wanted[recipe.stage], meter=meter)
+            return dead_letter(row, recipe.stage, failure, wanted, meter)
         record.failed = failure.told if failure is not None else None
         record.seconds = time.perf_counter() - began
         row.stages.append(record)
@@ -208,10 +208,14 @@ def _new_record(recipe: Recipe, fingerprint: str) -> StageRecord:
     )
 
 
-def dead_letter(row: Row, stage: str, failure: Failure, *, fingerprint: str, meter: Meter | None = None) -> DeadLetter:
-    """The record of a row that an entry gave up; `fingerprint` is the one it should have got there, `meter` has counted
-    what it asked, if anything did."""
-    spent = row.stages if meter is None else [*row.stages, meter.record]
+def dead_letter(
+    row: Row, stage: str, failure: Failure, wanted: Mapping[str, str], meter: Meter | None = None
+) -> DeadLetter:
+    """The record of a row that an entry gave up. It costs what the entries took that left the fingerprints `wanted` on
+    it, and what `meter` has counted of this one; what was to be made anew cost the row it was made for."""
+    spent = [record for record in row.stages if wanted.get(record.stage) == record.fingerprint]
+    if meter is not None:
+        spent.append(meter.record)
     text = None if meter is None else meter.text
     return DeadLetter(
         id=row.row_id,
@@ -224,7 +228,7 @@ def dead_letter(row: Row, stage: str, failure: Failure, *, fingerprint: str, met
         reason=failure.reason,
         detail=redact(failure.detail[: 4 * _LONGEST_DETAIL])[:_LONGEST_DETAIL],
         attempts=failure.attempts,
-        fingerprint=fingerprint,
+        fingerprint=wanted[stage],
         failed_at=datetime.now(UTC),
         calls=sum(record.calls for record in spent),
         prompt_tokens=sum(record.prompt_tokens for record in spent),

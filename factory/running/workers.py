@@ -215,7 +215,7 @@ class Worker:
         for one in work:
             made = self._makers(one)
             if made:
-                letters.append(dead_letter(one.row, made[0], failure, fingerprint=one.wanted[made[0]]))
+                letters.append(dead_letter(one.row, made[0], failure, one.wanted))
             else:
                 done.append(self._without_scores(one, task.cause).row)
         self._heartbeat.failed += len(letters)

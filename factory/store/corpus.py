@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 import polars as pl
-import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from factory.base.fingerprint import blake
 from factory.base.places import absolute, is_uri
 from factory.store.dead_letters import DEAD_LETTER_SCHEMA, DeadLetter, dead_letters_from_table
 from factory.store.failures import Only, matching
-from factory.store.records import ROW_SCHEMA, Decision, Row, rows_from_table
+from factory.store.records import ROW_SCHEMA, Decision, Row, fitted, row_schema, rows_from_table, score_columns
 from factory.store.storage import Storage
-from factory.store.table import CorpusError, Shard, Table
+from factory.store.table import CorpusError, Shard, Table, chosen
 
 if TYPE_CHECKING:
     import datasets
@@ -61,6 +61,7 @@ class Corpus:
         the shards, and the rows of each. Of `columns`, as `Storage.read_parquet` takes them, those that are not named
         are empty; the ones that a row cannot be without must be among them."""
         shards = self.table.shards() if version is None else self.table.shards_at(version)
+        layout = score_columns(self.table.layout)
         if order is not None:
             order.shuffle(shards)
         for shard in shards:
@@ -68,7 +69,11 @@ class Corpus:
                 found = pc.starts_with(self.table.read(shard, ["row_id"])["row_id"], row_id_prefix)
                 if not pc.any(found).as_py():
                     continue
-            rows = rows_from_table(self.table.read(shard, columns))
+            table = self.table.read(shard, columns)
+            if columns is None:
+                held = score_columns(table.schema)
+                table = fitted(table, row_schema({name: layout.get(name, kind) for name, kind in held.items()}))
+            rows = rows_from_table(table)
             if order is not None:
                 order.shuffle(rows)
             for row in rows:
@@ -99,7 +104,8 @@ class Corpus:
         return self.table.frame(shards)
 
     def files(self) -> list[str]:
-        """The Parquet files of the committed rows, for readers that know no Delta."""
+        """The Parquet files of the committed rows, for readers that know no Delta. Files that were written before a
+        score was added lack its column (DuckDB: `union_by_name=true`)."""
         return [self.table.uri(shard) for shard in self.table.shards()]
 
     def to_polars(
@@ -111,8 +117,10 @@ class Corpus:
     ) -> pl.LazyFrame:
         """The rows as a polars frame, whose `collect` reads what is asked of it. Like the loaders below: all columns
         without `columns`, all rows without `decisions`, the newest version without `version`; what is loaded stays as
-        it is when the corpus changes. Raises CorpusError for a column or version that is not there."""
-        names, rows = self._columns(columns), self.table.frame(self._shards_at(version))
+        it is when the corpus changes. Each score of that version is a column, null in the rows that were not scored.
+        Raises CorpusError for a column or version that is not there."""
+        rows = self.table.frame(self._shards_at(version))
+        names = chosen(self.table.layout, columns).names
         return (rows if decisions is None else rows.filter(pl.col("decision").is_in(list(decisions)))).select(names)
 
     def to_datasets(
@@ -126,17 +134,24 @@ class Corpus:
         shards of an object store are copied into that cache first."""
         import datasets
 
-        names, shards = self._columns(columns), self._shards_at(version)
-        schema = pa.schema([ROW_SCHEMA.field(name) for name in names])
-        if not shards:
+        shards = self._shards_at(version)
+        schema = chosen(self.table.layout, columns)
+        wanted = self.to_polars(columns=["row_id"], decisions=decisions, version=version)
+        if wanted.head(1).collect().is_empty():  # which it cannot load
             return datasets.Dataset(schema.empty_table())
         copies = Path(datasets.config.HF_DATASETS_CACHE) / "persona-factory" / blake("corpus", absolute(self.root))
-        return datasets.Dataset.from_parquet(
-            [str(self._local(shard, copies)) for shard in shards],
-            columns=names,
-            features=datasets.Features.from_arrow_schema(schema),
+        files = [str(self._local(shard, copies)) for shard in shards]
+        # It fills in what a file lacks, but reads no single column that a file lacks.
+        scores = set(schema.names).difference(ROW_SCHEMA.names)
+        lacking = scores and any(scores.difference(pq.read_schema(file).names) for file in files)
+        read = self.table.layout if lacking else schema
+        rows = datasets.Dataset.from_parquet(
+            files,
+            columns=None if lacking else schema.names,
+            features=datasets.Features.from_arrow_schema(read),
             filters=None if decisions is None else [("decision", "in", list(decisions))],
         )
+        return rows.select_columns(schema.names)
 
     def to_ray(
         self,
@@ -148,13 +163,14 @@ class Corpus:
         """The rows as a dataset of Ray Data, read by its workers."""
         import ray.data
 
-        names, files = self._columns(columns), [shard.path for shard in self._shards_at(version)]
+        files = [shard.path for shard in self._shards_at(version)]
+        schema = chosen(self.table.layout, columns)
         if not files:
-            return ray.data.from_arrow(ROW_SCHEMA.empty_table().select(names))
-        rows = ray.data.read_parquet(files, filesystem=self.storage.tree())
+            return ray.data.from_arrow(schema.empty_table())
+        rows = ray.data.read_parquet(files, filesystem=self.storage.tree(), schema=self.table.layout)
         if decisions is not None:
             rows = rows.filter(expr=ray.data.expressions.col("decision").is_in(list(decisions)))
-        return rows.select_columns(names)
+        return rows.select_columns(schema.names)
 
     def to_torch(
         self,
@@ -171,18 +187,10 @@ class Corpus:
         the row (`factory.store.loading`)."""
         from factory.store.loading import CorpusDataset
 
-        names, version = self._columns(columns), self._pinned(version)
         return CorpusDataset(
-            self.root, version, rank=rank, world_size=world_size, seed=seed, epoch=epoch,
-            columns=names, decisions=decisions,
+            self.root, self._pinned(version), rank=rank, world_size=world_size, seed=seed, epoch=epoch,
+            columns=columns, decisions=decisions,
         )  # fmt: skip
-
-    @staticmethod
-    def _columns(columns: Sequence[str] | None) -> list[str]:
-        wrong = set(columns or ()).difference(ROW_SCHEMA.names)
-        if wrong:
-            raise CorpusError(f"no column {', '.join(sorted(wrong))}; there are {', '.join(ROW_SCHEMA.names)}")
-        return list(ROW_SCHEMA.names if columns is None else columns)
 
     def _pinned(self, version: int | None) -> int | None:
         """The version, or the newest; none where every row has failed. Raises CorpusError if there is no such one."""

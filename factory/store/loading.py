@@ -18,15 +18,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from factory.store.records import ROW_SCHEMA, Decision
+from factory.store.records import ROW_SCHEMA, Decision, fitted
 from factory.store.storage import MissingFileError
-from factory.store.table import CorpusError, Shard, Table
+from factory.store.table import CorpusError, Shard, Table, chosen
 
 _POOL = 4096
 """The fewest rows that are shuffled together; two pools are in memory."""
 
 _BATCH = 256
 """Rows that become Python objects at once."""
+
+
+_DECISION = pa.schema([ROW_SCHEMA.field("decision")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +59,14 @@ class CorpusDataset(torch.utils.data.IterableDataset[dict[str, Any]]):
         world_size: int,
         seed: int,
         epoch: int,
-        columns: Sequence[str],
+        columns: Sequence[str] | None,
         decisions: Sequence[Decision] | None,
     ) -> None:
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} is not one of {world_size} ranks, which are numbered from 0")
         self._corpus = corpus
         self._rank, self._world_size, self._seed, self._epoch = rank, world_size, seed, epoch
-        self._columns = list(columns)
+        self._columns = None if columns is None else list(columns)
         self._decisions = list(decisions) if decisions is not None else None
         self._start = self._position = 0
         self._pin(version)
@@ -125,15 +128,16 @@ class CorpusDataset(torch.utils.data.IterableDataset[dict[str, Any]]):
                         yield row
 
     def _pin(self, version: int | None) -> None:
-        """Settle on a version's shards, and on how many rows of each are wanted."""
+        """Settle on a version's shards and columns, and on how many rows of each shard are wanted."""
         self._version = version
         table = Table(self._corpus, ROW_SCHEMA)
         self._shards = [] if version is None else table.shards_at(version)
+        self._schema = chosen(table.layout, self._columns)
         if self._decisions is None:
             self._wanted = [shard.rows for shard in self._shards]
         else:
             with ThreadPoolExecutor(16) as threads:
-                self._wanted = list(threads.map(lambda shard: len(self._shard(table, shard, [])), self._shards))
+                self._wanted = list(threads.map(lambda shard: len(self._shard(table, shard, _DECISION)), self._shards))
         self._total = sum(self._wanted)
 
     def _range(self, part: int, parts: int) -> tuple[int, int]:
@@ -158,20 +162,20 @@ class CorpusDataset(torch.utils.data.IterableDataset[dict[str, Any]]):
 
     def _read(self, table: Table, spans: list[_Span]) -> pa.Table:
         tables = (
-            self._shard(table, span.shard, self._columns).slice(span.first, span.last - span.first) for span in spans
+            self._shard(table, span.shard, self._schema).slice(span.first, span.last - span.first) for span in spans
         )
         return pa.concat_tables(tables).combine_chunks()
 
-    def _shard(self, table: Table, shard: Shard, columns: list[str]) -> pa.Table:
+    def _shard(self, table: Table, shard: Shard, schema: pa.Schema) -> pa.Table:
         """These columns of the wanted rows of a shard."""
         try:
-            rows = table.read(shard, list(dict.fromkeys([*columns, "decision"])))
+            rows = table.read(shard, list(dict.fromkeys([*schema.names, "decision"])))
         except MissingFileError as error:
             gone = f"files of version {self._version} are gone (factory gc, or a vacuum by another program)"
             raise CorpusError(f"{self._corpus}: {gone}") from error
         if self._decisions is not None:
             rows = rows.filter(pc.is_in(rows["decision"], pa.array(self._decisions, pa.string())))
-        return rows.select(columns)
+        return fitted(rows, schema)
 
 
 def _part() -> tuple[int, int]:

@@ -353,6 +353,15 @@ def joined(*parts: ScoreColumns) -> dict[str, pa.StructType]:
     return {name: pa.struct(list(found.values())) for name, found in fields.items()}
 
 
+def fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The columns of a schema, in its order. Null is what the rows lack: a score's column, or a field of it."""
+    columns = [
+        rows[one.name].cast(one.type) if one.name in rows.schema.names else pa.nulls(len(rows), one.type)
+        for one in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
 def rows_to_table(rows: list[Row], columns: ScoreColumns) -> pa.Table:
     """A table in `row_schema(columns)`. Raises pyarrow.ArrowInvalid if a value does not fit its column."""
     found = [row | row.pop("scores") for row in ROWS.dump_python(rows)]

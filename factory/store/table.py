@@ -94,6 +94,13 @@ class Shard:
         return None if match is None else cls(path, size, int(match[1]))
 
 
+def chosen(layout: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
+    """These columns of a table, or all. Raises CorpusError for one that it does not have."""
+    if wrong := set(columns or ()).difference(layout.names):
+        raise CorpusError(f"no column {', '.join(sorted(wrong))}; there are {', '.join(layout.names)}")
+    return layout if columns is None else pa.schema([layout.field(name) for name in columns])
+
+
 class Table:
     """One Delta table of shards at `root`, a local path or a URI; `rows` is the table whose versions lead those of this
     one, if it is not its own. Raises CorpusError or StorageError for a place that cannot be used."""
@@ -203,14 +210,14 @@ class Table:
         """The snapshot, unless another version of the factory has committed it: structs may be scores, no more."""
         found = pa.schema(snapshot.schema().to_arrow())
         common = Schema.from_arrow(pa.schema([one for one in found if one.name in self.schema.names]))
-        grown = [one for one in found if one.name not in self.schema.names]
-        fits = common == Schema.from_arrow(self.schema) and all(pa.types.is_struct(one.type) for one in grown)
+        grown = {one.name: one.type for one in found if one.name not in self.schema.names}
+        fits = common == Schema.from_arrow(self.schema) and all(map(pa.types.is_struct, grown.values()))
         if not fits and snapshot.transaction_version(_APPLICATION) is not None:
             raise CorpusError(
                 f"{self.root}: made by another version of the factory, with other columns; give the job a corpus of "
                 "its own (a new path), or use the version that made this one"
             )
-        self._columns = {one.name: one.type for one in grown}
+        self._columns = grown
         return snapshot
 
     @property
@@ -220,13 +227,19 @@ class Table:
 
     def grow(self, columns: ScoreColumns, run: str) -> None:
         """Give the table the columns of scores that it lacks, and fields that such a column lacks; no file is touched.
-        Raises ConflictError or CorpusError."""
+        Raises ConflictError, or CorpusError, also for a field that the table has with another type."""
+        if self._snapshot is not None:  # another version may have been opened since
+            self._of_this_layout(self._snapshot)
         grown = joined(self._columns, columns)
+        for name, kind in columns.items():
+            if wrong := [one.name for one in kind if grown[name].field(one.name).type != one.type]:
+                raise CorpusError(
+                    f"{self.root}: {name}.{wrong[0]} is stored as {grown[name].field(wrong[0]).type}, and would now be "
+                    f"{kind.field(wrong[0]).type}; give the score another name in the job file"
+                )
         lacking = {name: kind for name, kind in grown.items() if kind != self._columns.get(name)}
-        if not lacking:
-            return
         self._columns = grown
-        if self._snapshot is None:  # the first commit makes the table with them
+        if not lacking or self._snapshot is None:  # the first commit makes the table with them
             return
         fields = Schema.from_arrow(pa.schema([pa.field(name, kind) for name, kind in lacking.items()])).fields
         version, message = self._snapshot.version() + 1, f"columns of {', '.join(sorted(lacking))}"

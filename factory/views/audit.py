@@ -68,18 +68,17 @@ def against(accepted: int, decided: int, acceptance: float | None, groups: int) 
 
 def _names(rows: pl.LazyFrame) -> list[str]:
     """What rows can be grouped by."""
-    speaker = rows.collect_schema()["speakers"].inner  # type: ignore[attr-defined]
-    if _ATTRIBUTES not in speaker.to_schema():
-        return ["role"]
-    key = pl.col("speakers").explode().struct.field(_ATTRIBUTES).map.keys().explode().unique()
-    names = rows.select(key).drop_nulls().collect(engine="streaming")[_ATTRIBUTES]
+    attribute = pl.col("speakers").explode().struct.field(_ATTRIBUTES).explode()
+    names = rows.select(attribute.struct.field("key").unique()).drop_nulls().collect(engine="streaming")["key"]
     return ["role", *(f"{_ATTRIBUTES}.{name}" for name in sorted(names))]
 
 
 def _groups(rows: pl.LazyFrame, by: str, total: tuple[int, int]) -> dict[str, Any]:
     field, _, name = by.partition(".")
-    speaker = pl.element().struct.field(field)
-    value = speaker.map.get(name) if name else speaker
+    value = pl.element().struct.field(field)
+    if name:
+        of_name = pl.element().struct.field("value").filter(pl.element().struct.field("key") == name)
+        value = value.list.eval(of_name).list.first()
     counted = (
         rows.select(_DECISION.alias("decision"), pl.col("speakers").list.eval(value).list.unique().alias("group"))
         .explode("group")

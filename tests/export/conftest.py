@@ -22,9 +22,10 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     (folder / "own.j2").write_text(TEMPLATE, encoding="utf-8")
     made = job_in(
         folder, "pairing.samples=2", "models.nli.name=nli-small", "models.embedding.name=minilm",
-        "stages.converse.candidates=4", "stages.converse.turns=4", "stages.converse.relevance=-1",
-        "stages.converse.topics=[hens]", "stages.converse.prompt=own.j2", "stages.augment.probability=1",
-        "stages.extract.min_similarity=0.3", "stages.select.max_contradicted_share=0.1",
+        "makers.converse.candidates=4", "makers.converse.turns=4", "makers.converse.relevance=-1",
+        "makers.converse.topics=[hens]", "makers.converse.prompt=own.j2", "makers.augment.probability=1",
+        "makers.extract.min_similarity=0.3",
+        'select={reject: {contradicted: "consistency.contradicted_share > 0.1"}}',
     )  # fmt: skip
     Rehearsal().run(made)
     return made

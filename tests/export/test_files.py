@@ -14,7 +14,7 @@ from factory.export.writing import Files
 from factory.store.corpus import Corpus
 from factory.store.records import rows_to_table
 from factory.store.storage import Storage, StorageError
-from tests.training.corpora import dialogue, write_corpus
+from tests.training.corpora import SCORES, dialogue, write_corpus
 
 SERIES = re.compile(r"(train|test)-(\d{5})-of-(\d{5})\.(parquet|jsonl\.gz)")
 
@@ -127,7 +127,7 @@ def test_what_is_written_holds_no_credentials(bucket: str) -> None:
     with_key = bucket.replace("s3://", "s3://AKIA:hushhush@")
     table = Corpus(f"{with_key}/keyed").table
     table.shards()
-    table.commit([table.write(rows_to_table([dialogue(1)]))], [], "made")
+    table.commit([table.write(rows_to_table([dialogue(1)], SCORES))], [], "made")
     export(f"{with_key}/keyed", "chat", f"{with_key}/exports/keyed")
     manifest = Storage(f"{bucket}/exports/keyed").read_bytes("_export.json").decode()
     assert f'"{bucket}/keyed"' in manifest
@@ -149,7 +149,7 @@ def test_nothing_to_export_is_an_error_and_leaves_nothing(corpus: str, tmp_path:
 def test_a_version_can_be_named(tmp_path: Path) -> None:
     root = tmp_path / "corpus"
     table = write_corpus(root, [dialogue(0)]).table
-    table.commit([table.write(rows_to_table([dialogue(1)]))], [], "more")
+    table.commit([table.write(rows_to_table([dialogue(1)], SCORES))], [], "more")
     assert export(str(root), "plain", str(tmp_path / "new")).rows == {"train": 2}
     old = export(str(root), "plain", str(tmp_path / "old"), version=0)
     assert (old.version, old.rows) == (0, {"train": 1})

@@ -11,7 +11,9 @@ import pytest
 
 from factory.export import Form, export, formats, schema_of
 from factory.methods.exports.ranking import Ranking
-from factory.spec.job import Job, Recipe
+from factory.methods.scores.consistency import scored_pairs
+from factory.spec.identity import Recipe
+from factory.spec.job import Job
 from factory.store.corpus import Corpus
 from factory.store.records import Extraction, Fact, Row, StageRecord
 from factory.views.explain import sent_prompts
@@ -103,8 +105,8 @@ def test_plain_rows_are_flat(job: Job, tmp_path: Path) -> None:
         assert flat["turn_speakers"] == ["ab"[turn.speaker] for turn in row.turns]
         assert flat["expanded_b"] == row.speakers[1].facts_of("expand")
         assert flat["distractors_a"] == row.speakers[0].facts_of("augment")
-        assert row.consistency is not None
-        assert (flat["apc"], flat["scored_pairs"]) == (row.consistency.apc, row.consistency.pairs)
+        scores = row.scores["consistency"]
+        assert (flat["apc"], flat["scored_pairs"]) == (scores["apc"], scores["pairs"])
 
 
 def test_extraction_pairs_a_turn_with_its_facts_or_none(job: Job, tmp_path: Path) -> None:
@@ -127,12 +129,13 @@ def test_extraction_pairs_a_turn_with_its_facts_or_none(job: Job, tmp_path: Path
 
 
 def test_nli_pairs_have_the_likeliest_label(job: Job, tmp_path: Path) -> None:
-    scores = [score for row in Corpus(job.corpus).rows() if row.decision == "accept" for score in row.scores]
+    scores = [score for row in Corpus(job.corpus).rows() if row.decision == "accept" for score in scored_pairs(row)]
     found = examples(job, "nli", tmp_path / "nli")
     assert len(found) == len(scores) > 0
     for one, score in zip(found, scores, strict=True):
-        assert (one["premise"], one["hypothesis"], one["check"]) == (score.premise, score.hypothesis, score.check)
-        likelihoods = {name: getattr(score, name) for name in ("entailment", "neutral", "contradiction")}
+        pair = score.pair
+        assert (one["premise"], one["hypothesis"], one["check"]) == (pair.premise, pair.hypothesis, pair.check)
+        likelihoods = {name: getattr(score.found, name) for name in ("entailment", "neutral", "contradiction")}
         assert one["label"] == max(likelihoods, key=lambda name: likelihoods[name])
         assert one["probability"] == max(likelihoods.values())
     assert {one["label"] for one in found} == {"entailment", "neutral", "contradiction"}

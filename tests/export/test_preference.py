@@ -23,7 +23,7 @@ from factory.scorers.embeddings import Embeddings
 from factory.scorers.nli import Nli
 from factory.spec.job import Job
 from factory.store.corpus import Corpus
-from factory.store.records import Candidate, Consistency, Row, Turn
+from factory.store.records import Candidate, Row, Turn
 from tests.export.test_formats import accepted, examples
 from tests.methods.parts import a_row
 from tests.rehearsal import HashEmbedder, HashNli
@@ -194,15 +194,20 @@ def test_dialogues_of_a_slot_are_paired_wherever_they_stand(job: Job, tmp_path: 
 
 
 def worth(row: Row, by: By) -> float:
-    scores = row.consistency
-    assert scores is not None
-    return scores.apc / scores.profile_length if by == "apc" else scores.entailed_share - scores.contradicted_share
+    scores: Any = row.scores["consistency"]
+    if by == "apc":
+        return float(scores["apc"] / scores["profile_length"])
+    return float(scores["entailed_share"] - scores["contradicted_share"])
 
 
 def sample(number: int, turns: list[str], score: float, topic: str = "hens") -> Row:
     row = a_row(["I ski."], ["I sew."], turns=turns, row_id=str(number))
     row.sample, row.topic, row.decision = number, topic, "accept"
-    row.consistency = Consistency(0, 1, score, score, 0, 0, 1)
+    row.scores["consistency"] = (
+        dict.fromkeys(("profile_length", "pairs"), 1)
+        | dict.fromkeys(("apc", "entailed_share"), score)
+        | dict.fromkeys(("c_score", "contradicted_share", "coverage"), 0)
+    )
     return row
 
 

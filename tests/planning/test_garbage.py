@@ -28,10 +28,10 @@ def job(tmp_path: Path) -> Job:
     rehearsal = Rehearsal()
     rehearsal.talker.mute = {"*p1*"}
     rehearsal.run(job_in(tmp_path, "run.rows_per_shard=100"))
-    job = job_in(tmp_path, "stages.converse.turns=4", "run.rows_per_shard=100")
+    job = job_in(tmp_path, "makers.converse.turns=4", "run.rows_per_shard=100")
     rehearsal.run(job, retry_failed=True)
     with pytest.raises(Killed):
-        Rehearsal().run(job_in(tmp_path, "stages.converse.turns=5"), deaths=[Death("after merge")])
+        Rehearsal().run(job_in(tmp_path, "makers.converse.turns=5"), deaths=[Death("after merge")])
     (tmp_path / "corpus" / "shards" / "n1-torn.parquet.partial").write_bytes(b"PAR1")
     signatures = tmp_path / "corpus" / "_passes" / "near_duplicates" / "rows"
     signatures.mkdir(parents=True)

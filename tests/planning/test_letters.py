@@ -63,7 +63,7 @@ def test_a_row_that_fails_anew_leaves_the_corpus_for_the_letters(tmp_path: Path)
     rehearsal.run(job_in(tmp_path))
     before = rows_of(job_in(tmp_path))
     rehearsal.talker.mute = {"*p1*"}
-    job = job_in(tmp_path, "stages.converse.turns=4")
+    job = job_in(tmp_path, "makers.converse.turns=4")
     rehearsal.run(job)
     assert letters_of(job)
     assert rows_of(job).keys() | letters_of(job).keys() == before.keys()
@@ -100,7 +100,7 @@ class Refusing(Talker):
 
 def test_letters_add_up_to_what_the_engine_was_asked_in_all_tries(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(6))
-    job = job_in(tmp_path, "stages.converse.attempts=2", "run.dialogues_in_flight=1")
+    job = job_in(tmp_path, "makers.converse.attempts=2", "run.dialogues_in_flight=1")
     rehearsal = Rehearsal(talker=Refusing())
     talker = rehearsal.talker
     talker.mute = {"*p1*"}
@@ -130,23 +130,57 @@ def test_rows_and_letters_together_have_what_the_engine_was_asked(tmp_path: Path
     assert spent(costs)[0] == len(rehearsal.talker.requests)
 
 
-def test_a_row_that_fails_late_has_what_the_leg_before_took(tmp_path: Path) -> None:
+READER = ("models.reader={engine: vllm, name: org/reader}", "makers.extract.model=reader")
+"""Overrides by which facts are read off in a second phase."""
+
+
+class BrokenReader(Talker):
+    """Raises an error where facts are to be read off."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    async def generate(self, request: Request) -> Reply:
+        if request.sampling == ExtractParams().sampling:
+            raise self.error
+        return await super().generate(request)
+
+
+def test_a_row_that_fails_late_has_what_the_phase_before_took(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(4))
-    job, rehearsal = job_in(tmp_path, "stages.expand=null", "stages.augment=null"), Rehearsal(nli=BrokenNli())
+    job, rehearsal = job_in(tmp_path, *READER), Rehearsal(talker=BrokenReader(ValueError("wrong shape")))
     rehearsal.run(job)
     letters = letters_of(job).values()
-    assert {(letter.stage, letter.reason, letter.text) for letter in letters} == {("verify", "fault", None)}
-    assert spent(letters)[0] == len(rehearsal.talker.requests) > 0
+    assert {(letter.stage, letter.reason, letter.text) for letter in letters} == {("extract", "fault", None)}
+    refused = sum(letter.calls for letter in letters) - len(rehearsal.talker.requests)
+    assert refused == 3 * len(letters), "a call for each turn"
+    assert len(rehearsal.talker.requests) > 0
 
 
-def test_a_row_that_kills_its_worker_late_has_what_the_leg_before_took(tmp_path: Path) -> None:
+def test_a_row_that_kills_its_worker_late_has_what_the_phase_before_took(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(3))
-    rehearsal = Rehearsal(nli=BrokenNli(EngineDeadError("no GPU")))
-    job = job_in(tmp_path, "stages.expand=null", "stages.augment=null", "run.rows_per_shard=1", "pairing.samples=1")
+    rehearsal = Rehearsal(talker=BrokenReader(EngineDeadError("no GPU")))
+    job = job_in(tmp_path, *READER, "run.rows_per_shard=1")
     rehearsal.run(job)
     letters = letters_of(job).values()
-    assert {(letter.stage, letter.reason, letter.text) for letter in letters} == {("verify", "worker_died", None)}
+    assert {(letter.stage, letter.reason, letter.text) for letter in letters} == {("extract", "worker_died", None)}
     assert spent(letters)[0] == len(rehearsal.talker.requests) > 0
+
+
+def test_a_score_that_fails_costs_no_row(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(3))
+    job = job_in(tmp_path, "makers.expand=null", "makers.augment=null")
+    Rehearsal(nli=BrokenNli()).run(job)
+    assert not letters_of(job)
+    rows = list(rows_of(job).values())
+    assert len(rows) == 3
+    for row in rows:
+        (failed,) = (record for record in row.stages if record.failed)
+        assert (failed.stage, failed.failed) == ("consistency", "fault: ValueError: wrong shape")
+        assert (row.scores, row.decision, row.reasons) == ({}, "flag", ["not_scored"])
+    Rehearsal().run(job, retry_failed=True)
+    assert all(row.scores["consistency"] for row in rows_of(job).values())
 
 
 def test_a_row_that_kills_its_worker_has_what_the_stages_took_that_it_kept(tmp_path: Path) -> None:
@@ -154,8 +188,9 @@ def test_a_row_that_kills_its_worker_has_what_the_stages_took_that_it_kept(tmp_p
     rehearsal = Rehearsal()
     rehearsal.run(job_in(tmp_path))
     kept = [row.stages[0] for row in rows_of(job_in(tmp_path)).values()]
+    assert {record.stage for record in kept} == {"expand"}
     rehearsal.talker.deadly = {"pets": EngineDeadError("no GPU")}
-    job = job_in(tmp_path, "stages.converse.turns=4", "run.rows_per_shard=1")
+    job = job_in(tmp_path, "makers.converse.turns=4", "run.rows_per_shard=1")
     rehearsal.run(job)
     assert {letter.stage for letter in letters_of(job).values()} == {"converse"}
     assert spent(letters_of(job).values()) == spent(kept)
@@ -163,12 +198,8 @@ def test_a_row_that_kills_its_worker_has_what_the_stages_took_that_it_kept(tmp_p
 
 
 class BrokenNli(HashNli):
-    def __init__(self, error: Exception | None = None) -> None:
-        super().__init__()
-        self.error = error or ValueError("wrong shape")
-
     async def score(self, pairs: Sequence[tuple[str, str]]) -> list[Probabilities]:
-        raise self.error
+        raise ValueError("wrong shape")
 
 
 def test_letters_are_asked_for_by_stage_reason_seed_and_kind(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def a_row(number: int) -> Row:
 
 
 def shard_of(corpus: Corpus, *numbers: int) -> Shard:
-    return corpus.table.write(rows_to_table([a_row(number) for number in numbers]))
+    return corpus.table.write(rows_to_table([a_row(number) for number in numbers], {}))
 
 
 def lines_of(corpus: Corpus) -> list[int]:
@@ -101,7 +101,7 @@ def test_staged_files_and_recipes_are_kept_beside_the_table(root: str) -> None:
     corpus = Corpus(root)
     corpus.table.commit([shard_of(corpus, 1)], [], "first")
     assert corpus.storage.list("_staging") == []
-    corpus.storage.write_parquet("_staging/b.rows.parquet", rows_to_table([a_row(1)]))
+    corpus.storage.write_parquet("_staging/b.rows.parquet", rows_to_table([a_row(1)], {}))
     corpus.storage.write_bytes("_staging/a.json", b"{}")
     assert corpus.storage.list("_staging") == ["_staging/a.json", "_staging/b.rows.parquet"]
     corpus.storage.delete("_staging/a.json")
@@ -190,7 +190,7 @@ def test_a_damaged_log_is_a_corpus_error(tmp_path: Path) -> None:
 def test_readers_that_know_nothing_of_us_see_the_documented_schema(tmp_path: Path) -> None:
     corpus = Corpus(str(tmp_path / "corpus"))
     corpus.table.commit([shard_of(corpus, 1, 2), shard_of(corpus, 3)], [], "first")
-    plain = pl.DataFrame(rows_to_table([a_row(1), a_row(2), a_row(3)]))
+    plain = pl.DataFrame(rows_to_table([a_row(1), a_row(2), a_row(3)], {}))
 
     assert pl.read_delta(corpus.root).sort("row_id").equals(plain.sort("row_id"))
     assert corpus.scan().collect().schema == plain.schema
@@ -212,7 +212,7 @@ def test_without_a_corpus_a_scan_says_how_to_make_one(tmp_path: Path) -> None:
 def test_rows_are_found_by_the_beginning_of_their_id(tmp_path: Path, length: int) -> None:
     corpus, rows = Corpus(str(tmp_path)), [a_row(number) for number in range(20)]
     for start in range(0, 20, 5):
-        corpus.table.commit([corpus.table.write(rows_to_table(rows[start : start + 5]))], [], "a shard")
+        corpus.table.commit([corpus.table.write(rows_to_table(rows[start : start + 5], {}))], [], "a shard")
     prefix = rows[7].row_id[:length]
     found = {row.row_id for row in corpus.rows(prefix)}
     assert found == {row.row_id for row in rows if row.row_id.startswith(prefix)}

@@ -44,7 +44,7 @@ def grown(root: str, sizes: list[int]) -> Corpus:
     before = sum(shard.rows for shard in corpus.table.shards())
     shards = []
     for size in sizes:
-        shards.append(corpus.table.write(rows_to_table([a_row(before + number) for number in range(size)])))
+        shards.append(corpus.table.write(rows_to_table([a_row(before + number) for number in range(size)], {})))
         before += size
     corpus.table.commit(shards, [], "more")
     return corpus
@@ -61,8 +61,9 @@ def corpus(request: pytest.FixtureRequest, tmp_path: Path) -> Corpus:
     return grown(f"{request.getfixturevalue('bucket')}/{tmp_path.name}", [3, 4])
 
 
-def stored(corpus: Corpus) -> list[dict[str, Any]]:
-    return sorted(ROWS.dump_python(list(corpus.rows())), key=lambda row: row["row_id"])
+def stored(corpus: Corpus, version: int | None = None) -> list[dict[str, Any]]:
+    rows = ROWS.dump_python(list(corpus.rows(version=version)))
+    return by_id([row | row.pop("scores") for row in rows])
 
 
 def by_id(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -72,14 +73,10 @@ def by_id(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_polars_loads_the_rows(corpus: Corpus) -> None:
     frame = corpus.to_polars()
     grown(corpus.root, [2])
-    assert by_id(frame.collect().to_dicts()) == stored_at(corpus, 0)
+    assert by_id(frame.collect().to_dicts()) == stored(corpus, 0)
     chosen = corpus.to_polars(columns=["row_id", "seeds"], decisions=["accept"], version=0).collect()
     assert chosen.columns == ["row_id", "seeds"]
     assert sorted(numbers(chosen.to_dicts())) == [0, 3, 6]
-
-
-def stored_at(corpus: Corpus, version: int) -> list[dict[str, Any]]:
-    return by_id(ROWS.dump_python(list(corpus.rows(version=version))))
 
 
 def test_datasets_loads_the_rows(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +101,7 @@ def test_ray_data_loads_the_rows(corpus: Corpus) -> None:
     ray.data.DataContext.get_current().enable_progress_bars = False
     whole = corpus.to_ray()
     grown(corpus.root, [2])
-    assert by_id(whole.take_all()) == stored_at(corpus, 0)
+    assert by_id(whole.take_all()) == stored(corpus, 0)
     chosen = corpus.to_ray(columns=["seeds"], decisions=["accept"], version=0).take_all()
     assert [list(row) for row in chosen] == [["seeds"]] * 3
     assert sorted(numbers(chosen)) == [0, 3, 6]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.store.dead_letters import DEAD_LETTER_SCHEMA, DeadLetter, dead_letters_from_table, dead_letters_to_table
-from factory.store.records import ROW_SCHEMA, Attribute, Consistency, Row, row_id, rows_from_table, rows_to_table
+from factory.store.records import ROW_SCHEMA, Attribute, Row, joined, row_id, rows_from_table, rows_to_table
 
 SCALARS = {str: pa.types.is_string, int: pa.types.is_integer, float: pa.types.is_floating, bool: pa.types.is_boolean}
 
@@ -39,6 +39,7 @@ def disagreements(hint: Any, kind: pa.DataType, path: str) -> list[str]:
 
 def fields_disagree(record: Any, columns: list[pa.Field], path: str = "") -> list[str]:
     hints = get_type_hints(record)
+    hints.pop("scores", None)  # in a table each has a column of its own
     if list(hints) != [column.name for column in columns]:
         return [f"{path}: {list(hints)} against {[column.name for column in columns]}"]
     return [
@@ -57,15 +58,40 @@ def test_records_and_schemas_agree_field_by_field(record: type, schema: pa.Schem
 st.register_type_strategy(int, st.integers(-(2**31), 2**31 - 1))
 st.register_type_strategy(float, st.floats(width=32, allow_nan=False))
 st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
-ROWS = st.lists(st.from_type(Row), max_size=2)
+COLUMNS = {
+    "fluency": pa.struct([("share", pa.float64()), ("words", pa.int32()), ("language", pa.string())]),
+    "screen": pa.struct([("safe", pa.bool_())]),
+}
+SCORES = st.fixed_dictionaries(
+    {},
+    optional={
+        "fluency": st.fixed_dictionaries(
+            {
+                "share": st.none() | st.floats(allow_nan=False),
+                "words": st.none() | st.from_type(int),
+                "language": st.none() | st.text(),
+            }
+        ),
+        "screen": st.fixed_dictionaries({"safe": st.none() | st.booleans()}),
+    },
+)
+ROWS = st.lists(st.builds(Row, scores=SCORES), max_size=2)
 
 
 @settings(max_examples=25, deadline=None)
 @given(ROWS)
 def test_rows_come_back_as_they_were(rows: list[Row]) -> None:
-    table = rows_to_table(rows)
-    assert table.schema == ROW_SCHEMA
+    table = rows_to_table(rows, COLUMNS)
+    assert table.schema == pa.schema([*ROW_SCHEMA, *(pa.field(name, kind) for name, kind in COLUMNS.items())])
     assert rows_from_table(table) == rows
+
+
+def test_a_field_never_leaves_a_column() -> None:
+    wider = {"fluency": pa.struct([("words", pa.int32()), ("turns", pa.int32())])}
+    found = joined(COLUMNS, wider)
+    assert found["screen"] == COLUMNS["screen"]
+    assert [one.name for one in found["fluency"]] == ["share", "words", "language", "turns"]
+    assert joined(found, COLUMNS) == found
 
 
 @settings(max_examples=20, deadline=None)
@@ -78,20 +104,20 @@ def test_dead_letters_come_back_as_they_were(letters: list[DeadLetter]) -> None:
 
 def test_a_bare_row_has_the_same_types_as_a_full_one() -> None:
     bare = Row("r", "generated", 0, [], [])
-    assert rows_to_table([bare]).schema == rows_to_table([]).schema == ROW_SCHEMA
-    assert rows_from_table(rows_to_table([bare])) == [bare]
+    assert rows_to_table([bare], {}).schema == rows_to_table([], {}).schema == ROW_SCHEMA
+    assert rows_from_table(rows_to_table([bare], {})) == [bare]
 
 
 @settings(deadline=None)
 @given(st.floats(0, 1))
 def test_a_share_that_select_compares_is_stored_as_it_was_computed(share: float) -> None:
-    row = Row("r", "generated", 0, [], [], consistency=Consistency(share, 1, 1, share, share, share, 1))
-    assert rows_from_table(rows_to_table([row])) == [row]
+    row = Row("r", "generated", 0, [], [], scores={"fluency": {"share": share, "words": 1, "language": None}})
+    assert rows_from_table(rows_to_table([row], COLUMNS)) == [row]
 
 
 def test_what_does_not_fit_its_column_is_refused() -> None:
     with pytest.raises((pa.ArrowInvalid, OverflowError)):
-        rows_to_table([Row("r", "generated", 2**40, [], [])])
+        rows_to_table([Row("r", "generated", 2**40, [], [])], {})
 
 
 @settings(deadline=None)

@@ -36,7 +36,7 @@ def test_versions_of_one_run_are_told_from_those_of_another(tmp_path: Path) -> N
     write_seeds(tmp_path, some_personas(6))
     Rehearsal().run(job_in(tmp_path, "run.rows_per_shard=2"))
     first = {one.run for one in log(Corpus(job_in(tmp_path).corpus))}
-    Rehearsal().run(job_in(tmp_path, "stages.converse.turns=4"))
+    Rehearsal().run(job_in(tmp_path, "makers.converse.turns=4"))
     newest, *_ = log(Corpus(job_in(tmp_path).corpus))
     assert len(first) == 1
     assert None not in first | {newest.run}
@@ -52,7 +52,7 @@ def test_a_version_comes_back_with_its_dead_letters(tmp_path: Path) -> None:
     rows, letters = rows_of(job), letters_of(job)
     assert letters
     rehearsal.talker.mute = set()
-    longer = job_in(tmp_path, "stages.converse.turns=4")
+    longer = job_in(tmp_path, "makers.converse.turns=4")
     rehearsal.run(longer, retry_failed=True)
     later = rows_of(job)
     assert not letters_of(job)
@@ -74,7 +74,7 @@ def test_a_run_that_is_under_way_notices(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(4))
     job = job_in(tmp_path)
     Rehearsal().run(job)
-    Rehearsal().run(job_in(tmp_path, "stages.converse.turns=4"))
+    Rehearsal().run(job_in(tmp_path, "makers.converse.turns=4"))
     corpus = Corpus(job.corpus)
     seen = corpus.table.shards()
     restore(Corpus(job.corpus), 0)
@@ -93,7 +93,7 @@ def test_what_cannot_come_back_says_why(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"no version 99; the newest is \d+; see: factory log"):
         restore(Corpus(job.corpus), 99)
     gone = Corpus(job.corpus).table.shards_at(0)[0]
-    Rehearsal().run(job_in(tmp_path, "stages.converse.turns=4"))
+    Rehearsal().run(job_in(tmp_path, "makers.converse.turns=4"))
     Corpus(job.corpus).storage.delete(gone.path)
     before = rows_of(job)
     with pytest.raises(CorpusError, match=r"files of version 0 are gone \(factory gc, or a vacuum"):
@@ -177,7 +177,7 @@ def test_what_was_vacuumed_away_does_not_come_back_and_says_so(compacted: Job) -
 def test_a_vacuum_alone_changes_nothing(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(6))
     Rehearsal().run(job_in(tmp_path))
-    job = job_in(tmp_path, "stages.converse.turns=4")
+    job = job_in(tmp_path, "makers.converse.turns=4")
     Rehearsal().run(job)
     before = rows_of(job)
     DeltaTable(job.corpus).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)

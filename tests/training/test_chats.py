@@ -105,7 +105,7 @@ def test_chats_hold_the_prompts_that_generation_sent(tmp_path: Path, tokens: Tok
     (tmp_path / "turn.j2").write_text(
         "{% block system %}Be kind. {{ facts }}{% endblock %}{% block user %}Begin.{% endblock %}"
     )
-    job = job_in(tmp_path, "stages.converse.prompt=turn.j2")
+    job = job_in(tmp_path, "makers.converse.prompt=turn.j2")
     Rehearsal().run(job)
     source = ChatSource(corpus=job.corpus, held=0, decisions=("accept", "flag", "reject"))
     found = {message for chat in epoch(source, tokens, random.Random(1)) for message in map(str, _prompts(chat))}
@@ -119,7 +119,7 @@ def test_chats_hold_the_prompts_that_generation_sent(tmp_path: Path, tokens: Tok
 
 def test_a_dialogue_that_a_speaker_ended_ends_so_in_training(tmp_path: Path, tokens: Tokens) -> None:
     write_seeds(tmp_path, some_personas(3))
-    job = job_in(tmp_path, "stages.converse.turns=4")
+    job = job_in(tmp_path, "makers.converse.turns=4")
     Rehearsal().run(job)
     templates = Templates(Corpus(job.corpus))
     for row in rehearsal.rows_of(job).values():

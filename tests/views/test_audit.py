@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -14,17 +13,17 @@ from typer.testing import CliRunner
 from factory.base.intervals import wilson
 from factory.cli import app
 from factory.store.corpus import Corpus
-from factory.store.records import ROW_SCHEMA, Decision, Row, Speaker
-from factory.store.table import CorpusError, Table
+from factory.store.records import Decision, Row, Speaker
+from factory.store.table import CorpusError
 from factory.views.audit import audit, show_audit
 from tests.views.report.corpora import commit
 
 DECISIONS: tuple[Decision, ...] = ("accept", "accept", "reject", "accept")
-_SPEAKER = ROW_SCHEMA.field("speakers").type.value_type
 
 
 def a_row(number: int, decision: Decision | None, *roles: str | None) -> Row:
-    return Row(f"{number:032x}", "generated", 0, [], [Speaker("s", role) for role in roles], decision=decision)
+    speakers = [Speaker("s", "s", role=role) for role in roles]
+    return Row(f"{number:032x}", "generated", 0, [], speakers, decision=decision)
 
 
 @pytest.fixture
@@ -35,20 +34,13 @@ def corpus(tmp_path: Path) -> Corpus:
     return commit(tmp_path / "corpus", [[*trade, *guides, a_row(60, None, "guide", None)]])
 
 
-def with_attributes(root: Path, speakers: Sequence[Sequence[dict[str, str]]], decisions: Sequence[str]) -> Corpus:
+def with_attributes(root: Path, speakers: Sequence[Sequence[dict[str, str]]], decisions: Sequence[Decision]) -> Corpus:
     """A corpus whose speakers have attributes."""
-    speaker = pa.struct([*_SPEAKER, pa.field("attributes", pa.map_(pa.string(), pa.string()))])
-    fields = [pa.field("speakers", pa.list_(speaker)) if one.name == "speakers" else one for one in ROW_SCHEMA]
-    corpus = Corpus(str(root))
-    corpus.table = Table(str(root), pa.schema(fields))
-    corpus.table.shards()
-    rows = [
-        {"row_id": str(number), "decision": decision, "speakers": [{"attributes": one} for one in own]}
-        for number, (own, decision) in enumerate(zip(speakers, decisions, strict=True))
-    ]
-    shard = corpus.table.write(pa.Table.from_pylist(rows, corpus.table.schema))
-    corpus.table.commit([shard], [], "made")
-    return corpus
+    rows = []
+    for number, (own, decision) in enumerate(zip(speakers, decisions, strict=True)):
+        rows.append(a_row(number, decision))
+        rows[-1].speakers = [Speaker("s", "s", attributes=one) for one in own]
+    return commit(root, [rows])
 
 
 def test_a_row_counts_once_for_each_group_of_its_speakers(corpus: Corpus) -> None:
@@ -71,7 +63,7 @@ def test_the_widest_spread_comes_first_and_small_groups_make_none(tmp_path: Path
         [{"age": "30" if number else "99", "job": "sailor" if number % 2 else "cook"}, {"age": "30"}]
         for number in range(40)
     ]
-    decisions = ["reject", *("accept" if number % 2 else "reject" for number in range(1, 40))]
+    decisions: list[Decision] = ["reject", *("accept" if number % 2 else "reject" for number in range(1, 40))]
     told = audit(with_attributes(tmp_path, speakers, decisions), ["attributes.age", "attributes.job"])
     job, age = told["by"]
     assert (job["by"], job["spread"], age["by"], age["spread"]) == ("attributes.job", 1, "attributes.age", None)

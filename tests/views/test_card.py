@@ -36,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     rehearsal = Rehearsal()
     rehearsal.talker.mute = {"*p5*"}
     rehearsal.run(job_in(folder))
-    job = job_in(folder, "stages.select.flag_contradiction=0.2", "stages.select.reject_contradiction=0.5")
+    job = job_in(folder, "select={reject: {contradicts: 'consistency.contradiction >= 0.5'}, flag: {}}")
     rehearsal.run(job)
     corpus = Corpus(job.corpus)
     write_card(corpus, card(corpus, licence="cc-by-4.0"))
@@ -93,7 +93,7 @@ def test_the_counts_are_those_of_the_rows(made: Made) -> None:
     assert line(text, "| rows that failed, converse/turn_empty").endswith(f"| {len(letters_of(made.job))} |")
     assert line(text, "| seeds that could not be read, empty").endswith("| 1 |")
     assert line(text, "- seeds/a.jsonl") == f"- seeds/a.jsonl: {len({seed.id for row in rows for seed in row.seeds})}"
-    coverage = sum(row.consistency.coverage for row in rows if row.consistency) / len(rows)
+    coverage = sum(row.scores["consistency"]["coverage"] for row in rows) / len(rows)
     assert f"coverage {coverage:.2f} of the facts" in text
 
 
@@ -103,7 +103,7 @@ def test_each_stage_stands_there_with_what_is_not_its_default(made: Made) -> Non
         assert told.endswith(f"| {record.recipe[:8]} |")
         assert f"| {len(rows_of(made.job))} |" in told
     assert "| turns: 3, min_turns: 3, attempts: 1 |" in line(made.card.text, "| converse |")
-    assert "| relevance: -1.0, turn_relevance: -1.0 |" in line(made.card.text, "| verify |")
+    assert "| relevance: -1.0, turn_relevance: -1.0 |" in line(made.card.text, "| consistency |")
 
 
 def test_the_columns_are_all_explained() -> None:
@@ -113,7 +113,7 @@ def test_the_columns_are_all_explained() -> None:
 def test_models_stand_there_with_the_licences_of_their_cards(
     made: Made, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert "not stated" in line(made.card.text, "| org/talker | main | dialogue | expand, converse, extract |")
+    assert "not stated" in line(made.card.text, "| org/talker | main | language | expand, converse, extract |")
     snapshot = tmp_path / "models--org--talker" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (snapshot / "README.md").write_text("---\nlicense: apache-2.0\n---\nA model.\n")
@@ -140,7 +140,8 @@ def test_the_limits_are_those_of_the_corpus(made: Made, tmp_path: Path) -> None:
     assert f"{len(letters_of(made.job))} rows that the job wanted could not be made" in text
     assert "small bundled model" not in text
     write_seeds(tmp_path, some_personas(4))
-    apart = job_in(tmp_path, "models.report_nli.name=nli-small", "stages.augment=null")
+    judged = "scores.consistency.nli=report", "models.report={kind: nli, name: nli-small}"
+    apart = job_in(tmp_path, *judged, "makers.augment=null")
     Rehearsal().run(apart)
     text = card(Corpus(apart.corpus))
     assert "The NLI model that chose" not in text
@@ -151,8 +152,9 @@ def test_the_limits_are_those_of_the_corpus(made: Made, tmp_path: Path) -> None:
 
 def test_without_scores_and_decisions_it_says_so(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(4))
-    left_out = [f"stages.{stage}=null" for stage in ("expand", "extract", "augment", "verify", "select")]
-    job = job_in(tmp_path, *left_out, "models.dialogue.engine=scripted", "models.dialogue.name=scripted?latency_ms=1")
+    left_out = [f"makers.{maker}=null" for maker in ("expand", "extract", "augment")]
+    scripted = "models.writer={engine: scripted, name: 'scripted?latency_ms=1'}"
+    job = job_in(tmp_path, *left_out, "scores={}", "select=null", scripted)
     Rehearsal().run(job)
     text = card(Corpus(job.corpus))
     assert "No row was decided about" in text
@@ -167,7 +169,7 @@ def test_existing_dialogues_are_no_synthetic_ones(tmp_path: Path) -> None:
     (tmp_path / "seeds").mkdir()
     talk = {"turns": [{"speaker": "A", "text": "I ski."}, {"speaker": "B", "text": "So do I."}]}
     (tmp_path / "seeds" / "a.jsonl").write_text(json.dumps(talk))
-    job = job_in(tmp_path, "stages.augment=null")
+    job = job_in(tmp_path, "makers.augment=null")
     Rehearsal().run(job)
     write_card(Corpus(job.corpus), card(Corpus(job.corpus)))
     data = DatasetCard.load(Path(job.corpus) / "README.md").data

@@ -15,9 +15,9 @@ from tests.rehearsal import Rehearsal, job_in, rows_of, some_personas, write_see
     "overrides",
     [
         [],
-        ["stages.converse.roles=[guest, host]", "stages.converse.topics=[pets, work]", "stages.extract.form=triple"],
-        ["stages.converse.openings=['Hello, who are you?']"],
-        ["stages.converse.mode=script"],
+        ["makers.converse.roles=[guest, host]", "makers.converse.topics=[pets, work]", "makers.extract.form=triple"],
+        ["makers.converse.openings=['Hello, who are you?']"],
+        ["makers.converse.mode=script"],
     ],
 )
 def test_the_prompts_are_those_that_the_engine_saw(tmp_path: Path, overrides: list[str]) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,14 +15,15 @@ from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, some_persona
 
 def test_the_counts_are_those_of_the_rows(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(7) | {"bad": []})
-    job, rehearsal = job_in(tmp_path, "stages.select.flag_contradiction=0.2", "stages.expand=null"), Rehearsal()
+    near = "select={flag: {near: consistency.contradiction >= 0.2}}"
+    job, rehearsal = job_in(tmp_path, near, "makers.expand=null"), Rehearsal()
     rehearsal.talker.mute = {"*p2*"}
     rehearsal.run(job)
     rows, counts = rows_of(job).values(), status(Corpus(job.corpus))
     assert counts["rows"] == len(rows)
     assert counts["turns"] == sum(len(row.turns) for row in rows)
     assert counts["decisions"] == Counter(row.decision for row in rows)
-    assert counts["reasons"] == Counter(reason.split(":")[0] for row in rows for reason in row.reasons)
+    assert counts["reasons"] == Counter(reason for row in rows for reason in row.reasons)
     assert counts["gates"] == Counter(line.gate for row in rows for line in row.extracted)
     assert counts["models"] == Counter(model for row in rows for record in row.stages for model in record.models)
     assert counts["dead_letters"] == {"converse/turn_empty": len(letters_of(job))}
@@ -32,9 +34,9 @@ def test_the_counts_are_those_of_the_rows(tmp_path: Path) -> None:
     assert row["calls"] == sum(letter.calls for letter in letters) > 0
     assert set(row["details"]) <= {letter.detail for letter in letters}
     assert (seed["kind"], seed["calls"], seed["details"]) == ("seed", 0, ["seeds/a.jsonl, line 8: no fact in 'facts'"])
-    scored = [row.consistency for row in rows if row.consistency is not None]
+    scored: list[Any] = [row.scores["consistency"] for row in rows]
     for name in ("coverage", "entailed_share", "contradicted_share", "c_score", "apc"):
-        assert counts[name] == pytest.approx(sum(getattr(one, name) for one in scored) / len(scored)), name
+        assert counts[name] == pytest.approx(sum(one[name] for one in scored) / len(scored)), name
     json.dumps(counts)
 
 

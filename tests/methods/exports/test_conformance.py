@@ -17,6 +17,7 @@ from factory.cli import app
 from factory.export import ExportError, export, formats, schema_of
 from factory.methods.example import dialogue, records
 from factory.methods.exports import TAKEN, ExportFormat, Source
+from factory.methods.registry import found as methods
 from factory.store.records import ROW_SCHEMA
 
 ALL = list(formats().values())
@@ -37,9 +38,7 @@ def rows_for(made: ExportFormat) -> list[list]:  # type: ignore[type-arg]
         return [[dialogue(number) for number in range(21)]]
     better, worse = dialogue(), dialogue()
     worse.row_id, worse.sample, worse.turns[1].text = "worse", 1, "I do not sew."
-    assert better.consistency is not None
-    assert worse.consistency is not None
-    worse.consistency.apc, worse.consistency.entailed_share = 0.1, 0.0
+    worse.scores["consistency"] |= {"apc": 0.1, "entailed_share": 0.0}
     return [[better, worse]]
 
 
@@ -64,14 +63,14 @@ def test_its_records_are_what_its_schema_declares(format_: type[ExportFormat]) -
 @every_export
 def test_it_reads_columns_that_rows_have_and_asks_scorers_by_their_roles(format_: type[ExportFormat]) -> None:
     for made in ways(format_):
-        assert {column.partition(".")[0] for column in made.columns} <= set(ROW_SCHEMA.names)
+        assert {column.partition(".")[0] for column in made.columns} <= {*ROW_SCHEMA.names, *methods("scores")}
         assert made.needs <= {"nli", "embedding"}
 
 
 @every_export
 def test_a_row_that_lacks_what_it_reads_is_left_out_and_breaks_nothing(format_: type[ExportFormat]) -> None:
     bare = dialogue()
-    bare.scores, bare.extracted, bare.stages, bare.consistency, bare.turns[2].candidates = [], [], [], None, []
+    bare.scores, bare.details, bare.extracted, bare.stages, bare.turns[2].candidates = {}, [], [], [], []
     made = format_(format_.Params())
     if made.unfit(bare) is None:
         made.table(list(made.records([bare], Source())))

@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from factory.methods.scores.select import Select, SelectParams
+import polars as pl
 
+from factory.methods import struct_of
+from factory.methods.scores.consistency import Consistency
+from factory.spec.select import Conditions, scored_frame
 from factory.store.corpus import Corpus
 from factory.store.dead_letters import DeadLetter, dead_letters_to_table
 from factory.store.records import (
     Candidate,
-    Consistency,
+    Detail,
     Extraction,
     Fact,
-    PairScore,
     Row,
     SeedRef,
     Speaker,
@@ -22,11 +24,19 @@ from factory.store.records import (
     Turn,
     row_id,
     rows_to_table,
+    score_columns,
 )
 
 HOSTILE = "</script><img src=x onerror=\"document.title='run'\">"
 ODD = "I own <b>a</b> boat & $x^2$ {{ 7 * 7 }} \u2028 <!-- \\u003c"
-POLICY = SelectParams(flag_contradiction=0.6)
+POLICY = Conditions(
+    reject={"contradicts_persona": "consistency.contradiction >= 0.9"},
+    flag={
+        "may_contradict_persona": "consistency.contradiction >= 0.6",
+        "may_contradict_itself": "consistency.self_contradiction >= 0.8",
+    },
+)
+COLUMNS = {Consistency.name: struct_of(Consistency.columns)}
 WORKS = {
     "cook": ("I bake fresh bread.", "I cook spicy food.", "I fry fish for dinner."),
     "sailor": ("I sail a big boat.", "I live on a boat at sea.", "I steer ships through storms."),
@@ -62,17 +72,29 @@ def dialogue(number: int) -> Row:
         Extraction(1, 3, "number?", "format" if number % 5 else "similarity"),
     ]
     wrong = 0.97 if work == "sailor" and number % 8 != 7 else 0.7 if number % 16 == 8 else 0.55 if number == 6 else 0.02
-    row.scores = [
-        PairScore("turn_persona", 0, 2, facts[0][1], facts[0][1], 1.0, 0.95, 0.03, 0.02),
-        PairScore("turn_persona", 1, 3, facts[1][2], said[3], 0.2, 0.01, 0.99 - wrong, wrong),
-        PairScore("turn_turn", 1, 3, said[1], said[3], 0.3, 0.1, 0.8, 0.1, premise_turn=1),
+    row.details = [
+        Detail("consistency", "turn_persona", [1.0, 0.95, 0.03, 0.02], 0, 2, origin="seed", fact=1),
+        Detail("consistency", "turn_persona", [0.2, 0.01, 0.99 - wrong, wrong], 1, 3, origin="seed", fact=2),
+        Detail("consistency", "turn_turn", [0.3, 0.1, 0.8, 0.1], 1, 3, other=1),
     ]
-    row.consistency = Consistency(0.25, 4.0, 3.5 + number / 100, 1 / 3, 0.0, number % 11 / 10, 3)
+    row.scores["consistency"] = {
+        "contradiction": wrong,
+        "self_contradiction": 0.1,
+        "extracted_contradiction": 0.0,
+        "c_score": 0.25,
+        "profile_length": 4.0,
+        "apc": 3.5 + number / 100,
+        "entailed_share": 1 / 3,
+        "contradicted_share": 0.0,
+        "coverage": number % 11 / 10,
+        "pairs": 3,
+    }
     row.stages = [
         StageRecord("converse", "c", "", ["talker"], None, 4, 400, 40, 240, BEGAN + timedelta(seconds=number), 2.0),
         StageRecord("select", "s", "", [], None, started_at=BEGAN, seconds=0.0),
     ]
-    Select(POLICY).decide(row)
+    told = POLICY.decide(scored_frame(pl.LazyFrame(rows_to_table([row], COLUMNS)), POLICY).collect())
+    row.decision, row.reasons = told.row(0)
     return row
 
 
@@ -102,8 +124,8 @@ def letter(number: int, row: bool) -> DeadLetter:
 def imported(number: int) -> Row:
     """A dialogue as it was given, through no stage at all."""
     row = dialogue(number)
-    row.kind, row.decision, row.consistency = "imported", None, None
-    row.scores, row.extracted, row.reasons, row.stages = [], [], [], []
+    row.kind, row.decision, row.scores = "imported", None, {}
+    row.details, row.extracted, row.reasons, row.stages = [], [], [], []
     row.seeds = row.seeds[:1]
     for speaker in row.speakers:
         speaker.seed_id, speaker.facts = row.seeds[0].id, []
@@ -119,8 +141,14 @@ def commit(root: Path, runs: list[list[Row]], letters: list[DeadLetter] | None =
     if letters:
         corpus.dead.commit([corpus.dead.write(dead_letters_to_table(letters))], [], "letters")
     corpus.table.shards()
+    corpus.table.grow(COLUMNS if any(row.scores for rows in runs for row in rows) else {}, "0")
     for number, rows in enumerate(runs):
         half = len(rows) // 2
         for part in (rows[:half], rows[half:]):
-            corpus.table.commit([corpus.table.write(rows_to_table(part))], [], f"{len(part)} rows made", run=number)
+            corpus.table.commit(
+                [corpus.table.write(rows_to_table(part, score_columns(corpus.table.layout)))],
+                [],
+                f"{len(part)} rows made",
+                run=number,
+            )
     return corpus

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
 
+from factory.methods.scores.consistency import scored_pairs
 from factory.store.records import Row
 from factory.views.report.distributions import BINS, distribution
 from tests.views.report.conftest import Made
 
 
-def values(rows: list[Row], name: str) -> list[float]:
+def values(rows: list[Row], name: str) -> list[Any]:
     """A quantity's values, row by row."""
-    scores = [[score for score in row.scores if score.check == "turn_persona"] for row in rows]
+    scores = [[one.found for one in scored_pairs(row) if one.pair.check == "turn_persona"] for row in rows]
+    scored = [row.scores["consistency"] for row in rows]
     return {
         "turns": [len(row.turns) for row in rows],
         "words": [len(turn.text.split()) for row in rows for turn in row.turns],
@@ -19,9 +23,9 @@ def values(rows: list[Row], name: str) -> list[float]:
         "entailment": [score.entailment for own in scores for score in own],
         "contradiction": [score.contradiction for own in scores for score in own],
         "worst_contradiction": [max(score.contradiction for score in own) for own in scores],
-        "c_score": [row.consistency.c_score for row in rows if row.consistency],
-        "apc": [row.consistency.apc for row in rows if row.consistency],
-        "coverage": [row.consistency.coverage for row in rows if row.consistency],
+        "c_score": [one["c_score"] for one in scored],
+        "apc": [one["apc"] for one in scored],
+        "coverage": [one["coverage"] for one in scored],
     }[name]
 
 

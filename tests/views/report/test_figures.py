@@ -23,7 +23,7 @@ def test_the_corpus_is_counted(made: Made) -> None:
     assert about["words"] == sum(len(turn.text.split()) for row in made.rows for turn in row.turns)
     assert about["personas"] == len({speaker.seed_id for row in made.rows for speaker in row.speakers}) == 82
     assert about["tokens"] == {"prompt": 80 * 400 + 180, "cached": 80 * 240 + 60, "completion": 80 * 40 + 3}
-    assert about["thresholds"]["flag_contradiction"] == 0.6
+    assert about["thresholds"] == {"flag": 0.6, "reject": 0.9}
     assert about["made_with"] == {"persona-factory": "9"}
     assert [one["version"] for one in about["versions"]] == [3, 2, 1, 0]
 
@@ -61,9 +61,7 @@ def test_changes_are_those_since_the_run_before(made: Made) -> None:
         figures = told[version]
         assert (figures["rows"], figures["turns"]) == (len(rows), sum(len(row.turns) for row in rows))
         assert figures["reject"] == pytest.approx(sum(row.decision == "reject" for row in rows) / len(rows))
-        assert figures["coverage"] == pytest.approx(
-            sum(r.consistency.coverage for r in rows if r.consistency) / len(rows)
-        )
+        assert figures["coverage"] == pytest.approx(sum(r.scores["consistency"]["coverage"] for r in rows) / len(rows))
 
 
 def test_changes_since_a_version_that_is_named(made: Made) -> None:

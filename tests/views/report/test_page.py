@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from factory.methods.scores.consistency import scored_pairs
 from factory.views.report import report
 from tests.views.report.conftest import Made
 from tests.views.report.corpora import HOSTILE, ODD, commit, imported, letter
@@ -158,7 +159,7 @@ def test_a_contradicted_fact_stands_beside_its_turn(context: BrowserContext, mad
         row = own[str(article.get_attribute("data-id"))]
         turns = article.locator(".turns > li").all()
         marks = [turn.locator(".mark").all_inner_texts() for turn in turns]
-        fact = row.scores[1].premise
+        fact = scored_pairs(row)[1].pair.premise
         told = [f"contradicts own fact {fact} P(contradiction) {score}"]
         assert marks == [told if score and number == 3 else [] for number in range(len(turns))]
         assert article.locator(".mark.rejects").count() == (decision == "reject")

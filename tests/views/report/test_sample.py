@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from factory.methods.scores.consistency import scored_pairs
 from factory.store.corpus import Corpus
-from factory.store.records import Row
+from factory.store.records import Fact, Row
 from factory.views.report.sample import dialogues
 from tests.views.report.conftest import Made
 from tests.views.report.corpora import commit, dialogue
@@ -36,16 +37,17 @@ def test_marks_are_the_pairs_that_the_rows_own_thresholds_flag(made: Made) -> No
     own = {row.row_id: row for row in made.rows}
     for one in dialogues(made.corpus, made.corpus.scan(), 80):
         marks = [(mark["fact"], mark["rejects"]) for turn in one["turns"] for mark in turn["marks"]]
-        scores = [score for score in own[one["id"]].scores if score.contradiction >= 0.6]
-        assert marks == [(score.premise, score.contradiction >= 0.9) for score in scores]
+        scores = [score for score in scored_pairs(own[one["id"]]) if score.found.contradiction >= 0.6]
+        assert marks == [(score.pair.premise, score.found.contradiction >= 0.9) for score in scores]
 
 
 def test_other_checks_are_marked_as_what_they_are(tmp_path: Path) -> None:
     row = dialogue(0)
-    row.scores[2].contradiction = 0.9
-    row.scores[1].check, row.scores[1].contradiction = "extracted_persona", 0.55
+    row.speakers[1].facts.append(Fact("I hate boats.", "extract", "s", 3))
+    row.details[2].values[3] = 0.9
+    row.details[1].kind, row.details[1].other, row.details[1].values[3] = "extracted_persona", 0, 0.55
     corpus = commit(tmp_path, [[row, dialogue(2)]])
     one = next(one for one in dialogues(corpus, corpus.scan(), 9) if one["id"] == row.row_id)
     said, extracted = one["turns"][3]["marks"]
     assert (said["check"], said["said"], said["rejects"]) == ("turn_turn", 1, False)
-    assert (extracted["check"], extracted["extracted"]) == ("extracted_persona", row.scores[1].hypothesis)
+    assert (extracted["check"], extracted["extracted"]) == ("extracted_persona", "I hate boats.")
