@@ -178,7 +178,7 @@ def _walk_function(content: Any, text: str, *, asked: bool) -> Iterator[tuple[tu
         for one in inputs:
             yield from _walk(one, text, asked=name in _ASKING_NULL)
         return
-    raise ValueError(f"{text!r} holds what no condition may ({f"{group} {name}".strip()}); {_ALLOWED}")
+    raise ValueError(f"{text!r} holds what no condition may ({name}); {_ALLOWED}")
 
 
 def check(conditions: Conditions, types: Mapping[str, Mapping[str, Any]]) -> None:
