@@ -101,7 +101,8 @@ def _run(block: Block, later: list[Block], folder: Path, env: Mapping[str, str])
     if block.not_run:
         return ""
     if block.file:
-        if not any(Path(block.file).name.removesuffix(".py") in other.text for other in later):
+        names = (Path(block.file).name.removesuffix(".py"), f"./{Path(block.file).parent}")
+        if not any(name in other.text for name in names for other in later):
             raise block.fail(f"no later block uses {block.file}")
         path = folder / block.file
         path.parent.mkdir(parents=True, exist_ok=True)

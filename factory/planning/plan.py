@@ -282,8 +282,10 @@ class Plan:
         self.summary = summary
 
     def _told(self, reasons: NDArray[np.int32]) -> Counter[str]:
-        codes, counts = np.unique(reasons, return_counts=True)
-        return Counter({self._reasons[code]: int(count) for code, count in zip(codes, counts, strict=True)})
+        told = Counter[str]()
+        for code, count in zip(*np.unique(reasons, return_counts=True), strict=True):
+            told[self._reasons[code]] += int(count)  # several codes may have one text
+        return told
 
 
 def _read(job: Job, corpus: Corpus, report: Callable[[str, int], None]) -> Seeds:
