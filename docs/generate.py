@@ -72,8 +72,7 @@ def _sections() -> Iterator[str]:
     yield "## Exports\n"
     for name, cls in _own("exports"):
         yield from _opening(name, _told(cls))
-        if cls.Params.model_fields:
-            yield _parameters(cls.Params)
+        yield _parameters(cls.Params)
         yield _types(cls(cls.Params()).schema)
 
 
@@ -127,12 +126,12 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _parameters(params: type[BaseModel]) -> str:
-    rows = (
+    rows = [
         (f"`{name}`", default_of(field), _cell(field.description or ""))
         for name, field in params.model_fields.items()
         if name != "method"
-    )
-    return _table("parameter | default | what, and where it comes from", rows)
+    ]
+    return _table("parameter | default | what, and where it comes from", rows) if rows else "It has no parameters.\n"
 
 
 def _column(column: Column) -> tuple[str, ...]:

@@ -164,3 +164,14 @@ def test_a_score_that_is_added_redoes_nothing_else(tmp_path: Path) -> None:
     assert Counter(told.iter_rows()) == {("redone: strict", "strict added"): PERSONAS}
     tables = [corpus.table.read(shard) for shard in corpus.table.shards()]
     assert all(pa.types.is_struct(table.schema.field("strict").type) for table in tables)
+
+
+def test_rows_that_were_made_in_two_ways_are_told_in_one_line(tmp_path: Path) -> None:
+    plain = "makers.augment=null"  # whose donors change as personas come, and with them all rows
+    made(tmp_path, plain, STRICT)
+    write_seeds(tmp_path, some_personas(2 * PERSONAS))
+    Rehearsal().run(job_in(tmp_path, plain))
+    rows = rows_of(job_in(tmp_path, plain))
+    assert len({tuple(record.stage for record in row.stages) for row in rows.values()}) == 2
+    planned = plan(job_in(tmp_path, plain, "scores.consistency.relevance=0.45")).summary
+    assert planned.reasons["consistency"] == {"consistency.relevance": len(rows)}
