@@ -170,12 +170,12 @@ def status(name: str) -> int:
 def measure(path: Path) -> dict[str, Any]:
     """One plan, in this process."""
     imports = time.perf_counter() - BEGAN[0]
-    before, peak, done = status("RssAnon"), 0, threading.Event()
+    before, peak, watched, done = status("RssAnon"), 0, 0.0, threading.Event()
 
     def watch() -> None:
-        nonlocal peak
+        nonlocal peak, watched
         while not done.wait(0.005):
-            peak = max(peak, status("RssAnon"))
+            peak, watched = max(peak, status("RssAnon")), time.thread_time()
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -185,6 +185,7 @@ def measure(path: Path) -> dict[str, Any]:
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     done.set()
     watcher.join()
+    cpu -= watched
     told = {"wall": wall, "cpu": cpu, "resident": status("VmHWM"), "own": max(peak, before), "before": before}
     return told | {"imports": imports, "rows": summary.rows, "make": summary.make, "reasons": summary.reasons}
 
@@ -229,7 +230,12 @@ def report(folder: Path, rows: int, per_seed: int) -> None:
     nothing = [planned(path) for _ in range(3)]
     assert not any(told["rows"] for told in (indexed, *nothing)), nothing
     more = [after_adding(path, seeds, per_seed) for _ in range(3)]
-    for what, plans in (("new corpus", [new]), ("new ledger", [indexed]), ("nothing to do", nothing), (f"{ADDED:,} seeds more", more)):
+    for what, plans in (
+        ("new corpus", [new]),
+        ("new ledger", [indexed]),
+        ("nothing to do", nothing),
+        (f"{ADDED:,} seeds more", more),
+    ):
         for told in sorted(plans, key=lambda told: float(told["wall"]))[len(plans) // 2 :][:1]:
             seconds = (f"{told[name]:.2f}" for name in ("imports", "wall", "cpu"))
             memory = (f"{told[name] / 2**20:,.0f}" for name in ("resident", "own", "before"))
