@@ -33,7 +33,7 @@ from factory.store.table import Shard
 
 _Rows = TypeVar("_Rows", ToMake, ToDrop)
 
-_UNMADE = "what was left out"
+_UNMADE = "left_out"
 """In `Summary.remake`, rows of which no entry is redone, but that lose what a maker wrote or their decision."""
 Report = Callable[[str, int], None]
 """Told what is being counted, and how far it is."""
