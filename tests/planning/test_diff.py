@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from factory.planning.compare import REFRESHED
 from factory.planning.diff import diff
 from factory.planning.garbage import gc
 from factory.spec.job import Job
@@ -64,7 +65,7 @@ def test_a_diff_says_what_the_plan_said(
     write_seeds(tmp_path, personas)
     job = job_in(tmp_path, override)
     reasons = Rehearsal().run(job).summary.reasons
-    what = {"make": "added", "drop": "removed", "what was left out": "left out: augment"}
+    what = {"make": "added", "drop": "removed", "left_out": "left out: augment"}
     planned = Counter(
         {
             (what.get(done, f"redone: {done}"), why): count
@@ -147,3 +148,18 @@ def test_versions_that_are_not_there_are_named(tmp_path: Path) -> None:
         diff(Corpus(job_in(tmp_path).corpus), 0, newest(job_in(tmp_path)))
     with pytest.raises(CorpusError, match="no version 99"):
         diff(Corpus(job_in(tmp_path).corpus), newest(job_in(tmp_path)), 99)
+
+
+def test_what_only_the_seeds_tell_is_told_too(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(6))
+    seeds = tmp_path / "seeds" / "a.jsonl"
+    job = job_in(tmp_path)
+    Rehearsal().run(job)
+    before = newest(job)
+    seeds.write_text(seeds.read_text().replace('"id": "p3"', '"id": "p3", "job": "nurse"'))
+    rehearsal = Rehearsal()
+    reasons = rehearsal.run(job).summary.reasons
+    assert rehearsal.talker.requests == []
+    of_nurse = sum("p3" in {seed.id for seed in row.seeds} for row in rows_of(job).values())
+    told_of = {(what, why): count for what, whys in reasons.items() for why, count in whys.items() if count}
+    assert told(job, before, newest(job)) == told_of == {(REFRESHED, "seed edited"): of_nurse}

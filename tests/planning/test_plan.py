@@ -70,8 +70,8 @@ def test_an_unchanged_job_has_nothing_to_do(made: Path) -> None:
         ("models.embedding.revision=v2", "expand"),
         ("makers.expand=null", "converse"),
         ("makers.extract=null", "augment"),
-        ("makers.augment=null", "what was left out"),
-        ("select=null", "what was left out"),
+        ("makers.augment=null", "left_out"),
+        ("select=null", "left_out"),
     ],
 )
 def test_a_changed_job_remakes_every_row_from_the_first_entry_it_touches(made: Path, override: str, stage: str) -> None:
