@@ -41,7 +41,8 @@ def _where(one: Detail) -> str:
 
 def _values(one: Detail, names: tuple[str, ...]) -> str:
     return ", ".join(
-        f"{name} {shown(value)}".strip() for name, value in zip_longest(names[: len(one.values)], one.values, fillvalue="")
+        f"{name} {shown(value)}".strip()
+        for name, value in zip_longest(names[: len(one.values)], one.values, fillvalue="")
     )
 
 

@@ -39,7 +39,9 @@ def quantiles(rows: pl.LazyFrame, layout: pa.Schema) -> list[dict[str, Any]]:
     """One entry a column of a score: `score`, `column`, `mean`, `p5`, `median`, `p95` (none for texts) and `nulls`."""
     columns = score_columns(layout)
     names = [(score, field.name) for score, kind in columns.items() for field in kind]
-    asked = [pl.col(score).struct.field(field).is_null().sum().alias(f"{score}.{field}.nulls") for score, field in names]
+    asked = [
+        pl.col(score).struct.field(field).is_null().sum().alias(f"{score}.{field}.nulls") for score, field in names
+    ]
     for score, field in _numbers(columns):
         value = _value(score, field)
         asked.append(value.mean().alias(f"{score}.{field}.mean"))
@@ -67,7 +69,9 @@ def _failed(rows: pl.LazyFrame) -> dict[str, dict[str, int]]:
     records = rows.select("stages").explode("stages").drop_nulls().unnest("stages").drop_nulls("failed")
     counted = records.group_by("stage", reason=pl.col("failed").str.split(":").list.first()).len()
     failed: dict[str, dict[str, int]] = {}
-    for stage, reason, count in counted.sort("stage", "len", "reason", descending=[False, True, False]).collect().rows():
+    for stage, reason, count in (
+        counted.sort("stage", "len", "reason", descending=[False, True, False]).collect().rows()
+    ):
         failed.setdefault(stage, {})[reason] = count
     return failed
 

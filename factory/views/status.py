@@ -24,9 +24,7 @@ def counts(corpus: Corpus, rows: pl.LazyFrame) -> dict[str, Any]:
     """The same, for rows that the corpus's `scan` returned."""
     letters = corpus.scan_dead_letters()
     failed = failures(letters)
-    totals = rows.select(
-        pl.len().alias("rows"), pl.col("turns").list.len().cast(pl.Int64).sum()
-    ).collect()
+    totals = rows.select(pl.len().alias("rows"), pl.col("turns").list.len().cast(pl.Int64).sum()).collect()
     stages = pl.col("stages").struct
     return {
         "corpus": corpus.root,

@@ -12,7 +12,6 @@ from factory.views.report import summary
 from factory.views.report.diversity import WORDS
 
 
-
 def _number(name: str) -> Column:
     return Column(name, lambda one: rounded(one[name]), numeric=True)
 
