@@ -188,9 +188,11 @@ def worth(row: Row, by: By) -> float:
 def sample(number: int, turns: list[str], score: float, topic: str = "hens") -> Row:
     row = a_row(["I ski."], ["I sew."], turns=turns, row_id=str(number))
     row.sample, row.topic, row.decision = number, topic, "accept"
-    row.scores["consistency"] = dict.fromkeys(("profile_length", "pairs"), 1) | dict.fromkeys(
-        ("apc", "entailed_share"), score
-    ) | dict.fromkeys(("c_score", "contradicted_share", "coverage"), 0)
+    row.scores["consistency"] = (
+        dict.fromkeys(("profile_length", "pairs"), 1)
+        | dict.fromkeys(("apc", "entailed_share"), score)
+        | dict.fromkeys(("c_score", "contradicted_share", "coverage"), 0)
+    )
     return row
 
 

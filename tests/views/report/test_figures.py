@@ -61,9 +61,7 @@ def test_changes_are_those_since_the_run_before(made: Made) -> None:
         figures = told[version]
         assert (figures["rows"], figures["turns"]) == (len(rows), sum(len(row.turns) for row in rows))
         assert figures["reject"] == pytest.approx(sum(row.decision == "reject" for row in rows) / len(rows))
-        assert figures["coverage"] == pytest.approx(
-            sum(r.scores["consistency"]["coverage"] for r in rows) / len(rows)
-        )
+        assert figures["coverage"] == pytest.approx(sum(r.scores["consistency"]["coverage"] for r in rows) / len(rows))
 
 
 def test_changes_since_a_version_that_is_named(made: Made) -> None:
