@@ -1,4 +1,4 @@
-"""A table grows with its scores: every reader sees their columns in every version that has them, and no file changes."""
+"""A table grows with its scores: readers see the columns of each version that has them, and no old file changes."""
 
 from __future__ import annotations
 
