@@ -266,8 +266,8 @@ def show_explanation(explanation: dict[str, Any], row: Row) -> None:
             out.print(f"  turn {line.turn}: {escape(line.text)} [dim]{line.gate}[/]")
     for title, lines in details(row, {stage["stage"]: stage["recipe"]["method"] for stage in explanation["stages"]}):
         table = Table("where", "values", "texts", box=None, pad_edge=False, header_style="bold")
-        for line in lines:
-            table.add_row(*map(escape, line))
+        for cells in lines:
+            table.add_row(*map(escape, cells))
         out.print(f"\n[bold]{escape(title)}[/]", table)
     out.print(f"\ndecision: {row.decision or 'none'} {escape(', '.join(row.reasons))}")
 
