@@ -37,7 +37,7 @@ from factory.running.workers import Piece, Receipt, Worker
 from factory.spec.jobfile import load_job
 from factory.store.corpus import Corpus
 from factory.store.records import rows_to_table
-from factory.store.table import Shard
+from factory.store.shards import Shard
 
 JOB = """\
 corpus: {folder}/corpus

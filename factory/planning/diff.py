@@ -27,7 +27,7 @@ from factory.planning.compare import (
 from factory.spec.identity import Recipe
 from factory.spec.job import SELECT
 from factory.store.corpus import Corpus
-from factory.store.table import Shard
+from factory.store.shards import Shard
 from factory.store.versions import letters_at, without
 
 _SCHEMA: dict[str, Any] = {

@@ -23,7 +23,7 @@ from factory.base.minhash import Indices, settle, similarities
 from factory.methods.passes.near_duplicates import COLUMN, NearDuplicatesParams
 from factory.planning.signatures import Signatures
 from factory.store.corpus import Corpus
-from factory.store.table import Shard
+from factory.store.shards import Shard
 
 _AT_ONCE = 1 << 16
 

@@ -32,8 +32,8 @@ from factory.spec.identity import INPUTS
 from factory.spec.job import SELECT
 from factory.store.corpus import Corpus
 from factory.store.records import PARTS
+from factory.store.shards import Shard
 from factory.store.storage import ReadOnlyError, on_scratch
-from factory.store.table import Shard
 
 LEDGER = "_ledger/5"
 """Numbered by how keys are made: one that is made otherwise must not be compared with those of before."""

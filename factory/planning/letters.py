@@ -19,7 +19,7 @@ from factory.seeds.source import BadSeed
 from factory.store.corpus import Corpus
 from factory.store.dead_letters import DeadLetter, dead_letters_to_table
 from factory.store.records import COUNTS
-from factory.store.table import Shard
+from factory.store.shards import Shard
 
 _COLUMNS = ("id", "row_id", "seed_ids", "sample", "stage", "fingerprint")
 _ADDED_UP = ("attempts", *COUNTS)

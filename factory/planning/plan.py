@@ -30,7 +30,7 @@ from factory.spec.job import SELECT, Job
 from factory.spec.select import Conditions, scored_frame
 from factory.store.corpus import Corpus
 from factory.store.records import Row, rows_from_table
-from factory.store.table import Shard
+from factory.store.shards import Shard
 
 _Rows = TypeVar("_Rows", ToMake, ToDrop)
 

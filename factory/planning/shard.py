@@ -16,7 +16,7 @@ from factory.spec.job import SELECT
 from factory.spec.phases import Making
 from factory.store.corpus import Corpus
 from factory.store.records import PARTS, Row, ScoreColumns, joined, rows_from_table, score_columns
-from factory.store.table import Shard
+from factory.store.shards import Shard
 
 STAGING = "_staging"
 STAGED = "snappy"

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from factory.base.minhash import BANDS, Indices, algorithm, signatures
 from factory.methods.passes.near_duplicates import COLUMN, FACTS, TURNS, dialogue_texts, persona_texts
 from factory.store.corpus import Corpus
+from factory.store.shards import Shard
 from factory.store.storage import ReadOnlyError, on_scratch
-from factory.store.table import Shard
 
 PASSES = "_passes"
 NAME = "near_duplicates"

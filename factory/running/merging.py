@@ -17,7 +17,7 @@ from factory.spec.phases import Making
 from factory.spec.select import scored_frame
 from factory.store.corpus import Corpus
 from factory.store.records import Row, ScoreColumns, StageRecord, rows_from_table, rows_to_table
-from factory.store.table import Shard
+from factory.store.shards import Shard
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,9 @@ from factory.base.places import absolute, is_uri
 from factory.store.dead_letters import DEAD_LETTER_SCHEMA, DeadLetter, dead_letters_from_table
 from factory.store.failures import Only, matching
 from factory.store.records import ROW_SCHEMA, Decision, Row, fitted, row_schema, rows_from_table, score_columns
+from factory.store.shards import Shard
 from factory.store.storage import Storage
-from factory.store.table import CorpusError, Shard, Table, chosen
+from factory.store.table import CorpusError, Table, chosen
 
 if TYPE_CHECKING:
     import datasets

@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 import torch
 
 from factory.store.records import ROW_SCHEMA, Decision, fitted
+from factory.store.shards import Shard
 from factory.store.storage import MissingFileError
-from factory.store.table import CorpusError, Shard, Table, chosen
+from factory.store.table import CorpusError, Table, chosen
 
 _POOL = 4096
 """The fewest rows that are shuffled together; two pools are in memory."""

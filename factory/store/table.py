@@ -14,7 +14,6 @@ import uuid
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import accumulate, takewhile
 from pathlib import Path
 from typing import Any
@@ -34,9 +33,8 @@ from deltalake.transaction import (
 from factory.base.places import Alias, absolute, escaped, in_shell, is_uri, plain, printable, refusal
 from factory.base.stores import ANSWER_S, CONNECT_S, RETRIES, RETRIES_S
 from factory.store.records import ScoreColumns, joined
+from factory.store.shards import Shard
 from factory.store.storage import Storage, StorageError
-
-_NAME = re.compile(r"shards/n(\d+)-[0-9a-f]{32}\.parquet")
 
 _CLIENT = {
     "connect_timeout": f"{CONNECT_S}s",
@@ -77,28 +75,6 @@ class CorpusError(Exception):
 
 class ConflictError(CorpusError):
     """Another run changed the corpus meanwhile; nothing of this commit was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One immutable file: its path from the table's root, its size in bytes, and its rows, which its name tells."""
-
-    path: str
-    size: int
-    rows: int
-
-    @classmethod
-    def parse(cls, path: str, size: int) -> Shard | None:
-        """The shard that a path names, or none if it is no shard of ours."""
-        match = _NAME.fullmatch(path)
-        return None if match is None else cls(path, size, int(match[1]))
-
-
-def chosen(layout: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
-    """These columns of a table, or all. Raises CorpusError for one that it does not have."""
-    if wrong := set(columns or ()).difference(layout.names):
-        raise CorpusError(f"no column {', '.join(sorted(wrong))}; there are {', '.join(layout.names)}")
-    return layout if columns is None else pa.schema([layout.field(name) for name in columns])
 
 
 class Table:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from factory.store.corpus import Corpus
-from factory.store.table import CorpusError, Shard, Table
+from factory.store.shards import Shard
+from factory.store.table import CorpusError, Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from factory.base.fingerprint import blake
 from factory.store.corpus import Corpus
-from factory.store.records import ROW_SCHEMA
+from factory.store.shards import Shard
 from factory.store.storage import Storage
-from factory.store.table import CorpusError, Shard
+from factory.store.table import CorpusError
 from factory.views.card_facts import card_facts
+from factory.views.scores import described
 from factory.views.status import status
 
 UNSTATED = "unknown"
@@ -42,10 +43,10 @@ COLUMNS = {
     "extracted": "lines written for each turn, with the gate that stopped them, or accepted",
     "details": "what scores say of parts of a dialogue: pairs, questions, turns",
     "decision": "accept, flag or reject",
-    "reasons": "codes of what flagged or rejected it, with the number of pairs",
-    "stages": "how each stage made its part: recipe, models, calls, tokens, time",
+    "reasons": "names of the conditions that flagged or rejected it",
+    "stages": "how each stage made its part: recipe, models, calls, tokens, time, and why a score failed",
 }
-"""What each column of a row holds, in a line."""
+"""What each column that all rows have holds, in a line; of the others their methods say it."""
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
           (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"))  # fmt: skip
@@ -83,9 +84,12 @@ def card(
     counts = status(corpus)
     if counts["version"] != version:
         raise CorpusError(f"{corpus.root}: a run has committed meanwhile; write the card again")
-    columns = [(name, _type(ROW_SCHEMA.field(name).type), told) for name, told in COLUMNS.items()]
-    facts = card_facts(corpus, counts) | {"licence": licence, "shards": len(shards), "columns": columns}
-    header = _header(facts, shards, _arrow_bytes(corpus, shards, report), language)
+    layout = corpus.table.layout
+    facts = card_facts(corpus, counts) | {"licence": licence, "shards": len(shards)}
+    facts["columns"] = [
+        (one.name, _type(one.type), COLUMNS.get(one.name) or described(one.name, facts["methods"])) for one in layout
+    ]
+    header = _header(facts, layout, shards, _arrow_bytes(corpus, shards, report), language)
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, finalize=_plain, trim_blocks=True)
     template = environment.from_string(Path(__file__).with_name("card.md.j2").read_text(encoding="utf-8"))
     return f"---\n{header}\n---\n\n{template.render(facts)}"
@@ -104,7 +108,7 @@ def _arrow_bytes(corpus: Corpus, shards: list[Shard], report: Callable[[str, int
     return total
 
 
-def _header(facts: dict[str, Any], shards: list[Shard], size: int, language: str) -> str:
+def _header(facts: dict[str, Any], layout: pa.Schema, shards: list[Shard], size: int, language: str) -> str:
     from huggingface_hub import DatasetCardData
 
     generated = "generated" in facts["kinds"]
@@ -118,10 +122,10 @@ def _header(facts: dict[str, Any], shards: list[Shard], size: int, language: str
         size_categories=[next((name for most, name in _SIZES if facts["rows"] < most), "n>1B")],
         annotations_creators=["machine-generated"],
         language_creators=["machine-generated"] * generated + ["found"] * found,
-        tags=["persona", "dialogue", "consistency", *["synthetic"] * generated],
+        tags=["persona", "dialogue", *facts["scores"], *["synthetic"] * generated],
     )
     data["dataset_info"] = {
-        "features": [{"name": field.name} | _feature(field.type) for field in ROW_SCHEMA],
+        "features": [{"name": field.name} | _feature(field.type) for field in layout],
         "splits": [{"name": "train", "num_bytes": size, "num_examples": facts["rows"]}],
         "download_size": sum(shard.size for shard in shards),
         "dataset_size": size,

@@ -44,6 +44,15 @@ def card_facts(corpus: Corpus, counts: dict[str, Any]) -> dict[str, Any]:
         "more_sources": max(0, len(by_source) - _MOST_SOURCES),
         "seeds": int(by_source["seeds"].sum()),
         "stages": {recipe.stage for _, (recipe, _) in recipes},
+        "methods": (methods := {recipe.stage: recipe.method for _, (recipe, _) in recipes}),
+        "means": [
+            (score, name, mean)
+            for score, told in counts["scores"].items()
+            for name, mean in told["means"].items()
+            if mean is not None
+        ],
+        "of_nli": "consistency" in methods.values(),
+        "writers": _writers(models),
         "made": [_made(recipe, rows) for rows, (recipe, _) in recipes],
         "mixed": len({recipe.stage for _, (recipe, _) in recipes}) < len({recipe.id for _, (recipe, _) in recipes}),
         "packages": {name: held for _, (_, packages) in recipes for name, held in packages.items()},
@@ -54,6 +63,18 @@ def card_facts(corpus: Corpus, counts: dict[str, Any]) -> dict[str, Any]:
         "script": any(recipe.params.get("mode") == "script" for _, (recipe, _) in recipes),
         "example": next((row for row in corpus.rows() if row.decision == "accept"), None),
     }
+
+
+def _writers(models: list[dict[str, Any]]) -> list[str]:
+    """The language models that makers asked."""
+    makers = found("makers").keys()
+    return sorted(
+        {
+            model["name"]
+            for model in models
+            if model["role"] == "language" and model["name"] != "scripted" and not makers.isdisjoint(model["stages"])
+        }
+    )
 
 
 def _order(rows: pl.LazyFrame) -> list[str]:

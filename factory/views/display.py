@@ -19,7 +19,6 @@ from rich.table import Table
 
 from factory.base.places import absolute, plain
 from factory.base.redact import redact
-from factory.methods.scores.consistency import scored_pairs
 from factory.planning.garbage import Garbage
 from factory.planning.plan import Summary
 from factory.running.progress import Progress, Result
@@ -27,6 +26,8 @@ from factory.store.records import Row
 from factory.store.versions import Version
 from factory.training.calibrate import Calibration
 from factory.views import cost as costview
+from factory.views.details import details
+from factory.views.scores import written
 
 if TYPE_CHECKING:  # both import torch
     from factory.training.lm import LmResult
@@ -137,8 +138,10 @@ def show_status(status: dict[str, Any]) -> None:
     ):
         if status[name]:
             _line(title, ", ".join(f"{key} {count}" for key, count in status[name].items()))
-    for score, means in status["scores"].items():
-        _line(score, ", ".join(f"{name} {mean:.2f}" for name, mean in means.items()) + " (means)")
+    for name, told in status["scores"].items():
+        why = ", ".join(f"{reason} {count}" for reason, count in told["failed"].items())
+        means = f": {written(told['means'])} (means)" if told["rows"] and told["means"] else ""
+        _line(name, f"{told['rows']} rows{means}" + (f"; of others failed: {why}" if why else ""))
     if status["models"]:
         _line("models", ", ".join(status["models"]))
     out.print()
@@ -226,6 +229,11 @@ def show_row(row: Row) -> None:
             out.print(f"     - {escape(fact.text)}{origin}")
     for turn in row.turns:
         out.print(f"  [cyan]{'AB'[turn.speaker]}[/] {escape(turn.text)}")
+    for name, values in row.scores.items():
+        out.print(f"  [dim]{escape(name)}: {escape(written(values))}[/]")
+    for record in row.stages:
+        if record.failed is not None:
+            out.print(f"  [dim]{escape(record.stage)}: none, {escape(record.failed)}[/]")
     out.print()
 
 
@@ -258,34 +266,12 @@ def show_explanation(explanation: dict[str, Any], row: Row) -> None:
         out.print("\n[bold]extracted lines and their gates[/]")
         for line in row.extracted:
             out.print(f"  turn {line.turn}: {escape(line.text)} [dim]{line.gate}[/]")
-    for score, values in row.scores.items():
-        told = (
-            f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
-        )
-        out.print(f"\n[bold]{score}[/] {escape(', '.join(told))}")
-    if pairs := scored_pairs(row):
-        table = Table("check", "turn", "entail", "neutral", "contra", "premise / hypothesis", box=None, pad_edge=False)
-        for one in pairs:
-            numbers = (f"{value:.2f}" for value in (one.found.entailment, one.found.neutral, one.found.contradiction))
-            pair = f"{escape(one.pair.premise)} / {escape(one.pair.hypothesis)}"
-            table.add_row(one.pair.check, str(one.pair.turn), *numbers, pair)
-        out.print("\n[bold]scored pairs[/]", table)
-    _show_other_details(row)
+    for title, lines in details(row, {stage["stage"]: stage["recipe"]["method"] for stage in explanation["stages"]}):
+        table = Table("where", "values", "texts", box=None, pad_edge=False, header_style="bold")
+        for cells in lines:
+            table.add_row(*map(escape, cells))
+        out.print(f"\n[bold]{escape(title)}[/]", table)
     out.print(f"\ndecision: {row.decision or 'none'} {escape(', '.join(row.reasons))}")
-
-
-def _show_other_details(row: Row) -> None:
-    """Print what scores found of parts of a dialogue, but for the pairs of `consistency`."""
-    details = [one for one in row.details if one.score != "consistency"]
-    if not details:
-        return
-    table = Table("score", "of", "speaker", "turn", "values", "answer", box=None, pad_edge=False)
-    for one in details:
-        speaker = "" if one.speaker is None else "AB"[one.speaker]
-        turn = "" if one.turn is None else str(one.turn)
-        values = ", ".join("none" if value is None else f"{value:.2f}" for value in one.values)
-        table.add_row(one.score, one.kind, speaker, turn, values, escape(one.answer or ""))
-    out.print("\n[bold]details of scores[/]", table)
 
 
 def show_calibration(calibration: Calibration, left_out: Mapping[str, int], picture: Path) -> None:

@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from factory.methods import struct_of
 from factory.methods.scores.consistency import Consistency
-from factory.store.records import ROW_SCHEMA
 
 DECISIONS = {"accept": "accepted", "flag": "flagged", "reject": "rejected", "undecided": "undecided"}
 """Decisions, and what their rows are called."""
@@ -28,24 +27,6 @@ SCORES = {
 def mean_scores() -> list[pl.Expr]:
     """The mean of each score over rows, under its name."""
     return [pl.col("consistency").struct.field(name).mean() for name in SCORES]
-
-
-def mean_values(rows: pl.LazyFrame) -> dict[str, dict[str, float]]:
-    """The means over rows of each score's numbers, of what is true or false its share, by score and value; without
-    what no row has."""
-    schema = rows.collect_schema()
-    found: dict[str, dict[str, float]] = {}
-    for score in schema.names():
-        kind = schema[score]
-        # The column of a pass is a struct too, and says by which recipe it was found.
-        if score in ROW_SCHEMA.names or not isinstance(kind, pl.Struct) or "recipe" in kind.to_schema():
-            continue
-        names = [name for name, one in kind.to_schema().items() if one.is_numeric() or one == pl.Boolean]
-        means = rows.select(pl.col(score).struct.field(name).mean() for name in names).collect(engine="streaming")
-        held = {name: mean for name, mean in zip(names, means.row(0), strict=True) if mean is not None} if names else {}
-        if held:
-            found[score] = held
-    return found
 
 
 def with_consistency(rows: pl.LazyFrame) -> pl.LazyFrame:

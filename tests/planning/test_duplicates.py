@@ -20,7 +20,8 @@ from factory.planning.duplicates import Duplicates
 from factory.planning.signatures import FOLDER, NAME
 from factory.store.corpus import Corpus
 from factory.store.records import ROW_SCHEMA, Fact, Row, SeedRef, Speaker, Turn, rows_to_table
-from factory.store.table import Shard, Table
+from factory.store.shards import Shard
+from factory.store.table import Table
 
 PARAMS = NearDuplicatesParams()
 SCHEMA = ROW_SCHEMA.append(pa.field(NAME, COLUMN))

@@ -19,7 +19,7 @@ from factory.spec.job import Job
 from factory.spec.phases import making
 from factory.store.corpus import Corpus
 from factory.store.records import Row, SeedRef, Speaker, StageRecord, rows_to_table
-from factory.store.table import Shard
+from factory.store.shards import Shard
 from tests.rehearsal import Rehearsal, Talker, job_in, rows_of, some_personas, write_seeds
 
 ROWS = 30

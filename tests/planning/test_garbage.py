@@ -15,7 +15,8 @@ import pytest
 from factory.planning.garbage import gc
 from factory.spec.job import Job
 from factory.store.corpus import Corpus
-from factory.store.table import CorpusError, Shard, Table
+from factory.store.shards import Shard
+from factory.store.table import CorpusError, Table
 from factory.store.versions import restore
 from tests.local_ray import Death, Killed
 from tests.rehearsal import Rehearsal, job_in, rows_of, some_personas, write_seeds

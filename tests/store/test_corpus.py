@@ -20,7 +20,8 @@ from factory.base.fingerprint import blake
 from factory.store.corpus import Corpus
 from factory.store.dead_letters import DEAD_LETTER_SCHEMA
 from factory.store.records import ROW_SCHEMA, Row, SeedRef, Speaker, Turn, rows_to_table
-from factory.store.table import ConflictError, CorpusError, Shard, Table
+from factory.store.shards import Shard
+from factory.store.table import ConflictError, CorpusError, Table
 from tests.rehearsal import Rehearsal, job_in, rows_of, settled, some_personas, write_seeds
 
 

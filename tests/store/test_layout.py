@@ -1,4 +1,4 @@
-"""A table grows with its scores: every reader sees their columns in each version that has them, and no file changes."""
+"""A table grows with its scores: readers see the columns of each version that has them, and no old file changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from deltalake import DeltaTable
 from factory.base.fingerprint import blake
 from factory.store.corpus import Corpus
 from factory.store.records import ROW_SCHEMA, Row, ScoreColumns, SeedRef, Speaker, rows_to_table
-from factory.store.table import CorpusError, Shard, Table
+from factory.store.shards import Shard
+from factory.store.table import CorpusError, Table
 from factory.store.versions import restore
 from tests.rehearsal import Rehearsal, job_in, rows_of, settled, some_personas, write_seeds
 

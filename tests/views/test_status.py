@@ -35,8 +35,10 @@ def test_the_counts_are_those_of_the_rows(tmp_path: Path) -> None:
     assert set(row["details"]) <= {letter.detail for letter in letters}
     assert (seed["kind"], seed["calls"], seed["details"]) == ("seed", 0, ["seeds/a.jsonl, line 8: no fact in 'facts'"])
     scored: list[Any] = [row.scores["consistency"] for row in rows]
+    told = counts["scores"]["consistency"]
+    assert (told["rows"], told["failed"]) == (len(rows), {})
     for name in ("coverage", "entailed_share", "contradicted_share", "c_score", "apc"):
-        assert counts[name] == pytest.approx(sum(one[name] for one in scored) / len(scored)), name
+        assert told["means"][name] == pytest.approx(sum(one[name] for one in scored) / len(scored)), name
     json.dumps(counts)
 
 

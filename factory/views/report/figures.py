@@ -6,7 +6,7 @@ time. Limitations: dead letters are read at their newest version, which can be n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import polars as pl
@@ -22,6 +22,7 @@ from factory.views.report.diversity import diversity
 from factory.views.report.frames import DECISION, TEXTS, sides
 from factory.views.report.groups import groups
 from factory.views.report.sample import bands
+from factory.views.scores import quantiles
 from factory.views.status import counts
 
 PARTS = 5
@@ -42,7 +43,8 @@ def figures(
       decision), `reasons` (as `factory.planning.cost`), `gates` (extracted lines and tokens by gate),
       `turns_without_a_line`, `candidates` (`sampled`, `said`), `attempts_again`
     - `failures`: dead letters by stage and reason; see `factory.store.failures`
-    - `consistency`: means of the dialogues' scores; None if nothing was verified
+    - `consistency`: means of the dialogues' scores; None where there is no such score
+    - `scores`: see `factory.views.scores.quantiles`
     - `distributions`, `diversity`, `groups`, `changes`: see the functions of these names
     - `cost`: see `factory.planning.cost`
 
@@ -51,6 +53,7 @@ def figures(
     rows = with_consistency(corpus.scan())
     status = counts(corpus, rows)
     total, version = status["rows"], status["version"]
+    values = quantiles(rows, corpus.table.layout)
     about = _about(corpus, rows, status)
     report(1)
     spread = distributions(rows)
@@ -65,7 +68,8 @@ def figures(
         "about": about,
         "funnel": _funnel(corpus, rows, status),
         "failures": status["failures"],
-        "consistency": {name: status[name] for name in SCORES} if status["coverage"] is not None else None,
+        "consistency": _consistency(status["scores"]),
+        "scores": values,
         "distributions": spread,
         "diversity": diverse,
         "groups": grouped,
@@ -97,6 +101,11 @@ def _about(corpus: Corpus, rows: pl.LazyFrame, status: dict[str, Any]) -> dict[s
         "thresholds": _thresholds(Conditions.model_validate(selects[0]) if selects else Conditions()),
         "versions": versions,
     }
+
+
+def _consistency(scores: Mapping[str, Any]) -> dict[str, float] | None:
+    found = scores.get("consistency")
+    return {name: found["means"][name] for name in SCORES} if found and found["rows"] else None
 
 
 def _thresholds(policy: Conditions) -> dict[str, float]:

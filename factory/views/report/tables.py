@@ -11,6 +11,11 @@ from factory.views.measures import DECISIONS, SCORES
 from factory.views.report import summary
 from factory.views.report.diversity import WORDS
 
+
+def _number(name: str) -> Column:
+    return Column(name, lambda one: rounded(one[name]), numeric=True)
+
+
 _VERSIONS = (
     count("version", "version"),
     Column("time (UTC)", lambda one: one["time"][:19].replace("T", " ")),
@@ -52,6 +57,12 @@ _FAILURES = (
     count("completion tokens", "completion_tokens"),
     Column("for example", lambda one: "; ".join(one["details"])),
 )
+_SCORES = (
+    Column("score", lambda one: one["score"]),
+    Column("column", lambda one: one["column"]),
+    *(_number(name) for name in ("mean", "p5", "median", "p95")),
+    count("nulls", "nulls"),
+)
 _CHANGED = (count("rows", "rows"), Column("what", lambda one: one["what"]), Column("why", lambda one: one["why"]))
 _MOVED = (count("rows", "rows"), text("before", "before"), text("after", "after"))
 
@@ -69,6 +80,7 @@ def told(figures: Mapping[str, Any], shown: int) -> dict[str, Any]:
         **_funnel(figures["funnel"]),
         "key": [name for name in DECISIONS if name in figures["funnel"]["decisions"]],
         "scored": figures["consistency"] is not None,
+        "scores": table(_SCORES, figures["scores"], "Scores, each of their columns over all dialogues", wide=True),
         **_diversity(figures["diversity"]),
         **_groups(figures["groups"]),
         "failures": table(_FAILURES, figures["failures"], wide=True),

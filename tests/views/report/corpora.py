@@ -145,10 +145,6 @@ def commit(root: Path, runs: list[list[Row]], letters: list[DeadLetter] | None =
     for number, rows in enumerate(runs):
         half = len(rows) // 2
         for part in (rows[:half], rows[half:]):
-            corpus.table.commit(
-                [corpus.table.write(rows_to_table(part, score_columns(corpus.table.layout)))],
-                [],
-                f"{len(part)} rows made",
-                run=number,
-            )
+            table = rows_to_table(part, score_columns(corpus.table.layout))
+            corpus.table.commit([corpus.table.write(table)], [], f"{len(part)} rows made", run=number)
     return corpus
