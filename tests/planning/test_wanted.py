@@ -25,7 +25,7 @@ def test_every_seed_opens_partners_times_samples_rows(tmp_path: Path) -> None:
 def test_donors_are_others_and_stand_in_their_seeds(tmp_path: Path) -> None:
     personas = some_personas(12)
     write_seeds(tmp_path, personas)
-    for row in wanted_of(plan(job_in(tmp_path, "stages.augment.count=3"))).values():
+    for row in wanted_of(plan(job_in(tmp_path, "makers.augment.count=3"))).values():
         assert [len(donors) for donors in row.donors] == [9, 9]
         for fact in (fact for donors in row.donors for fact in donors):
             assert fact.source_id not in {seed.id for seed in row.seeds}
