@@ -21,10 +21,3 @@ class Shard:
         """The shard that a path names, or none if it is no shard of ours."""
         match = _NAME.fullmatch(path)
         return None if match is None else cls(path, size, int(match[1]))
-
-
-def chosen(layout: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
-    """These columns of a table, or all. Raises CorpusError for one that it does not have."""
-    if wrong := set(columns or ()).difference(layout.names):
-        raise CorpusError(f"no column {', '.join(sorted(wrong))}; there are {', '.join(layout.names)}")
-    return layout if columns is None else pa.schema([layout.field(name) for name in columns])

@@ -77,6 +77,13 @@ class ConflictError(CorpusError):
     """Another run changed the corpus meanwhile; nothing of this commit was written."""
 
 
+def chosen(layout: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
+    """These columns of a table, or all. Raises CorpusError for one that it does not have."""
+    if wrong := set(columns or ()).difference(layout.names):
+        raise CorpusError(f"no column {', '.join(sorted(wrong))}; there are {', '.join(layout.names)}")
+    return layout if columns is None else pa.schema([layout.field(name) for name in columns])
+
+
 class Table:
     """One Delta table of shards at `root`, a local path or a URI; `rows` is the table whose versions lead those of this
     one, if it is not its own. Raises CorpusError or StorageError for a place that cannot be used."""
