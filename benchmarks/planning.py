@@ -170,12 +170,12 @@ def status(name: str) -> int:
 def measure(path: Path) -> dict[str, Any]:
     """One plan, in this process."""
     imports = time.perf_counter() - BEGAN[0]
-    before, peak, done = status("RssAnon"), 0, threading.Event()
+    before, peak, watched, done = status("RssAnon"), 0, 0.0, threading.Event()
 
     def watch() -> None:
-        nonlocal peak
+        nonlocal peak, watched
         while not done.wait(0.005):
-            peak = max(peak, status("RssAnon"))
+            peak, watched = max(peak, status("RssAnon")), time.thread_time()
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -185,6 +185,7 @@ def measure(path: Path) -> dict[str, Any]:
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     done.set()
     watcher.join()
+    cpu -= watched
     told = {"wall": wall, "cpu": cpu, "resident": status("VmHWM"), "own": max(peak, before), "before": before}
     return told | {"imports": imports, "rows": summary.rows, "make": summary.make, "reasons": summary.reasons}
 

@@ -71,7 +71,7 @@ class Opinion:
 @pytest.fixture
 def opinions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have this process know the method, for a test."""
-    monkeypatch.setitem(registry._search("scores").classes, "opinion", Opinion)  # type: ignore[arg-type]
+    monkeypatch.setitem(registry._search("scores").classes, "opinion", Opinion)
 
 
 def register() -> None:

@@ -20,7 +20,7 @@ import pytest
 import ray
 
 from factory.base import stores as stores_module
-from factory.planning.plan import Plan
+from factory.planning.plan import plan
 from factory.running.pool import RunError
 from factory.running.run import run
 from factory.spec.job import Job
@@ -265,7 +265,7 @@ def test_credentials_that_may_only_read_plan_and_read_and_a_run_says_so(faults: 
     assert settled(job)
     assert made(job) == before
     longer, rehearsal = job_in(tmp_path, f"corpus={job.corpus}", "pairing.samples=2"), Rehearsal()
-    assert Plan(longer).summary.make > 0
+    assert plan(longer).summary.make > 0
     with pytest.raises(StorageError) as caught:
         rehearsal.run(longer)
     said(caught.value, f"{job.corpus}/", "cannot be written")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,8 @@ def check_row(row: Row) -> None:
     assert all(turn.text and turn.completion_tokens and turn.prompt_tokens for turn in row.turns)
     assert all(sum(candidate.chosen for candidate in turn.candidates) == 1 for turn in row.turns)
     pairs = scored_pairs(row)
-    assert len(pairs) >= row.scores["consistency"]["pairs"]  # type: ignore[operator]
-    assert all(abs(sum(pair.found) - 1) < 0.01 for pair in pairs)
+    assert len(pairs) >= row.scores["consistency"]["pairs"]
+    assert all(abs(sum(astuple(pair.found)) - 1) < 0.01 for pair in pairs)
     assert row.scores["consistency"]["contradiction"] is not None
     assert row.decision is not None
     assert (row.decision == "accept") == (not row.reasons)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from factory.base.arrays import arrow, lists, mapped, offsets_of, text_keys, texts
 from factory.base.fingerprint import Keys, blake, mix
-from factory.seeds.digests import NO_TURNS, NOTHING_TOLD, facts_digests
+from factory.seeds.digests import DIGITS, NO_TURNS, NOTHING_TOLD, facts_digests
 from factory.seeds.plain import PlainRows
 from factory.store.records import PARTS, Seed
 
@@ -90,7 +90,7 @@ def _content_of_seeds(seeds: Sequence[Seed]) -> pa.RecordBatch:
     about = pa.StructArray.from_arrays([*named, told], fields=list(_SPEAKER))
     return _content(
         texts([seed.id for seed in seeds]),
-        [digest for seed in seeds for digest in seed.digests],
+        texts([digest for seed in seeds for digest in seed.digests]),
         np.array([seed.line for seed in seeds], np.int64),
         _lists_of([seed.personas for seed in seeds], facts),
         _lists_of([seed.turns for seed in seeds], said),
@@ -99,14 +99,20 @@ def _content_of_seeds(seeds: Sequence[Seed]) -> pa.RecordBatch:
 
 
 def _content_of_plain(plain: PlainRows) -> pa.RecordBatch:
-    digests = [(facts, NO_TURNS, NOTHING_TOLD) for facts in facts_digests(plain.facts)]
-    ids = plain.ids
+    facts, ids = facts_digests(plain.facts), plain.ids
     if ids.null_count:
-        ids = texts([one or blake("seed", *told) for one, told in zip(ids.to_pylist(), digests, strict=True)])
+        told = [facts[start : start + DIGITS] for start in range(0, len(facts), DIGITS)]
+        given = zip(ids.to_pylist(), told, strict=True)
+        ids = texts([one or blake("seed", digest, NO_TURNS, NOTHING_TOLD) for one, digest in given])
+    digits = np.empty((len(plain), len(PARTS), DIGITS), np.uint8)
+    for place, same in enumerate((facts, NO_TURNS, NOTHING_TOLD)):
+        digits[:, place] = np.frombuffer(same.encode(), np.uint8).reshape(-1, DIGITS)
+    ends = arrow(np.arange(0, digits.size + 1, DIGITS, dtype=np.int32))
+    digests = pa.StringArray.from_buffers(digits.size // DIGITS, ends.buffers()[1], pa.py_buffer(digits))
     none, nothing = _content_of_seeds([]), np.zeros(len(plain) + 1, np.int64)
     return _content(
         ids,
-        [digest for told in digests for digest in told],
+        digests,
         plain.lines,
         lists(np.arange(len(plain) + 1), plain.facts),
         lists(nothing, none["turns"].values),
@@ -114,8 +120,8 @@ def _content_of_plain(plain: PlainRows) -> pa.RecordBatch:
     )
 
 
-def _content(ids: pa.Array, digests: Sequence[str], line: Any, *others: pa.Array) -> pa.RecordBatch:
-    held = lists(np.arange(0, len(digests) + 1, len(PARTS)), texts(digests))
+def _content(ids: pa.Array, digests: pa.StringArray, line: Any, *others: pa.Array) -> pa.RecordBatch:
+    held = lists(np.arange(0, len(digests) + 1, len(PARTS)), digests)
     return pa.RecordBatch.from_arrays([ids, held, arrow(line), *others], schema=CONTENT)
 
 

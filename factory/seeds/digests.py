@@ -19,6 +19,8 @@ _FACTS, _TURNS, _TOLD = PARTS
 _PERSON = f"factory/{VERSION}/{_FACTS}".encode()
 """What sets these hashes apart from all others."""
 
+DIGITS = 32
+"""Of a digest."""
 NO_TURNS, NOTHING_TOLD = fingerprint(_TURNS, []), fingerprint(_TOLD, [])
 """Digests that most seeds share."""
 
@@ -42,11 +44,11 @@ def _facts_digest(personas: tuple[tuple[str, ...], ...]) -> str:
     never give the same input."""
     facts = [fact.encode() for persona in personas for fact in persona]
     numbers = [len(personas), *map(len, personas), *map(len, facts)]
-    return _hashed(struct.pack(f"<{len(numbers)}i", *numbers) + b"".join(facts))
+    return _hashed(struct.pack(f"<{len(numbers)}i", *numbers) + b"".join(facts)).hex()
 
 
-def facts_digests(personas: pa.ListArray) -> list[str]:
-    """The digests of seeds of one persona each, given as lists of facts."""
+def facts_digests(personas: pa.ListArray) -> str:
+    """The digests of seeds of one persona each, given as lists of facts, one after the other (DIGITS each)."""
     texts, offsets = personas.values, mapped(personas.offsets)
     begins = mapped(pa.Array.from_buffers(pa.int32(), len(texts) + 1, [None, texts.buffers()[1]], offset=texts.offset))
     data = memoryview(texts.buffers()[2])
@@ -60,8 +62,9 @@ def facts_digests(personas: pa.ListArray) -> list[str]:
     numbers[is_length] = np.diff(begins[offsets[0] : offsets[-1] + 1])
     said, told = (4 * heads).tolist(), numbers.tobytes()
     ends = begins[offsets].tolist()
-    return [_hashed(told[said[seed] : said[seed + 1]] + data[ends[seed] : ends[seed + 1]]) for seed in range(count)]
+    parts = (told[said[seed] : said[seed + 1]] + data[ends[seed] : ends[seed + 1]] for seed in range(count))
+    return b"".join(map(_hashed, parts)).hex()
 
 
-def _hashed(data: bytes) -> str:
-    return blake2b(data, digest_size=16, person=_PERSON).hexdigest()
+def _hashed(data: bytes) -> bytes:
+    return blake2b(data, digest_size=DIGITS // 2, person=_PERSON).digest()

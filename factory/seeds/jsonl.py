@@ -30,8 +30,7 @@ def json_rows(
     first, lines = first_line(lines)
     if first.lstrip().startswith("[") or _INDENTED.fullmatch(first):
         return _rows_cut(lines)
-    lines = whole_lines(lines)
-    return each_line(lines, _json_object) if plain is None else _by_block(lines, plain)
+    return each_line(whole_lines(lines), _json_object) if plain is None else _by_block(lines, plain)
 
 
 def _by_block(

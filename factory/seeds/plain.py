@@ -27,7 +27,6 @@ Lines = list[tuple[int, str]]
 
 _BLOCK, _BLOCK_CHARACTERS = 4096, 1 << 23
 """Lines parsed together, and the characters after which a block of fewer ends."""
-_BLANKS = " \t\r\n"
 _ODD = r"^$|^ | $|  |[\x00-\x1f\x7f-\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
 """In a string that is changed when it is normalised: white space but for single spaces within, control characters."""
 
@@ -75,12 +74,13 @@ class PlainReader:
     def _parsed(self, block: Lines) -> pa.Table | None:
         """The rows, one a line, unless one of them has something else than ids and lists of strings."""
         try:
-            data = "\n".join([text.strip(_BLANKS) for _, text in block]).encode()
+            data = "".join([text for _, text in block]).replace("\r\n", "\n").rstrip("\n").encode()
         except UnicodeEncodeError:
             return None
         # Else Arrow might see other rows than there are lines.
-        alone = data[:1] == b"{" and data[-1:] == b"}" and data.count(b"}\n{") == data.count(b"\n") == len(block) - 1
-        if not alone or len(data) >= MAX_LINE:
+        ends = data.count(b"\n")
+        alone = data[:1] == b"{" and data[-1:] == b"}" and data.count(b"}\n{") == ends == len(block) - 1
+        if not alone or b"\r" in data or len(data) >= MAX_LINE:
             return None
         for kind in tuple(self._kinds):
             schema = pa.schema([(self._id, kind), *((name, pa.list_(pa.string())) for name in self._facts)])
@@ -128,13 +128,15 @@ def _flags(array: pa.BooleanArray) -> NDArray[np.bool_]:
 
 
 def blocks(lines: Iterator[tuple[int, str]]) -> Iterator[Lines]:
-    """The lines that are not blank, many at once. Raises what the lines raise, once all before that are handed on."""
+    """The lines that are not blank, many at once, and of one in pieces the first. Raises what the lines raise, once all
+    before that are handed on."""
     block: Lines = []
-    size = 0
+    last = size = 0
     try:
         for line in lines:
-            if line[1].isspace():
+            if line[0] == last or line[1].isspace():
                 continue
+            last = line[0]
             block.append(line)
             size += len(line[1])
             if len(block) == _BLOCK or size > _BLOCK_CHARACTERS:

@@ -17,13 +17,13 @@ def test_a_bundled_template_is_told_from_others() -> None:
     [
         ("{% block system %}hi{% endblock %}", "no {% block user %}"),
         ("{% block system %}hi", "line 1"),
-        (BOTH.replace("%s", "{{ fact }}"), r"{{ fact }} is unknown; did you mean facts\? Known: attributes, facts"),
+        (BOTH.replace("%s", "{{ fact }}"), r"{{ fact }} is unknown; did you mean facts\? Known: facts"),
         (BOTH.replace("%s", "{{ facts | nosuch }}"), "nosuch"),
     ],
 )
 def test_a_template_that_cannot_work_is_refused_when_it_is_read(text: str, message: str) -> None:
     with pytest.raises(PromptError, match=message):
-        check(text, {"facts", "role", "topic"})
+        check(text, {"attributes", "facts", "role", "topic"})
 
 
 def test_rendering_fills_both_blocks() -> None:

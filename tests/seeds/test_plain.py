@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from factory.seeds.columns import content_of
@@ -81,6 +81,7 @@ def plain(*lines: str, **fields: Any) -> list[PlainRows]:
         return [one for one in found if isinstance(one, PlainRows)]
 
 
+@settings(deadline=None)
 @given(st.lists(LINES, max_size=6), st.sampled_from(("\n", "\r\n", "\r")), st.sampled_from(FIELDS))
 @example([PLAIN, '{"id": "b", "facts": ["I ski.", "I ski."]}'], "\n", {})
 @example([PLAIN, '{"id": "b", "facts": []}', '{"facts": ["I row."]}'], "\n", {})
@@ -92,6 +93,7 @@ def test_plain_rows_come_out_as_the_careful_reading_has_them(
     assert read(data, False, **fields) == read(data, True, **fields)
 
 
+@settings(deadline=None)
 @given(st.lists(WRITTEN, min_size=1, max_size=4), st.binary(min_size=1, max_size=3), st.floats(0, 1))
 def test_damaged_bytes_are_told_as_the_careful_reading_tells_them(lines: list[str], junk: bytes, where: float) -> None:
     data = "\n".join([PLAIN, *lines]).encode()
