@@ -85,7 +85,7 @@ def card(
         raise CorpusError(f"{corpus.root}: a run has committed meanwhile; write the card again")
     columns = [(name, _type(ROW_SCHEMA.field(name).type), told) for name, told in COLUMNS.items()]
     facts = card_facts(corpus, counts) | {"licence": licence, "shards": len(shards), "columns": columns}
-    header = _header(facts, shards, _arrow_bytes(corpus, shards, report), language)
+    header = _header(facts, corpus.table.layout, shards, _arrow_bytes(corpus, shards, report), language)
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, finalize=_plain, trim_blocks=True)
     template = environment.from_string(Path(__file__).with_name("card.md.j2").read_text(encoding="utf-8"))
     return f"---\n{header}\n---\n\n{template.render(facts)}"
@@ -104,7 +104,7 @@ def _arrow_bytes(corpus: Corpus, shards: list[Shard], report: Callable[[str, int
     return total
 
 
-def _header(facts: dict[str, Any], shards: list[Shard], size: int, language: str) -> str:
+def _header(facts: dict[str, Any], schema: pa.Schema, shards: list[Shard], size: int, language: str) -> str:
     from huggingface_hub import DatasetCardData
 
     generated = "generated" in facts["kinds"]
@@ -121,7 +121,7 @@ def _header(facts: dict[str, Any], shards: list[Shard], size: int, language: str
         tags=["persona", "dialogue", "consistency", *["synthetic"] * generated],
     )
     data["dataset_info"] = {
-        "features": [{"name": field.name} | _feature(field.type) for field in ROW_SCHEMA],
+        "features": [{"name": field.name} | _feature(field.type) for field in schema],
         "splits": [{"name": "train", "num_bytes": size, "num_examples": facts["rows"]}],
         "download_size": sum(shard.size for shard in shards),
         "dataset_size": size,
