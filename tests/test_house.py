@@ -33,7 +33,7 @@ METHODS = {*found("makers"), *found("scores"), *PASSES}
 KNOWN_NAMES = {
     ("spec.job", "near_duplicates"): "there is one pass, and a field of the job file for it",
     ("planning.duplicates", "near_duplicates"): "finds what the one pass looks for",
-    ("planning.duplicate_seeds", "near_duplicates"): "says beforehand what the one pass would find among seeds",
+    ("planning.duplicate_seeds", "near_duplicates"): "leaves out seeds that the one pass would find",
     ("planning.signatures", "near_duplicates"): "keeps what the one pass compares",
     ("running.passes", "near_duplicates"): "runs the one pass",
 }
