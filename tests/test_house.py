@@ -26,17 +26,6 @@ KNOWN_IMPORTS = {
     ("engines", "engines.scripted"),
     ("engines", "engines.vllm"),
 }
-CORE = ("spec", "planning", "running", "store")
-"""Folders that work for any method, and so name none."""
-PASSES = {file.stem for file in (ROOT / "factory" / "methods" / "passes").glob("[a-z]*.py")}
-METHODS = {*found("makers"), *found("scores"), *PASSES}
-KNOWN_NAMES = {
-    ("spec.job", "near_duplicates"): "there is one pass, and a field of the job file for it",
-    ("planning.duplicates", "near_duplicates"): "finds what the one pass looks for",
-    ("planning.duplicate_seeds", "near_duplicates"): "leaves out seeds that the one pass would find",
-    ("planning.signatures", "near_duplicates"): "keeps what the one pass compares",
-    ("running.passes", "near_duplicates"): "runs the one pass",
-}
 LINES = 400
 KNOWN_LONG = {"tests/engines/test_openai.py", "tests/seeds/test_source.py"}
 
@@ -67,6 +56,17 @@ def imported(source: str) -> Iterator[str]:
 
 IMPORTS = {
     (name, other) for name, file in MODULES.items() for other in imported(file.read_text("utf-8")) if other != name
+}
+CORE = ("spec", "planning", "running", "store")
+"""Folders that work for any method, and so name none."""
+PASSES = {file.stem for file in (ROOT / "factory" / "methods" / "passes").glob("[a-z]*.py")}
+METHODS = {*found("makers"), *found("scores"), *PASSES}
+KNOWN_NAMES = {
+    ("spec.job", "near_duplicates"): "there is one pass, and a field of the job file for it",
+    ("planning.duplicates", "near_duplicates"): "finds what the one pass looks for",
+    ("planning.duplicate_seeds", "near_duplicates"): "leaves out seeds that the one pass would find",
+    ("planning.signatures", "near_duplicates"): "keeps what the one pass compares",
+    ("running.passes", "near_duplicates"): "runs the one pass",
 }
 
 
