@@ -69,7 +69,7 @@ def factory(given: argparse.Namespace, candidates: int) -> float:
             "corpus": corpus,
             "seeds": [{"path": "personas.jsonl"}],
             "models": {"writer": {"name": given.model, "max_model_len": 1024, "max_num_seqs": 64}},
-            "run": {"workers": {"writer": {"cpus": os.cpu_count(), "gpus": given.gpus}}},
+            "run": {"max_failed_share": 1, "workers": {"writer": {"cpus": os.cpu_count(), "gpus": given.gpus}}},
             "makers": {"converse": {"candidates": candidates, "attempts": 1, "sampling": {"max_tokens": 1}}},
         }
         (folder / "job.yaml").write_text(yaml.safe_dump(content))

@@ -1,4 +1,5 @@
-"""How the package is built: imports run one way, no modules import each other in a circle, no file is long.
+"""How the package is built: imports run one way, no modules import each other in a circle, no file is long, and the
+core names no method.
 
 Imports within functions and for type checkers count like any others. What is named as KNOWN is to be mended; a line of
 it that is no longer needed fails the test, so that it goes with its cause.
@@ -7,9 +8,12 @@ it that is no longer needed fails the test, so that it goes with its cause.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+from factory.methods.registry import found
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = (
@@ -49,6 +53,17 @@ def imported(source: str) -> Iterator[str]:
 IMPORTS = {
     (name, other) for name, file in MODULES.items() for other in imported(file.read_text("utf-8")) if other != name
 }
+CORE = ("spec", "planning", "running", "store")
+"""Folders that work for any method, and so name none."""
+PASSES = {file.stem for file in (ROOT / "factory" / "methods" / "passes").glob("[a-z]*.py")}
+METHODS = {*found("makers"), *found("scores"), *PASSES}
+KNOWN_NAMES = {
+    ("spec.job", "near_duplicates"): "there is one pass, and a field of the job file for it",
+    ("planning.duplicates", "near_duplicates"): "finds what the one pass looks for",
+    ("planning.duplicate_seeds", "near_duplicates"): "leaves out seeds that the one pass would find",
+    ("planning.signatures", "near_duplicates"): "keeps what the one pass compares",
+    ("running.passes", "near_duplicates"): "runs the one pass",
+}
 
 
 def place(module: str) -> int:
@@ -82,6 +97,39 @@ def test_imports_run_one_way():
 def test_no_modules_import_each_other_in_a_circle():
     assert circle(IMPORTS - KNOWN_IMPORTS) == []
     assert sorted(circle({("a", "b"), ("b", "c"), ("c", "a"), ("c", "d")})) == ["a", "a", "b", "c"]
+
+
+def methods_named(source: str) -> set[str]:
+    """The methods that a source names, as a word of a text that is no docstring, or as a part of an import."""
+    tree = ast.parse(source)
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    said: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+            said.append(node.value)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            said += [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+    return METHODS.intersection(word for text in said for word in re.findall(r"\w+", text))
+
+
+def test_the_core_names_no_method():
+    named = {
+        (module, method)
+        for module, file in MODULES.items()
+        if module.partition(".")[0] in CORE
+        for method in methods_named(file.read_text("utf-8"))
+    }
+    assert sorted(named - KNOWN_NAMES.keys()) == []
+    assert sorted(KNOWN_NAMES.keys() - named) == []
+
+
+def test_a_method_is_seen_in_texts_and_imports_and_not_in_docstrings():
+    source = (
+        '"""Runs converse."""\n'
+        "from factory.methods.scores import consistency\nimport factory.methods.makers.augment\n"
+        'def f():\n    """Reads what extract wrote."""\n    return f"add makers.expand to {1}", "extracted"\n'
+    )
+    assert methods_named(source) == {"consistency", "augment", "expand"}
 
 
 def test_no_file_is_long():

@@ -28,9 +28,9 @@ from factory.export.splits import Splits, groups_of
 from factory.export.writing import Files, Form
 from factory.methods.exports import ExportError, ExportFormat, Source
 from factory.methods.registry import found, named
-from factory.planning.recipes import Templates
 from factory.store.corpus import Corpus
-from factory.store.records import ROW_SCHEMA, Decision, Origin
+from factory.store.records import ROW_SCHEMA, Decision
+from factory.training.templates import Templates
 
 __all__ = ["Export", "ExportError", "Form", "export", "formats", "schema_of"]
 
@@ -67,7 +67,7 @@ def export(
     form: Form = "parquet",
     splits: Mapping[str, float] | None = None,
     decisions: Sequence[Decision] = ("accept",),
-    facts: Sequence[Origin] | None = None,
+    facts: Sequence[str] | None = None,
     version: int | None = None,
     rows_per_file: int = 50_000,
     report: Callable[[str, int], None] = lambda *_: None,

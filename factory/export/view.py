@@ -12,7 +12,8 @@ from rich.table import Table
 
 from factory.base.places import absolute
 from factory.export import Export, ExportError, Form
-from factory.store.records import Decision, Origin
+from factory.methods.origins import Origin
+from factory.store.records import Decision
 from factory.views.display import out
 
 
@@ -34,7 +35,7 @@ def parse_decisions(texts: Sequence[str]) -> list[Decision]:
         return TypeAdapter(list[Decision]).validate_python(list(texts))
 
 
-def parse_origins(texts: Sequence[str]) -> list[Origin]:
+def parse_origins(texts: Sequence[str]) -> list[str]:
     """Raises ExportError for what is no origin of facts."""
     with _option("facts"):
         return TypeAdapter(list[Origin]).validate_python(list(texts))

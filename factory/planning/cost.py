@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from factory.methods.registry import found
 from factory.store.records import COUNTS
 
 _one = pl.element().struct.field
@@ -114,8 +115,9 @@ def _by_reason(rows: pl.LazyFrame) -> pl.LazyFrame:
 def _extraction(rows: pl.LazyFrame) -> pl.LazyFrame:
     """Rows' extracted lines; `calls` and `of_call` tokens each, since the record is of all calls together, and on how
     many turns some line was written."""
-    calls = _STAGES.eval(pl.when(_one("stage") == "extract").then(_one("calls"))).list.sum()
-    tokens = _STAGES.eval(pl.when(_one("stage") == "extract").then(_COMPUTED)).list.sum()
+    wrote_lines = _one("stage").is_in([name for name, maker in found("makers").items() if "extracted" in maker.writes])
+    calls = _STAGES.eval(pl.when(wrote_lines).then(_one("calls"))).list.sum()
+    tokens = _STAGES.eval(pl.when(wrote_lines).then(_COMPUTED)).list.sum()
     turns = _LINES.eval(_one("turn")).list.n_unique()
     return rows.select("extracted", calls=calls, of_call=tokens / calls, turns=turns).filter(pl.col("calls") > 0)
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from factory.base.fingerprint import Indices, Keys, key, mix, ring_points
+from factory.methods.registry import found
 from factory.planning.pairing import Ring
 from factory.seeds.source import first_of
 from factory.seeds.store import Seeds
@@ -80,9 +81,10 @@ class Wanted:
         self.left_out = np.zeros(len(seeds), np.bool_) if repeats is None else repeats[seeds.sorted.seed]
         """Whether the seed at each place is left out."""
         self.making = making(job)
-        makers = [entry.method for entry in entries(job).values() if entry.section == "makers"]
-        self._donated = max((maker.donors for maker in makers), default=0)
-        self._talks = any("turns" in maker.writes for maker in makers)
+        makers = {entry.name: entry.method for entry in entries(job).values() if entry.section == "makers"}
+        self._asking = [name for name, maker in makers.items() if maker.donors]
+        self._donated = max((maker.donors for maker in makers.values()), default=0)
+        self._talks = any("turns" in maker.writes for maker in makers.values())
         self.imported: NDArray[np.bool_] = seeds.sorted.turns > 0
         """Whether the seed at each place is a dialogue."""
         self._giving: NDArray[np.bool_] = seeds.sorted.starts[1:] > seeds.sorted.starts[:-1]
@@ -104,13 +106,18 @@ class Wanted:
         dialogues = int(self.imported.sum())
         personas = len(self.seeds) - dialogues
         if personas and not self._talks:
-            raise PlanError("the seeds are personas, but no maker writes dialogues of them; add makers.converse")
+            writers = " or ".join(
+                f"makers.{name}" for name, maker in found("makers").items() if "turns" in maker.writes
+            )
+            raise PlanError(f"the seeds are personas, but no maker writes dialogues of them; add {writers}")
         if not dialogues and personas < 2:
             raise PlanError(f"{personas} readable seed(s): a dialogue needs two personas; {self._unread()}")
         if dialogues and not self.making.recipes["imported"]:
             raise PlanError("the seeds are dialogues, but there is no maker, score or select to run on them")
         if self._donated and not self._giving.any():
-            raise PlanError("augment needs facts of other speakers, but the seeds hold no persona; leave it out")
+            raise PlanError(
+                f"{self._asking[0]} needs facts of other speakers, but the seeds hold no persona; leave it out"
+            )
 
     def _unread(self) -> str:
         """Why there are not more seeds."""
@@ -220,4 +227,4 @@ def _speakers(seed: Seed) -> list[Speaker]:
 
 def _donated(seed: Seed, number: int) -> Fact:
     facts = [text for persona in seed.personas for text in persona]
-    return Fact(facts[number], "augment", seed.id)
+    return Fact(facts[number], "seed", seed.id)

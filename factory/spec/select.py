@@ -138,12 +138,10 @@ class Condition:
                 warnings.simplefilter("ignore", DeprecationWarning)
                 tree = json.loads(self.expression.meta.serialize(format="json"))
         except (PolarsError, json.JSONDecodeError) as error:
-            raise ValueError(
-                f"{text!r} is no condition ({error}); write one such as consistency.coverage < 0.2"
-            ) from error
+            raise ValueError(f"{text!r} is no condition ({error}); write one such as row.turns < 4") from error
         found = list(_walk(tree, text, asked=False))
         if not found:
-            raise ValueError(f"{text!r} reads no column; write one such as consistency.coverage < 0.2")
+            raise ValueError(f"{text!r} reads no column; write one such as row.turns < 4")
         self.columns = {column for column, _ in found}
         self.must_be = {column for column, asked in found if not asked} - {column for column, asked in found if asked}
         """Those that it does not ask for null, and cannot do without."""

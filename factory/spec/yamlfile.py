@@ -116,7 +116,7 @@ def _mark(path: Path, node: yaml.Node, location: Location, lines: Lines, seen: s
 def _set(data: dict[str, Any], lines: Lines, override: str) -> None:
     field, equals, text = override.partition("=")
     if not equals or not field:
-        raise YamlError(f"--set {override}: write field=value, such as makers.converse.turns=12")
+        raise YamlError(f"--set {override}: write field=value, such as run.rows_per_shard=64")
     try:
         value = _Loader(text).get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:

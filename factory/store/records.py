@@ -18,7 +18,6 @@ from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 from factory.base.fingerprint import blake
 from factory.store.structs import DETAIL, EXTRACTION, FACT, INT, MEMORY, SEED_REF, SPEAKER, STAGE_RECORD, STRING, TURN
 
-Origin = Literal["seed", "expand", "extract", "augment"]
 Gate = Literal["accepted", "format", "relation", "subject_length", "similarity"]
 Decision = Literal["accept", "flag", "reject"]
 Value = float | int | str | bool
@@ -87,11 +86,11 @@ class SeedRef:
 
 @dataclass(slots=True)
 class Fact:
-    """One persona sentence; `source_id` is the seed of the speaker it was first said of, `turn` where it was revealed
-    (extracted facts only)."""
+    """One persona sentence; `origin` is the maker that wrote it, or `seed`, `source_id` the seed of the speaker it was
+    first said of, `turn` where it was revealed (extracted facts only)."""
 
     text: str
-    origin: Origin
+    origin: str
     source_id: str
     turn: int | None = None
     kind: str | None = None
@@ -123,7 +122,7 @@ class Speaker:
     """Clusters of personas it belongs to (Synthetic-Persona-Chat pairs those that share more than two)."""
     facts: list[Fact] = field(default_factory=list)
 
-    def facts_of(self, *origins: Origin) -> list[str]:
+    def facts_of(self, *origins: str) -> list[str]:
         """Texts of the facts of these origins, in order."""
         return [fact.text for fact in self.facts if fact.origin in origins]
 

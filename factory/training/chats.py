@@ -17,10 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from factory.base.fingerprint import fraction
 from factory.engines import Message
 from factory.methods.makers.converse import sides_of
-from factory.planning.recipes import Templates
+from factory.methods.origins import Origin
 from factory.store.corpus import Corpus
-from factory.store.records import Decision, Origin, Row
+from factory.store.records import Decision, Row
 from factory.training import TrainingError
+from factory.training.templates import Templates
 
 IGNORED = -100
 """The label of tokens that are not learned (PyTorch's cross entropy)."""

@@ -23,7 +23,6 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from factory.base.places import absolute
 from factory.models import placed, resolve
-from factory.planning.recipes import Templates
 from factory.store.corpus import Corpus
 from factory.training import TrainingError
 from factory.training.chats import (
@@ -40,6 +39,7 @@ from factory.training.chats import (
 )
 from factory.training.loop import replace_folder
 from factory.training.stream import Stream
+from factory.training.templates import Templates
 from factory.training.trainer import Steps, begin, fit, pinned
 
 _HELD_ROWS = 200

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from factory.base.fingerprint import fraction
 from factory.models import resolve
-from factory.planning.recipes import Templates, kept
+from factory.planning.recipes import kept
 from factory.store.corpus import Corpus
 from factory.store.records import Fact, Row
 from factory.training import TrainingError
@@ -25,6 +25,7 @@ from factory.training.chats import (
     prompt_facts,
     rows_of,
 )
+from factory.training.templates import Templates
 from factory.views.explain import sent_prompts
 from tests import rehearsal
 from tests.rehearsal import Rehearsal, job_in, some_personas, write_seeds

@@ -20,7 +20,7 @@ from factory.engines import Message
 from factory.methods import Embedder, ModelKind, NliScorer
 from factory.methods.makers.converse import side_of, sides_of
 from factory.methods.prompts import bundled
-from factory.store.records import Origin, Row
+from factory.store.records import Row
 
 Record = dict[str, Any]
 _Result = TypeVar("_Result")
@@ -77,7 +77,7 @@ class Source:
 
     template: Callable[[Row], str] = lambda _: bundled("converse")
     ended: Callable[[Row], bool] = lambda _: False
-    facts: Sequence[Origin] | None = None
+    facts: Sequence[str] | None = None
     scorers: Callable[[Row, str], Scorers | None] = lambda _, __: None
     earlier: Sequence[Row] = ()
     """The rows of the same split that the export was shown just before."""
@@ -89,7 +89,7 @@ class Source:
         their distractors (PPDS, arXiv 2412.09034, pre-trains on these). `before` leaves out what was read off that
         turn or a later one."""
         held = row.speakers[speaker]
-        given: Sequence[Origin] = ("seed", "expand") if held.facts_of("seed") else ("extract", "augment")
+        given: Sequence[str] = ("seed", "expand") if held.facts_of("seed") else ("extract", "augment")
         origins = given if self.facts is None else self.facts
         facts = (fact for fact in held.facts if fact.origin in origins)
         return list(
