@@ -2,21 +2,20 @@
 
 A condition is an expression as polars reads SQL, over declared columns (`consistency.contradiction >= 0.98`), evaluated
 over a whole shard at once. Only what concerns one row by itself is allowed: comparisons, arithmetic, AND, OR, NOT,
-IS NULL, IN, BETWEEN. A null fires nothing; a row of which a condition reads a null without asking IS NULL is flagged
-`not_scored`. All thresholds are the job's.
+IS NULL, IN, BETWEEN (`factory.base.rowwise`). A null fires nothing; a row of which a condition reads a null without
+asking IS NULL is flagged `not_scored`. All thresholds are the job's.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import polars as pl
-from polars.exceptions import PolarsError
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from factory.base.rowwise import check_boolean, row_expression
 
 NOT_SCORED, PENDING = "not_scored", "pending"
 """Reasons for a flag that no job names: a condition reads a value that is missing, or what a pass has yet to find."""
@@ -25,11 +24,6 @@ ROW = "row"
 SEEN = "recipe"
 """The field of a pass's column that every row has which the pass has seen."""
 ROW_COLUMNS = {"turns": pl.Int64, "kind": pl.String, "sample": pl.Int64, "topic": pl.String}
-
-_LOGIC = {"And", "Or", "Eq", "NotEq", "Lt", "LtEq", "Gt", "GtEq"}
-_ARITHMETIC = {"Plus", "Minus", "Multiply", "Divide", "TrueDivide", "FloorDivide", "Modulus"}
-_ASKING_NULL = ("IsNull", "IsNotNull")
-_BOOLEAN = frozenset({*_ASKING_NULL, "Not", "IsIn", "IsBetween"})
 
 
 class Conditions(BaseModel):
@@ -122,18 +116,16 @@ class Condition:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        try:
-            self.expression = pl.sql_expr(text)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)
-                tree = json.loads(self.expression.meta.serialize(format="json"))
-        except (PolarsError, json.JSONDecodeError) as error:
-            raise ValueError(
-                f"{text!r} is no condition ({error}); write one such as consistency.coverage < 0.2"
-            ) from error
-        found = list(_walk(tree, text, asked=False))
-        if not found:
-            raise ValueError(f"{text!r} reads no column; write one such as consistency.coverage < 0.2")
+        read = row_expression(text, "consistency.coverage < 0.2")
+        self.expression = read.expression
+        found: list[tuple[tuple[str, str], bool]] = []
+        for path, asked in read.reads:
+            if len(path) != 2:
+                raise ValueError(
+                    f"{text!r} reads {path[0]}; a column is a score and one of its values, score.value, and text "
+                    "stands in single quotes"
+                )
+            found.append(((path[0], path[1]), asked))
         self.columns = {column for column, _ in found}
         self.must_be = {column for column, asked in found if not asked}
         """Those that it does not ask for null, and cannot do without."""
@@ -144,45 +136,10 @@ class Condition:
         return self.expression.fill_null(False)
 
 
-def _walk(node: Any, text: str, *, asked: bool) -> Iterator[tuple[tuple[str, str], bool]]:
-    """The columns that an expression reads, each with whether it is only asked for null."""
-    kind: str
-    content: Any
-    kind, content = next(iter(node.items())) if isinstance(node, dict) and len(node) == 1 else ("", None)
-    if kind == "Literal":
-        return
-    if kind == "BinaryExpr" and content["op"] in _LOGIC | _ARITHMETIC:
-        yield from _walk(content["left"], text, asked=False)
-        yield from _walk(content["right"], text, asked=False)
-    elif kind == "Cast" and content["dtype"] == {"Literal": "Boolean"}:  # what NOT puts around its operand
-        yield from _walk(content["expr"], text, asked=False)
-    elif kind == "Function":
-        yield from _walk_function(content, text, asked=asked)
-    elif kind == "Column":
-        raise ValueError(f"{text!r} reads {content}; a column is a score and one of its values, score.value")
-    else:
-        raise ValueError(f"{text!r} holds what no condition may ({kind or 'an expression'}); {_ALLOWED}")
-
-
-_ALLOWED = "allowed are comparisons, arithmetic, AND, OR, NOT, IS NULL, IN, BETWEEN over columns of the same row"
-
-
-def _walk_function(content: Any, text: str, *, asked: bool) -> Iterator[tuple[tuple[str, str], bool]]:
-    (group, function), inputs = next(iter(content["function"].items())), content["input"]
-    name = next(iter(function)) if isinstance(function, dict) else function
-    if group == "StructExpr" and name == "FieldByName" and "Column" in inputs[0]:
-        yield (inputs[0]["Column"], function["FieldByName"]), asked
-        return
-    if (group == "Boolean" and name in _BOOLEAN) or (group == "Sql" and name == "Binary") or name == "Negate":
-        for one in inputs:
-            yield from _walk(one, text, asked=name in _ASKING_NULL)
-        return
-    raise ValueError(f"{text!r} holds what no condition may ({group} {name}); {_ALLOWED}")
-
-
 def check(conditions: Conditions, types: Mapping[str, Mapping[str, Any]]) -> None:
     """Raises ValueError if a condition reads a column that is not among `types` (score, value, polars type), is none of
     true and false, or compares what cannot be compared."""
+    schema = pl.Schema({score: pl.Struct(dict(fields)) for score, fields in types.items()})
     for name, text in (*conditions.reject.items(), *conditions.flag.items()):
         condition = Condition(text)
         for score, value in sorted(condition.columns):
@@ -190,10 +147,7 @@ def check(conditions: Conditions, types: Mapping[str, Mapping[str, Any]]) -> Non
                 raise ValueError(f"{name}: there is no score {score}; there are {', '.join(sorted(types))}")
             if value not in types[score]:
                 raise ValueError(f"{name}: {score} has no column {value}; it has {', '.join(types[score])}")
-        empty = pl.DataFrame(schema={score: pl.Struct(dict(fields)) for score, fields in types.items()})
         try:
-            kind = empty.select(condition.expression.alias("fires")).schema["fires"]
-        except PolarsError as error:
-            raise ValueError(f"{name}: {text!r} cannot be evaluated: {error}") from error
-        if kind != pl.Boolean:
-            raise ValueError(f"{name}: {text!r} is a {kind}, not true or false")
+            check_boolean(text, condition.expression, schema)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
