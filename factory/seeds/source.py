@@ -26,7 +26,7 @@ from factory.seeds.formats import read_rows
 from factory.seeds.lines import FileRow
 from factory.seeds.speakers import Label, SpeakerReader
 from factory.seeds.values import MAX_ID, MISSING, id_of, missing, text_of
-from factory.store.records import PARTS, Seed, SeedSpeaker
+from factory.store.records import PARTS, Seed, SeedSpeaker, place_of
 
 MAX_FACT, MAX_FACTS = 1_000, 200
 """Characters of a fact, facts of a persona."""
@@ -75,7 +75,7 @@ class BadSeed:
     ends: bool = False
 
     def __str__(self) -> str:
-        return f"{self.source}, line {self.line}: {self.reason}: {self.detail}"
+        return f"{place_of(self.source, self.line)}: {self.reason}: {self.detail}"
 
 
 def first_of(bad: Sequence[BadSeed]) -> str:

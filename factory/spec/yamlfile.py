@@ -198,7 +198,7 @@ def _below(annotation: Any, part: str) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if part in annotation.model_fields:
             return annotation.model_fields[part].annotation
-        return annotation if part in {field.default for field in annotation.model_fields.values()} else None
+        return annotation if part in [field.default for field in annotation.model_fields.values()] else None
     return next((found for one in arguments if (found := _below(one, part)) is not None), None)
 
 
