@@ -59,7 +59,7 @@ def check_boolean(text: str, expression: pl.Expr, schema: pl.Schema) -> None:
     try:
         kind = pl.DataFrame(schema=schema).select(expression.alias("holds")).schema["holds"]
     except PolarsError as error:
-        raise ValueError(f"{text!r} cannot be evaluated: {error}") from error
+        raise ValueError(f"{text!r} cannot be evaluated: {str(error).splitlines()[0]}") from error
     if kind != pl.Boolean:
         raise ValueError(f"{text!r} is a {kind}, not true or false")
 

@@ -57,7 +57,7 @@ def load_yaml(
     except ValidationError as error:
         details = error.errors()
         # A list whose items are wrong also counts as too short: that is no second mistake.
-        wrong = {detail["loc"][:-2] for detail in details}
+        wrong = {detail["loc"][:end] for detail in details for end in range(len(detail["loc"]))}
         told = [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in wrong]
         raise YamlError("\n".join(_explain(path, model, lines, detail) for detail in told)) from error
 
