@@ -28,8 +28,9 @@ from factory.seeds.store import Seeds, TooManyBadSeeds
 from factory.spec.identity import INPUTS, KINDS, row_fingerprints
 from factory.spec.job import SELECT, Job
 from factory.spec.select import Conditions, scored_frame
+from factory.spec.sources import sources_of
 from factory.store.corpus import Corpus
-from factory.store.records import Row, rows_from_table
+from factory.store.records import Row, place_of, rows_from_table
 from factory.store.shards import Shard
 
 _Rows = TypeVar("_Rows", ToMake, ToDrop)
@@ -166,7 +167,7 @@ class Plan:
         damaged = next((seed for seed in self.bad_seeds if seed.ends), None)
         if damaged and len(self._drop):
             raise PlanError(
-                f"{damaged.source}, line {damaged.line}: {damaged.detail}; the damage hides seeds, and "
+                f"{place_of(damaged.source, damaged.line)}: {damaged.detail}; the damage hides seeds, and "
                 f"{len(self._drop)} rows would be dropped for it; mend the file, or take it out of the job's seeds"
             )
 
@@ -291,7 +292,7 @@ class Plan:
 def _read(job: Job, corpus: Corpus, report: Callable[[str, int], None]) -> Seeds:
     limit = job.run.max_bad_seeds
     try:
-        return Seeds(job.seeds, job.base, corpus.storage, limit, report)
+        return Seeds(sources_of(job.seeds), job.base, corpus.storage, limit, report)
     except TooManyBadSeeds as error:
         raise PlanError(
             f"more than {limit:,} unreadable seeds (run.max_bad_seeds); the first:{first_of(error.bad)}"

@@ -86,6 +86,9 @@ class _Guarded(io.RawIOBase):
 @contextmanager
 def open_file(file: SeedFile) -> Iterator[Any]:
     """The decompressed bytes; seekable for Parquet. Raises BadRow if the file is empty or something else than rows."""
+    if file.opened is not None:
+        yield io.BufferedReader(file.opened())
+        return
     scheme = file.uri.partition("://")[0] if "://" in file.uri else ""
 
     def failed(error: Exception) -> SourceError:

@@ -8,6 +8,7 @@ directly in it are taken.
 from __future__ import annotations
 
 import glob
+import io
 import os
 import re
 import time
@@ -75,13 +76,16 @@ class BadRow(Exception):  # noqa: N818 - a value more often than it is raised
 class SeedFile:
     """One file of a source: where to open it and how to name it to the user (never with a URI's query, which may be a
     signature); `sniff` says that its first line may still show it to be of another format. `files` is the object store
-    it is in, where its path is the `uri` without the scheme."""
+    it is in, where its path is the `uri` without the scheme. One that is made and nowhere has a `recipe`, which changes
+    with its content, and is `opened` by a function."""
 
     uri: str
     name: str
     format: FileFormat
     sniff: bool
     files: pafs.FileSystem | None = None
+    recipe: str | None = None
+    opened: Callable[[], io.RawIOBase] | None = None
 
 
 def find_files(path: str, form: FileFormat, base: Path) -> list[SeedFile]:
@@ -245,8 +249,10 @@ def _relative(base: Path, name: str) -> str:
 
 
 def stamp(file: SeedFile) -> str | None:
-    """The file's size and time of change; none if they cannot be had, or the change is too fresh to tell it from the
-    next one; looked up on local disks and in object stores only."""
+    """The file's size and time of change, or its recipe; none if they cannot be had, or the change is too fresh to tell
+    it from the next one; looked up on local disks and in object stores only."""
+    if file.recipe is not None:
+        return file.recipe
     try:
         if file.files is not None:
             info = file.files.get_file_info(file.uri.partition("://")[2])

@@ -28,7 +28,7 @@ from factory.seeds.lines import FileRow
 from factory.seeds.plain import PlainReader, PlainRows
 from factory.seeds.speakers import Label, SpeakerReader
 from factory.seeds.values import MAX_FACT, MAX_FACTS, MAX_ID, MISSING, id_of, missing, text_of
-from factory.store.records import Seed, SeedSpeaker
+from factory.store.records import Seed, SeedSpeaker, place_of
 
 MAX_TURN, MAX_TURNS = 5_000, 1_000
 """Characters of a turn, turns of a dialogue."""
@@ -73,7 +73,7 @@ class BadSeed:
     ends: bool = False
 
     def __str__(self) -> str:
-        return f"{self.source}, line {self.line}: {self.reason}: {self.detail}"
+        return f"{place_of(self.source, self.line)}: {self.reason}: {self.detail}"
 
 
 def first_of(bad: Sequence[BadSeed]) -> str:

@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from factory.base.arrays import arrow, mapped, offsets_of
 from factory.base.fingerprint import Indices, Keys, blake, ring_points
 from factory.seeds.columns import CONTENT, DIGESTS, KEYS, content_of, keys_of, said_keys
-from factory.seeds.files import SeedFile, find_files, stamp
+from factory.seeds.files import SeedFile, stamp
+from factory.seeds.made import MadeSource, files_of
 from factory.seeds.plain import PlainRows
 from factory.seeds.source import BadSeed, SeedSource, read_blocks
-from factory.store.records import PARTS, Seed, SeedSpeaker
+from factory.store.records import PARTS, Seed, SeedSpeaker, place_of
 from factory.store.storage import Storage, on_scratch
 
 SEEDS = "_seeds"
@@ -100,7 +101,7 @@ class Seeds:
 
     def __init__(
         self,
-        sources: Sequence[SeedSource],
+        sources: Sequence[SeedSource | MadeSource],
         base: Path,
         storage: Storage,
         max_bad: int,
@@ -117,7 +118,7 @@ class Seeds:
         self.unkept: list[str] = []
         self.kept: set[str] = set()
         """Files in `_seeds/` that these seeds are read from."""
-        files = [(source, file) for source in sources for file in find_files(source.path, source.format, base)]
+        files = files_of(sources, base)
         self._names = [file.name for _, file in files]
         parts = [self._open(source, file) for source, file in files]
         self._content = [content.to_batches() for _, content, _ in parts]
@@ -243,7 +244,7 @@ class Seeds:
         """Leave out the seeds that repeat another, and as bad ones those with the id of another but other content."""
         pairs = np.array(sorted(zip(others, firsts, strict=True)), np.int64).reshape(-1, 2)
         for seed, first in zip(self.take(pairs[:, 0]), self.take(pairs[:, 1]), strict=True):
-            detail = f"another seed has the id {seed.id!r}: {first.source}, line {first.line}; ids must differ"
+            detail = f"another seed has the id {seed.id!r}: {place_of(first.source, first.line)}; ids must differ"
             self._add_bad(BadSeed(seed.source, seed.line, "duplicate_id", detail))
         self.repeated = len(repeats)
         self._again = np.sort(np.array([*repeats, *others], np.int64))

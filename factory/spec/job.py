@@ -24,8 +24,8 @@ from factory.methods.registry import faults, found
 from factory.models import placed
 from factory.scorers.embeddings import EmbeddingModel
 from factory.scorers.nli import NliModel
-from factory.seeds.source import SeedSource
 from factory.spec.select import BANDS, ROW, ROW_COLUMNS, Conditions, check
+from factory.spec.sources import SeedEntry
 from factory.spec.yamlfile import mistake
 from factory.store.records import ROW_SCHEMA
 
@@ -195,8 +195,8 @@ class Job(_Config):
     )
     """First, since other fields are validated with it."""
     corpus: str = Field(min_length=1, description="Where the corpus lives: a path (from the job file) or a URI.")
-    seeds: Annotated[tuple[SeedSource, ...], Field(min_length=1)] = Field(
-        description="Personas or dialogues: paths (from the job file), globs or URIs."
+    seeds: Annotated[tuple[SeedEntry, ...], Field(min_length=1)] = Field(
+        description="Personas or dialogues: paths (from the job file), globs or URIs, or what makes them."
     )
     pairing: Pairing = Field(Pairing(), description="Who talks to whom.")
     models: Annotated[dict[str, Model], BeforeValidator(_of_kind)] = Field(

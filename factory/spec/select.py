@@ -3,22 +3,19 @@
 A condition is an expression as polars reads SQL, over declared columns (`consistency.contradiction >= 0.98`), evaluated
 over a whole shard at once. Only what concerns one row by itself is allowed: comparisons, arithmetic, AND, OR, NOT,
 IS NULL, IN, BETWEEN. A null fires nothing; a row of which a condition reads a null without asking IS NULL is flagged
-`not_scored`. All thresholds are the job's. Limitations: what is divided by must be a number, since 0 / 0 would be above
-any threshold.
+`not_scored`. All thresholds are the job's. What is allowed: `factory.base.rowwise`.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import polars as pl
-from polars.exceptions import PolarsError
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from factory.base.rowwise import check_boolean, row_expression
 from factory.spec.yamlfile import mistake, nearest
 
 Band = Literal["reject", "flag"]
@@ -30,14 +27,6 @@ ROW = "row"
 SEEN = "recipe"
 """The field of a pass's column that every row has which the pass has seen."""
 ROW_COLUMNS = {"turns": pl.Int64, "kind": pl.String, "sample": pl.Int64, "topic": pl.String}
-
-_OPERATORS = frozenset({"And", "Or", "Eq", "NotEq", "Lt", "LtEq", "Gt", "GtEq", "Plus", "Minus", "Multiply"})
-_DIVIDING = ({"Binary": "Div"}, {"Binary": "IntDiv"}, {"Binary": "Rem"})
-_NULL = {"Scalar": {"Null": "Null"}}
-_ASKING_NULL = ("IsNull", "IsNotNull")
-_FUNCTIONS = frozenset({
-    *(("Boolean", name) for name in (*_ASKING_NULL, "Not", "IsBetween")), ("Sql", "IsIn"), ("Sql", "Binary")
-})  # fmt: skip
 
 
 class Conditions(BaseModel):
@@ -132,16 +121,16 @@ class Condition:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        try:
-            self.expression = pl.sql_expr(text)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)
-                tree = json.loads(self.expression.meta.serialize(format="json"))
-        except (PolarsError, json.JSONDecodeError) as error:
-            raise ValueError(f"{text!r} is no condition ({error}); write one such as row.turns < 4") from error
-        found = list(_walk(tree, text, asked=False))
-        if not found:
-            raise ValueError(f"{text!r} reads no column; write one such as row.turns < 4")
+        read = row_expression(text, "row.turns < 4")
+        self.expression = read.expression
+        found: list[tuple[tuple[str, str], bool]] = []
+        for path, asked in read.reads:
+            if len(path) != 2:
+                raise ValueError(
+                    f"{text!r} reads {path[0]}; a column is a score and one of its values, score.value, and text "
+                    "stands in single quotes"
+                )
+            found.append(((path[0], path[1]), asked))
         self.columns = {column for column, _ in found}
         self.must_be = {column for column, asked in found if not asked} - {column for column, asked in found if asked}
         """Those that it does not ask for null, and cannot do without."""
@@ -150,53 +139,6 @@ class Condition:
     def fires(self) -> pl.Expr:
         """Whether it holds; a null does not."""
         return self.expression.fill_null(False)
-
-
-def _walk(node: Any, text: str, *, asked: bool) -> Iterator[tuple[tuple[str, str], bool]]:
-    """The columns that an expression reads, each with whether it is only asked for null."""
-    kind: str
-    content: Any
-    kind, content = next(iter(node.items())) if isinstance(node, dict) and len(node) == 1 else ("", None)
-    if kind == "Literal":
-        if content == _NULL:
-            raise ValueError(f"{text!r} compares with NULL, which is never true; write IS NULL or IS NOT NULL")
-        return
-    if kind == "BinaryExpr" and content["op"] in _OPERATORS:
-        yield from _walk(content["left"], text, asked=False)
-        yield from _walk(content["right"], text, asked=False)
-    elif kind == "Cast" and content["dtype"] == {"Literal": "Boolean"}:  # what NOT puts around its operand
-        yield from _walk(content["expr"], text, asked=False)
-    elif kind == "Function":
-        yield from _walk_function(content, text, asked=asked)
-    elif kind == "Column":
-        raise ValueError(
-            f"{text!r} reads {content}; a column is a score and one of its values, score.value, and text stands in "
-            "single quotes"
-        )
-    else:
-        raise ValueError(f"{text!r} holds what no condition may ({kind or 'an expression'}); {_ALLOWED}")
-
-
-_ALLOWED = "allowed are comparisons, arithmetic, AND, OR, NOT, IS NULL, IN, BETWEEN over columns of the same row"
-
-
-def _walk_function(content: Any, text: str, *, asked: bool) -> Iterator[tuple[tuple[str, str], bool]]:
-    function, inputs = content["function"], content["input"]
-    group, own = next(iter(function.items())) if isinstance(function, dict) else ("", function)
-    name = next(iter(own)) if isinstance(own, dict) else own
-    if group == "StructExpr" and name == "FieldByName" and "Column" in inputs[0]:
-        yield (inputs[0]["Column"], own["FieldByName"]), asked
-        return
-    if group == "Sql" and own in _DIVIDING and not _is_number(inputs[1]):
-        raise ValueError(f"{text!r} divides by what may be 0; multiply instead: a.x > 2 * a.y")
-    if (group, name) not in _FUNCTIONS:
-        raise ValueError(f"{text!r} holds what no condition may ({name}); {_ALLOWED}")
-    for one in inputs:
-        yield from _walk(one, text, asked=name in _ASKING_NULL)
-
-
-def _is_number(node: Any) -> bool:
-    return "Literal" in node and any(node["Literal"].get("Dyn", {}).values())
 
 
 def check(text: str, types: Mapping[str, Mapping[str, Any]]) -> None:
@@ -211,10 +153,5 @@ def check(text: str, types: Mapping[str, Mapping[str, Any]]) -> None:
         if value not in types[score]:
             hint = nearest(value, types[score]) or "."
             raise ValueError(f"{score} has no column {value}{hint} It has: {', '.join(types[score])}")
-    empty = pl.DataFrame(schema={score: pl.Struct(dict(fields)) for score, fields in types.items()})
-    try:
-        kind = empty.select(condition.expression.alias("fires")).schema["fires"]
-    except PolarsError as error:
-        raise ValueError(f"{text!r} cannot be evaluated: {error}") from error
-    if kind != pl.Boolean:
-        raise ValueError(f"{text!r} is a {kind}, not true or false")
+    schema = pl.Schema({score: pl.Struct(dict(fields)) for score, fields in types.items()})
+    check_boolean(text, condition.expression, schema)

@@ -57,7 +57,7 @@ def load_yaml(
     except ValidationError as error:
         details = error.errors()
         # A list whose items are wrong also counts as too short: that is no second mistake.
-        wrong = {detail["loc"][:-2] for detail in details}
+        wrong = {detail["loc"][:end] for detail in details for end in range(len(detail["loc"]))}
         told = [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in wrong]
         raise YamlError("\n".join(_explain(path, model, lines, detail) for detail in told)) from error
 
@@ -224,7 +224,7 @@ def _below(annotation: Any, part: str) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if part in annotation.model_fields:
             return annotation.model_fields[part].annotation
-        return annotation if part in {field.default for field in annotation.model_fields.values()} else None
+        return annotation if part in [field.default for field in annotation.model_fields.values()] else None
     return next((found for one in arguments if (found := _below(one, part)) is not None), None)
 
 

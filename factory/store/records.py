@@ -59,6 +59,15 @@ class SeedSpeaker:
     attributes: dict[str, str] = field(default_factory=dict)
 
 
+MADE = "make: "
+"""How the source of a seed begins that a job makes; the name of what makes it follows."""
+
+
+def place_of(source: str, line: int) -> str:
+    """Where a seed stands, for people: the line of a file, or the row of what a job makes."""
+    return f"{source}, {'row' if source.startswith(MADE) else 'line'} {line}"
+
+
 @dataclass(frozen=True, slots=True)
 class Seed:
     """One persona (`turns` empty, one list in `personas`) or one dialogue (a persona list per speaker, each possibly

@@ -22,7 +22,7 @@ from factory.base.redact import redact
 from factory.planning.garbage import Garbage
 from factory.planning.plan import Summary
 from factory.running.progress import Progress, Result
-from factory.store.records import Row
+from factory.store.records import Row, place_of
 from factory.store.versions import Version
 from factory.training.calibrate import Calibration
 from factory.views import cost as costview
@@ -241,7 +241,7 @@ def show_explanation(explanation: dict[str, Any], row: Row) -> None:
     """Print a row's whole story."""
     show_row(row)
     for seed in row.seeds:
-        out.print(f"seed {escape(seed.id)}: {escape(seed.source)}, line {seed.line}")
+        out.print(f"seed {escape(seed.id)}: {escape(place_of(seed.source, seed.line))}")
     for stage, record in zip(explanation["stages"], row.stages, strict=True):
         recipe = stage["recipe"]
         out.print(f"\n[bold]{record.stage}[/] recipe {record.recipe[:12]}, fingerprint {record.fingerprint[:12]}")

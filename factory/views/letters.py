@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from factory.store.dead_letters import DEAD_LETTERS, DeadLetter
+from factory.store.records import place_of
 from factory.views import cost as costview
 from factory.views.display import out
 
@@ -58,7 +59,7 @@ def print_letters(failures: Sequence[dict[str, Any]], letters: Iterable[DeadLett
 def _title(letter: DeadLetter) -> str:
     what = f"{escape(f'{letter.stage}/{letter.reason}')}, {letter.failed_at:%Y-%m-%d %H:%M:%S} UTC"
     if letter.row_id is None:
-        return f"[bold]{escape(letter.source)}, line {letter.line}[/]  {what}"
+        return f"[bold]{escape(place_of(letter.source, letter.line))}[/]  {what}"
     tries = f"{letter.attempts:,} attempt{'s' * (letter.attempts != 1)}"
     return f"[bold]{letter.row_id[:12]}[/]  {what}, {tries}"
 
@@ -66,7 +67,7 @@ def _title(letter: DeadLetter) -> str:
 def _parts(letter: DeadLetter) -> Iterator[tuple[str, Text]]:
     if letter.row_id is not None:
         seeds = ", ".join(letter.seed_ids)
-        yield "seeds", _plain(f"{seeds} (the first: {letter.source}, line {letter.line})")
+        yield "seeds", _plain(f"{seeds} (the first: {place_of(letter.source, letter.line)})")
         cached = f" ({letter.cached_tokens:,} cached)" if letter.cached_tokens else ""
         yield (
             "spent",

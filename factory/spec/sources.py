@@ -1,0 +1,56 @@
+"""The sources of a job: files of seeds, and methods that make seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from pydantic import BeforeValidator, Discriminator, Tag
+
+from factory.base.fingerprint import blake
+from factory.methods.registry import MethodError, found, named
+from factory.methods.sources import SourceParams
+from factory.seeds.made import MadeSource
+from factory.seeds.source import SeedSource
+
+_FILES = "files"
+"""What tells sources that are files from those that are made, none of which has this name."""
+
+
+def _known(value: Any) -> Any:
+    """What is to be made is there, and can be used."""
+    if isinstance(value, dict) and "make" in value:
+        try:
+            named("sources", str(value["make"]))
+        except MethodError as error:
+            raise ValueError(str(error)) from error
+    return value
+
+
+def _which(value: Any) -> str:
+    return str(value.get("make", _FILES) if isinstance(value, dict) else getattr(value, "make", _FILES))
+
+
+def _entry() -> Any:
+    """Files, or the parameters of whichever method an entry names."""
+    union: Any = Annotated[SeedSource, Tag(_FILES)]
+    for name, one in found("sources").items():
+        union = union | Annotated[one.Params, Tag(name)]
+    return Annotated[union, Discriminator(_which), BeforeValidator(_known)] if found("sources") else union
+
+
+if TYPE_CHECKING:
+    SeedEntry: TypeAlias = SeedSource | SourceParams
+else:
+    SeedEntry = _entry()
+
+
+def sources_of(entries: Sequence[SeedEntry]) -> list[SeedSource | MadeSource]:
+    """The sources of these entries, those that are made with what makes them."""
+    return [entry if isinstance(entry, SeedSource) else _made(entry) for entry in entries]
+
+
+def _made(params: SourceParams) -> MadeSource:
+    source = named("sources", params.make)
+    recipe = blake("made seeds", source.__module__, source.name, str(source.version), params.model_dump_json())
+    return MadeSource(source.name, recipe, source(params))
