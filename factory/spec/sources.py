@@ -36,7 +36,7 @@ def _entry() -> Any:
     union: Any = Annotated[SeedSource, Tag(_FILES)]
     for name, one in found("sources").items():
         union = union | Annotated[one.Params, Tag(name)]
-    return Annotated[union, Discriminator(_which), BeforeValidator(_known)] if found("sources") else union
+    return Annotated[union, Discriminator(_which), BeforeValidator(_known)]
 
 
 if TYPE_CHECKING:
