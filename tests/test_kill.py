@@ -164,11 +164,14 @@ def test_with_vllm_everything_dies_once_and_nothing_is_lost(
 
 
 def test_a_request_that_kills_vllm_costs_its_row_alone(tmp_path: Path, joined: Cluster) -> None:
-    write_personas(tmp_path, 4, marked={3: "I keep poison."})
     model = {"name": "persona-lm", "max_model_len": 512, "max_num_seqs": 8}
     path = write_job(tmp_path, models={"writer": model}, run={"rows_per_shard": 1})
     job = load_job(path)
-    bad = poisoned(job)
+    marks = [{number: "I keep poison."} for number in range(4)]
+    for marked in marks:  # the persona that is in the fewest rows, since each takes the engine two starts
+        write_personas(tmp_path, 4, marked=marked)
+        if len(bad := poisoned(job)) == 1:
+            break
     done = CliRunner().invoke(app, ["run", str(path), "--allow-failures"])
     assert done.exit_code == 0, done.output
     assert f"{len(bad)} failed" in done.output

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -218,7 +218,8 @@ def _below(annotation: Any, part: str) -> Any:
     """The type of a field, of an entry of a mapping, or of that one of several types which a tag stands for."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
-        return _below(arguments[0], part)
+        tagged = any(isinstance(mark, Tag) and mark.tag == part for mark in arguments[1:])
+        return arguments[0] if tagged else _below(arguments[0], part)
     if origin is dict:
         return arguments[1]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -113,6 +113,4 @@ def test_an_error_tells_the_same_after_its_way_from_a_worker() -> None:
 
 def test_a_package_that_is_there_but_broken_is_not_called_missing() -> None:
     said = explain_missing(ImportError("libcudart.so.13:\n cannot open shared object file"), "makers.expand")
-    assert said.startswith(
-        "makers.expand needs a package that cannot be imported: libcudart.so.13: cannot open shared"
-    )
+    assert said.startswith("makers.expand needs a package that cannot be imported: libcudart.so.13: cannot open shared")

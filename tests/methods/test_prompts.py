@@ -17,7 +17,7 @@ def test_a_bundled_template_is_told_from_others() -> None:
     [
         ("{% block system %}hi{% endblock %}", "no {% block user %}"),
         ("{% block system %}hi", "line 1"),
-        (BOTH.replace("%s", "{{ fact }}"), r"{{ fact }} is unknown; did you mean facts\? Known: facts"),
+        (BOTH.replace("%s", "{{ fact }}"), r"{{ fact }} is unknown; did you mean facts\? Known: attributes, facts"),
         (BOTH.replace("%s", "{{ facts | nosuch }}"), "nosuch"),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_row_that_takes_its_worker_down_is_condemned_and_costs_no_other(
     job = scripted_job(tmp_path, f"scripted?{fault}=poison", run=knobs)
     bad = poisoned(job)
 
-    run(job)
+    run(job, allow_failures=True)
 
     assert letters_of(job) == dict.fromkeys(bad, "worker_died")
     assert_settled(job)
@@ -83,7 +83,7 @@ def test_a_row_that_takes_all_memory_is_condemned_and_costs_no_other(tmp_path: P
     write_personas(tmp_path, 3, marked={2: GREED})
     job = scripted_job(tmp_path, run={"rows_per_shard": 1})
     bad = poisoned(job, GREED)
-    assert run(job).lost >= 2
+    assert run(job, allow_failures=True).lost >= 2
     assert letters_of(job) == dict.fromkeys(bad, "worker_died")
     assert_settled(job)
 
