@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -33,6 +34,7 @@ class Asks:
     """A method that makes some calls, then ends as it is told: a maker, or a score with these values."""
 
     columns = (Column("value", "double", "A value."), Column("word", "string", "A word."))
+    details: ClassVar = {"pair": ("value",)}
 
     def __init__(self, end: BaseException | None = None, calls: int = 2, scored: Scored | None = None) -> None:
         self.end = end
