@@ -12,18 +12,19 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from factory.engines import Completion, Reply, Request, RequestError
 from factory.scorers.nli import Probabilities
-from factory.store.records import Extraction, Fact, Origin, Row, SeedRef, Speaker, Turn
+from factory.store.records import Extraction, Fact, Row, SeedRef, Speaker, Turn
 
 T = TypeVar("T")
 
 # Among these are near duplicates, contradictions, and pairs that share 9 of 10 or 10 of 11 words.
+ORIGINS = ("seed", "expand", "extract", "augment")
 FACTS = (
     "I have a dog.", "I HAVE a dog", "I own a dog.", "I have no pets at all.", "My dog is called Rex.", "I SKI",
     "I cook for my two old aunts on Sunday.", "I cook for my two old aunts on a Sunday.", "I am vegan.", "I eat meat.",
@@ -133,7 +134,7 @@ def a_row(name: int) -> Row:
 
     def facts(*seed: object) -> list[Fact]:
         return [
-            Fact(pick(FACTS, n, *seed), pick(get_args(Origin), n, *seed), f"s{n}", pick((None, 0, 1), n, *seed))
+            Fact(pick(FACTS, n, *seed), pick(ORIGINS, n, *seed), f"s{n}", pick((None, 0, 1), n, *seed))
             for n in range(number(*seed) % 7)
         ]
 
