@@ -147,7 +147,7 @@ class Rehearsal:
         report: Callable[[Progress], None] = lambda _: None,
     ) -> Plan:
         """Make what the job wants, unless interrupted after so many requests, or killed. The plan that was carried
-        out; Killed passes if the driver died."""
+        out, and what it came to in `result`; Killed passes if the driver died."""
         self.steps = Steps(list(deaths), at_step)
         local = LocalRay(self.steps, random.Random(order))
         planned: list[Plan] = []
@@ -180,7 +180,7 @@ class Rehearsal:
                 stack.enter_context(patch(name, stand_in))
             stack.enter_context(self.steps.in_storage())
             stack.callback(local.close)
-            run(job, retry_failed=retry_failed, allow_failures=allow_failures, report=report)
+            self.result = run(job, retry_failed=retry_failed, allow_failures=allow_failures, report=report)
         return planned[0]
 
 

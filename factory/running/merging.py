@@ -14,7 +14,7 @@ from factory.running.pipeline import forget_makers, forget_scores, settle
 from factory.spec.identity import Recipe, row_fingerprints
 from factory.spec.job import SELECT
 from factory.spec.phases import Making
-from factory.spec.select import scored_frame
+from factory.spec.select import PENDING, scored_frame
 from factory.store.corpus import Corpus
 from factory.store.records import Row, ScoreColumns, StageRecord, rows_from_table, rows_to_table
 from factory.store.shards import Shard
@@ -22,8 +22,9 @@ from factory.store.shards import Shard
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The file that takes a shard's place (none if no row is left), how many of its rows this run finished, how these
-    were decided, and which of those to redo came through: they stand in it as wanted, or failed."""
+    """The file that takes a shard's place (none if no row is left), how many of its rows this run finished, which of
+    those to redo came through (they stand in it as wanted, or failed), and how the finished ones were decided, but for
+    those that wait for a pass."""
 
     shard: Shard | None
     finished: int
@@ -60,8 +61,8 @@ def merge(corpus: Corpus, spec: ShardSpec, making: Making) -> Merged:
     finished = [row for row in made if row.row_id not in base or base[row.row_id] != row]
     if not kept:
         return Merged(None, len(finished), reached)
-    decisions = Counter(row.decision for row in finished if row.decision)
-    return Merged(corpus.table.write(rows_to_table(kept, columns)), len(finished), reached, Counter(decisions))
+    decisions = Counter[str](row.decision for row in finished if row.decision and PENDING not in row.reasons)
+    return Merged(corpus.table.write(rows_to_table(kept, columns)), len(finished), reached, decisions)
 
 
 def _made_of(row: Row) -> tuple[list[list[str]], list[str]]:

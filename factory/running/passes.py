@@ -7,7 +7,9 @@ one goes on. Limitations: a shard is rewritten for one row of it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import polars as pl
 import pyarrow as pa
@@ -15,19 +17,35 @@ import pyarrow as pa
 from factory.methods.passes.near_duplicates import COLUMN, NAME
 from factory.planning.duplicates import Change, Duplicates
 from factory.spec.job import Job
-from factory.spec.select import Conditions, scored_frame
+from factory.spec.select import PENDING, Conditions, scored_frame
 from factory.store.corpus import Corpus
 
 
-def run_passes(job: Job, corpus: Corpus, run: str, report: Callable[[str, int], None] = lambda *_: None) -> int:
-    """Run the passes of a job over its corpus as it stands. How many rows say something else than before. Raises
-    CorpusError, ConflictError or StorageError."""
+@dataclass(slots=True)
+class Passed:
+    """What the passes did: how many `rows` say something else than before, and how those were decided that had waited
+    for a pass."""
+
+    rows: int = 0
+    decisions: Counter[str] = field(default_factory=Counter)
+
+
+def run_passes(job: Job, corpus: Corpus, run: str, report: Callable[[str, int], None] = lambda *_: None) -> Passed:
+    """Run the passes of a job over its corpus as it stands. Raises CorpusError, ConflictError or StorageError."""
+    passed = Passed()
     if job.passes.near_duplicates is None or not corpus.table.shards():
-        return 0
+        return passed
     found = Duplicates(corpus, job.passes.near_duplicates, report)
-    changes = [(change, corpus.table.write(_written(corpus, change, job))) for change in found.changes()]
+    changes = []
+    for change in found.changes():
+        before = corpus.table.read(change.shard)
+        after = _written(before, change, job)
+        waited = pl.Series(before["reasons"]).list.contains(PENDING)
+        passed.decisions.update(pl.Series(after["decision"]).filter(waited))
+        passed.rows += change.rows
+        changes.append((change, corpus.table.write(after)))
     if not changes:
-        return 0
+        return passed
     corpus.table.grow({NAME: COLUMN}, run)
     message = f"{NAME}: {found.duplicates} of {found.rows} rows nearly repeat another"
     letters = corpus.dead.version() if corpus.dead.shards() else None
@@ -35,12 +53,11 @@ def run_passes(job: Job, corpus: Corpus, run: str, report: Callable[[str, int], 
         [shard for _, shard in changes], [change.shard for change, _ in changes], message, letters=letters, run=run
     )
     found.keep(changes)
-    return sum(change.rows for change, _ in changes)
+    return passed
 
 
-def _written(corpus: Corpus, change: Change, job: Job) -> pa.Table:
+def _written(rows: pa.Table, change: Change, job: Job) -> pa.Table:
     """A shard's rows with the column, decided anew."""
-    rows = corpus.table.read(change.shard)
     if NAME in rows.column_names:
         rows = rows.drop_columns([NAME])
     rows = rows.append_column(NAME, change.values)

@@ -11,6 +11,7 @@ import math
 import os
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from factory.planning.plan import Plan, Work, plan
 from factory.planning.shard import STAGED, STAGING, ShardSpec
 from factory.running.cluster import joined
 from factory.running.merging import Merged
-from factory.running.passes import run_passes
+from factory.running.passes import Passed, run_passes
 from factory.running.pool import Outcome, Pool, RunError
 from factory.running.progress import Progress, Result
 from factory.running.signals import heard
@@ -87,10 +88,10 @@ def run(
             with joined(job, address or os.environ.get("RAY_ADDRESS")):
                 on_first(driver.interrupt)
                 driver.drive()
-        changed = 0 if driver.stopping else run_passes(job, found.corpus, driver.id, report_plan)
-        if found.summary.rows or changed:
+        passed = Passed() if driver.stopping else run_passes(job, found.corpus, driver.id, report_plan)
+        if found.summary.rows or passed.rows:
             found.ledger.sync(report_plan)
-        return driver.result()
+        return driver.result(passed.decisions)
 
 
 @dataclass(slots=True)
@@ -197,8 +198,8 @@ class _Driver:
                 pool.release()
         self._sweep()
 
-    def result(self) -> Result:
-        """What the run came to."""
+    def result(self, decided: Counter[str]) -> Result:
+        """What the run came to, with the decisions of rows that had waited for a pass."""
         progress = self._progress
         self._judge()
         return Result(
@@ -211,7 +212,7 @@ class _Driver:
             near_duplicates=self._plan.summary.near_duplicates,
             unkept=self._plan.summary.unkept,
             remaining=progress.planned - progress.committed - progress.failed,
-            decisions=dict(progress.decisions),
+            decisions=dict(progress.decisions + decided),
             tokens=progress.tokens,
             lost=progress.lost,
             again=progress.again,

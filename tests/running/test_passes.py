@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from factory.planning.plan import plan
+from factory.running.passes import Passed
 from factory.spec.job import Job
 from tests.rehearsal import Rehearsal, job_in, rows_of, settled
 
@@ -65,10 +66,12 @@ def test_the_oldest_of_a_cluster_stays(job: Job, tmp_path: Path) -> None:
 def test_rows_that_a_pass_has_yet_to_see_are_pending(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     rehearsal = Rehearsal()
     with monkeypatch.context() as patched:
-        patched.setattr("factory.running.run.run_passes", lambda *_: 0)
+        patched.setattr("factory.running.run.run_passes", lambda *_: Passed())
         rehearsal.run(job)
+    assert rehearsal.result.decisions == {}
     assert decisions(job) == dict.fromkeys(TALKS, ("flag", ["pending"]))
     rehearsal.run(job)
+    assert rehearsal.result.decisions == {"accept": len(TALKS)}
     assert decisions(job) == dict.fromkeys(TALKS, ("accept", []))
 
 
