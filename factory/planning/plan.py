@@ -88,6 +88,7 @@ def plan(job: Job, *, retry_failed: bool = False, report: Report = lambda *_: No
     wanted = Wanted(job, seeds, repeats)
     ledger = Ledger(corpus)
     ledger.sync(report)
+    corpus.table.with_columns(wanted.making.columns)  # what it refuses must not be made first
     found = Plan(wanted, ledger, Letters(corpus), Comparison(wanted, ledger, report, retry=retry_failed))
     found.refuse_to_lose()
     failed = found.set_failed_aside(retry_failed)

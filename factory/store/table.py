@@ -95,7 +95,7 @@ class Table:
         if refused := refusal(self._place, of_table=True):
             raise CorpusError(f"{printable(root)}: {refused}")
         self.storage = Storage(root)
-        self._columns: dict[str, pa.StructType] = {}
+        self._columns: ScoreColumns = {}
         self._alias: Alias | None = None
         self._snapshot: DeltaTable | None = None
         self._rows = 0
@@ -210,18 +210,11 @@ class Table:
 
     def grow(self, columns: ScoreColumns, run: str) -> None:
         """Give the table the columns of scores that it lacks, and fields that such a column lacks; no file is touched.
-        Raises ConflictError, or CorpusError, also for a field that the table has with another type."""
+        Raises ConflictError, or CorpusError, as `with_columns` does."""
         if self._snapshot is not None:  # another version may have been opened since
             self._of_this_layout(self._snapshot)
-        grown = joined(self._columns, columns)
-        for name, kind in columns.items():
-            if wrong := [one.name for one in kind if grown[name].field(one.name).type != one.type]:
-                raise CorpusError(
-                    f"{self.root}: {name}.{wrong[0]} is stored as {grown[name].field(wrong[0]).type}, and would now be "
-                    f"{kind.field(wrong[0]).type}; give the score another name in the job file"
-                )
-        lacking = {name: kind for name, kind in grown.items() if kind != self._columns.get(name)}
-        self._columns = grown
+        before, self._columns = self._columns, self.with_columns(columns)
+        lacking = {name: kind for name, kind in self._columns.items() if kind != before.get(name)}
         if not lacking or self._snapshot is None:  # the first commit makes the table with them
             return
         fields = Schema.from_arrow(pa.schema([pa.field(name, kind) for name, kind in lacking.items()])).fields
@@ -234,6 +227,17 @@ class Table:
         except (DeltaError, OSError) as error:
             raise CorpusError(f"{self.root}: cannot commit: {self._cause(error)}") from error
         self._snapshot = self._open(version)
+
+    def with_columns(self, columns: ScoreColumns) -> ScoreColumns:
+        """The columns of scores, these added. Raises CorpusError for a field that the table has with another type."""
+        grown = joined(self._columns, columns)
+        for name, kind in columns.items():
+            if wrong := [one.name for one in kind if grown[name].field(one.name).type != one.type]:
+                raise CorpusError(
+                    f"{self.root}: {name}.{wrong[0]} is stored as {grown[name].field(wrong[0]).type}, and would now be "
+                    f"{kind.field(wrong[0]).type}; give the score another name in the job file"
+                )
+        return grown
 
     @staticmethod
     def _noted(message: str, rows: int, mark: str, version: int, notes: Mapping[str, object]) -> CommitProperties:

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
 from factory.planning.diff import diff
 from factory.planning.plan import plan
 from factory.scorers.nli import Probabilities
 from factory.spec.job import Job
-from factory.store.corpus import Corpus
+from factory.store.corpus import Corpus, CorpusError
 from factory.store.records import Row, StageRecord
 from factory.store.versions import log
 from tests.rehearsal import HashNli, Rehearsal, job_in, letters_of, rows_of, settled, some_personas, write_seeds
@@ -47,6 +48,15 @@ def made(folder: Path, *overrides: str) -> tuple[Job, dict[str, Row]]:
     job = job_in(folder, *overrides)
     Rehearsal().run(job)
     return job, rows_of(job)
+
+
+def test_a_value_of_another_type_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    job, _ = made(tmp_path)
+    corpus = Corpus(job.corpus)
+    corpus.table.shards()
+    corpus.table.grow({"strict": pa.struct([("contradiction", pa.string())])}, "another version of the method")
+    with pytest.raises(CorpusError, match="strict.contradiction is stored as string, and would now be double"):
+        plan(job_in(tmp_path, STRICT))
 
 
 def test_two_scores_of_one_method_have_a_column_each(tmp_path: Path) -> None:
