@@ -155,7 +155,7 @@ def extracting(body: dict[str, Any]) -> bool:
 
 def test_a_server_that_is_away_is_told_and_waited_for_and_then_given_up(server: ModelServer, tmp_path: Path) -> None:
     write_personas(tmp_path, 4)
-    knobs = {"rows_per_shard": 4, "server_patience_s": 11}
+    knobs = {"rows_per_shard": 4, "server_patience_s": 20}
     job = write_job(tmp_path, **fields(server, 3), run=knobs)
     server.reply = lambda _: talk() if len(server.asked) <= 5 else error(503, "We are moving house.")
     stopped = command(job)
