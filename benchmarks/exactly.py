@@ -15,7 +15,6 @@ import argparse
 import json
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 
 import polars as pl
@@ -79,7 +78,8 @@ def change(job: Job, rehearsal: Rehearsal, what: str) -> None:
     ran = time.perf_counter() - began
     requests, batches = len(rehearsal.talker.requests) - asked, len(rehearsal.nli.asked) - judged
     print(f"{what}: {planned.rows:,} rows to do, planned in {seconds:.2f} s, run in {ran:.1f} s")
-    print(f"  planned calls {dict(sorted(Counter(planned.calls).items()))}")
+    calls = {name: (planned.least_calls[name], planned.most_calls[name]) for name in sorted(planned.calls)}
+    print(f"  planned calls, least and most {calls}")
     print(f"  rows redone {counted(Corpus(job.corpus), since)}; {requests:,} requests, {batches:,} batches of pairs")
 
 

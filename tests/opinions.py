@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from factory.engines import Message, Request, Sampling
-from factory.methods import Column, Kit, LanguageModelName, ModelKind, Params, Scored, registry
+from factory.methods import Calls, Column, Kit, LanguageModelName, ModelKind, Params, Scored, registry
 from factory.spec.job import Job
 from factory.store.records import Row
 
@@ -50,9 +50,10 @@ class Opinion:
         """What was said, and other scores."""
         return frozenset({"turns", *self.params.of})
 
-    def calls(self, turns: NDArray[np.integer]) -> NDArray[np.integer]:
+    def calls(self, turns: NDArray[np.integer]) -> Calls:
         """One call."""
-        return np.full(len(turns), 1)
+        each = np.ones_like(turns)
+        return each, each
 
     def prompts(self, row: Row) -> Iterator[tuple[str, tuple[Message, ...]]]:
         """One prompt."""

@@ -62,6 +62,10 @@ class Params(BaseModel):
     method: str
 
 
+Calls = tuple[NDArray[np.integer], NDArray[np.integer]]
+"""The least and the most calls of each row."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asks:
     """Marks a parameter that names a model of the job."""
@@ -162,9 +166,9 @@ class Method(Protocol):
         such function. Those with a parameter `prompt`, a template that the loader reads, have beside it `template`, the
         text that is used, and `variables`, the names that it may use."""
 
-    def calls(self, turns: NDArray[np.integer]) -> NDArray[np.integer]:
-        """Calls that rows of so many turns take, without attempts that fail: of the language model if one is asked,
-        else of batches of pairs or texts."""
+    def calls(self, turns: NDArray[np.integer]) -> Calls:
+        """Calls that rows of so many turns take, the least and the most, without attempts that fail: of the language
+        model if one is asked, else of batches of pairs or texts."""
 
 
 class Maker(Method, Protocol):

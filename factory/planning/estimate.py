@@ -19,6 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from factory.engines import Sampling
+from factory.methods import Calls
 from factory.planning.compare import ToMake
 from factory.planning.cost import records, under_way
 from factory.planning.wanted import Wanted
@@ -34,10 +35,12 @@ _SPEAKERS = 2
 
 @dataclass(slots=True)
 class Estimate:
-    """Requests to models by stage, tokens, seconds (none where no row tells), and by stage what its figures are
-    from."""
+    """Requests to models by stage (`calls`, and the least and the most, without attempts that fail), tokens, seconds
+    (none where no row tells), and by stage what its figures are from."""
 
     calls: Counter[str] = field(default_factory=Counter)
+    least_calls: Counter[str] = field(default_factory=Counter)
+    most_calls: Counter[str] = field(default_factory=Counter)
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
@@ -113,16 +116,19 @@ class Estimator:
 
     def add(self, rows: ToMake, kind: str, left: list[Recipe], to: Estimate) -> None:
         """Add what rows of a kind take in the entries that are left for them."""
-        turns = self._turns(rows, kind)
+        few, many = self._turns(rows, kind)
         for recipe in left:
             if recipe.stage == SELECT or not recipe.models:
                 continue
-            calls = self._methods[recipe.stage].calls(turns)
+            method = self._methods[recipe.stage]
+            calls, most = method.calls(many)
             spent, same = self._history.spent(kind, recipe)
             count = int(calls.sum())
             if spent and same and "language" in recipe.models and kind == "generated":
                 count = round(len(rows) * spent.calls / spent.rows)
             to.calls[recipe.stage] += count
+            to.least_calls[recipe.stage] += int(method.calls(few)[0].sum())
+            to.most_calls[recipe.stage] += int(most.sum())
             times = 0.0
             if spent:
                 times = count / spent.calls if spent.calls else len(rows) / spent.rows
@@ -138,12 +144,15 @@ class Estimator:
             name = recipe.stage if kind == "generated" else f"{recipe.stage} of {kind} dialogues"
             to.basis[name] = _basis(spent, same)
 
-    def _turns(self, rows: ToMake, kind: str) -> NDArray[np.integer]:
-        """Turns of each row; of dialogues that are to be made, as many as they may have."""
+    def _turns(self, rows: ToMake, kind: str) -> Calls:
+        """Turns of each row, the least and the most: of generated dialogues, as the job allows."""
         if kind == "imported":
-            return self._wanted.seeds.sorted.turns[rows.first]
-        most = max((getattr(one.params, "turns", 0) for one in self._methods.values()), default=0)
-        return np.full(len(rows), most)
+            turns = self._wanted.seeds.sorted.turns[rows.first]
+            return turns, turns
+        own = [one.params for one in self._methods.values()]
+        many = max((getattr(params, "turns", 0) for params in own), default=0)
+        few = min((getattr(params, "min_turns", many) for params in own), default=many)
+        return np.full(len(rows), few), np.full(len(rows), many)
 
     def _add_characters(self, rows: ToMake, recipe: Recipe, calls: NDArray[np.integer], to: Estimate) -> None:
         """Tokens at four characters each, and half of the longest completion."""

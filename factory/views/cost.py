@@ -52,8 +52,13 @@ def by_stage(cost: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def estimated(estimate: Estimate) -> Iterator[str]:
     """Calls, tokens and time of a plan, and what they are estimated from."""
-    calls = ", ".join(f"{stage} {count:,}" for stage, count in estimate.calls.items())
-    yield f"{estimate.calls.total():,} model calls" + (f" ({calls})" if calls else "")
+    least, most = estimate.least_calls, estimate.most_calls
+    calls = ", ".join(
+        f"{stage} {least[stage]:,}" + (f" to {most[stage]:,}" if most[stage] > least[stage] else "")
+        for stage in estimate.calls
+    )
+    about = "about " if most != least else ""
+    yield f"{about}{estimate.calls.total():,} model calls" + (f" ({calls})" if calls else "")
     if estimate.completion_tokens:
         cached = f" ({estimate.cached_tokens:,} of them from the cache)" if estimate.cached_tokens else ""
         yield f"about {estimate.prompt_tokens:,} prompt{cached} and {estimate.completion_tokens:,} completion tokens"

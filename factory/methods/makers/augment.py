@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from factory.methods import EmbeddingModelName, Kit, ModelKind, NliModelName, Params, draw
+from factory.methods import Calls, EmbeddingModelName, Kit, ModelKind, NliModelName, Params, draw
 from factory.methods.makers.compatible import compatible
 from factory.store.records import Fact, Row
 
@@ -85,9 +85,9 @@ class Augment:
         """A few for each distractor that may be placed."""
         return self.params.count * _DONORS_PER_DISTRACTOR
 
-    def calls(self, turns: NDArray[np.integer]) -> NDArray[np.integer]:
-        """One batch of pairs."""
-        return np.full(len(turns), 1)
+    def calls(self, turns: NDArray[np.integer]) -> Calls:
+        """A batch of pairs for each speaker, or none where the row is not drawn or has no donors."""
+        return np.zeros_like(turns), np.full_like(turns, 2)
 
     @staticmethod
     def clear(row: Row) -> None:

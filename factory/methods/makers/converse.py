@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from factory.engines import Message, Reply, Request, Sampling
 from factory.methods import (
+    Calls,
     EmbeddingModelName,
     Kit,
     LanguageModelName,
@@ -193,9 +194,10 @@ class Converse:
         told = names_in(self.template) & {"attributes"}
         return frozenset({"facts.seed", "facts.expand"} | told)
 
-    def calls(self, turns: NDArray[np.integer]) -> NDArray[np.integer]:
-        """One for each turn, if no speaker ends the dialogue early; one for a whole script."""
-        return np.full(len(turns), 1 if self.params.mode == "script" else self.params.turns)
+    def calls(self, turns: NDArray[np.integer]) -> Calls:
+        """One for each turn; one for a whole script."""
+        each = np.ones_like(turns) if self.params.mode == "script" else turns
+        return each, each
 
     @staticmethod
     def clear(row: Row) -> None:

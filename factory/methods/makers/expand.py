@@ -19,6 +19,7 @@ from pydantic import BeforeValidator, Field
 
 from factory.engines import Completion, Message, Request, Sampling
 from factory.methods import (
+    Calls,
     EmbeddingModelName,
     Kit,
     LanguageModelName,
@@ -92,9 +93,9 @@ class Expand:
         """The language model writes, the other two check."""
         return frozenset({"language", "nli", "embedding"})
 
-    def calls(self, turns: NDArray[np.integer]) -> NDArray[np.integer]:
-        """One for each speaker."""
-        return np.full(len(turns), 2)
+    def calls(self, turns: NDArray[np.integer]) -> Calls:
+        """One for each speaker, and more where too few of the proposed facts fit."""
+        return np.full_like(turns, 2), np.full_like(turns, 2 * self.params.attempts)
 
     @staticmethod
     def clear(row: Row) -> None:

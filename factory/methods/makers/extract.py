@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field
 
 from factory.base.sentences import split_sentences
 from factory.engines import Completion, Message, Request, Sampling
-from factory.methods import EmbeddingModelName, Kit, LanguageModelName, ModelKind, Params, completing, together
+from factory.methods import Calls, EmbeddingModelName, Kit, LanguageModelName, ModelKind, Params, completing, together
 from factory.methods.makers.triples import RELATIONS, as_sentence, relation_name
 from factory.methods.prompts import bundled, render
 from factory.store.records import Extraction, Fact, Row
@@ -89,9 +89,9 @@ class Extract:
         """The language model reads, the embedder checks."""
         return frozenset({"language", "embedding"})
 
-    def calls(self, turns: NDArray[np.integer]) -> NDArray[np.integer]:
+    def calls(self, turns: NDArray[np.integer]) -> Calls:
         """One for each turn."""
-        return turns
+        return turns, turns
 
     @staticmethod
     def clear(row: Row) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from factory.methods import Column, EmbeddingModelName, Kit, ModelKind, NliModelName, Params, Scored
+from factory.methods import Calls, Column, EmbeddingModelName, Kit, ModelKind, NliModelName, Params, Scored
 from factory.scorers.nli import Probabilities
 from factory.store.records import Detail, Fact, Row, Value
 
@@ -122,9 +122,10 @@ class Consistency:
         """Embeddings say what is relevant, NLI scores it."""
         return frozenset({"nli", "embedding"})
 
-    def calls(self, turns: NDArray[np.integer]) -> NDArray[np.integer]:
-        """One batch of pairs."""
-        return np.full(len(turns), 1)
+    def calls(self, turns: NDArray[np.integer]) -> Calls:
+        """One batch of pairs, if there are turns."""
+        each = np.minimum(turns, 1)
+        return each, each
 
     def least(self, check: Check) -> float:
         """The cosine that a pair must have to be scored."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from factory.methods import Column, Kit, ModelKind, Params, Scored
+from factory.methods import Calls, Column, Kit, ModelKind, Params, Scored
 from factory.store.records import Detail, Row
 
 _QUESTION = re.compile("[?？؟]")
@@ -64,9 +64,10 @@ class Questions:
         """No model."""
         return frozenset()
 
-    def calls(self, turns: NDArray[np.integer]) -> NDArray[np.integer]:
+    def calls(self, turns: NDArray[np.integer]) -> Calls:
         """None."""
-        return np.zeros_like(turns)
+        each = np.zeros_like(turns)
+        return each, each
 
     async def score(self, row: Row, kit: Kit) -> Scored:  # noqa: ARG002
         """Measure the turns of both speakers together, and of each by itself."""
