@@ -76,7 +76,7 @@ def write_seeds(path: Path, numbers: range) -> None:
 
 
 class Rows:
-    """The rows that a plan makes, as tables, finished by every stage."""
+    """The rows that a plan makes, as tables, finished by every maker and score."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan

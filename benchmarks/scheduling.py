@@ -33,7 +33,7 @@ from factory.planning.plan import plan
 from factory.planning.shard import ShardSpec
 from factory.running.merging import Merged
 from factory.running.run import Progress, run
-from factory.running.workers import Piece, Receipt, Worker
+from factory.running.workers import ShardTask, TaskResult, Worker
 from factory.spec.jobfile import load_job
 from factory.store.corpus import Corpus
 from factory.store.records import rows_to_table
@@ -66,13 +66,13 @@ class Answering(Worker):
         """Open nothing."""
         self._opened.set()
 
-    async def run(self, piece: Piece) -> Receipt:
+    async def run(self, task: ShardTask) -> TaskResult:
         """Leave a staged file."""
         self._opened.set()
         self.beat()
-        staged = f"_staging/{piece.spec.id}-{piece.phase}-{piece.first}.rows.parquet"
+        staged = f"_staging/{task.spec.id}-{task.phase}-{task.first}.rows.parquet"
         self._link(staged)
-        return Receipt(1, staged, [])
+        return TaskResult(1, staged, [])
 
     async def merge(self, spec: ShardSpec) -> Merged:
         """Leave a shard."""

@@ -45,7 +45,7 @@ ENTRY: ContextVar[str] = ContextVar("entry", default="no entry")
 def in_worker() -> None:
     """For Ray to call in each worker: write down where its CPU time goes."""
     make, open_models, new_record = workers.Worker.__init__, workers.Worker._open, pipeline._new_record
-    run_piece = workers.Worker.run
+    run_task = workers.Worker.run
     spent: defaultdict[str, float] = defaultdict(float)
     at_start: dict[int, float] = {}
 
@@ -58,11 +58,11 @@ def in_worker() -> None:
         if not at_start:
             at_start.update(threads())
 
-    async def stepwise(self: workers.Worker, piece: workers.Piece) -> workers.Receipt:
+    async def stepwise(self: workers.Worker, task: workers.ShardTask) -> workers.TaskResult:
         asyncio.get_running_loop().set_task_factory(
             lambda loop, coroutine, **given: asyncio.Task(timed(coroutine, spent), loop=loop, **given)
         )
-        return await run_piece(self, piece)
+        return await run_task(self, task)
 
     def write(worker: workers.Worker, group: str) -> None:
         while True:

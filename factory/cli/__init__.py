@@ -143,7 +143,7 @@ def letters(  # noqa: PLR0917 -- typer reads the options off the signature
     of: Annotated[
         Literal["rows", "seeds"] | None, typer.Option(help="Only rows that failed, or seeds that could not be read.")
     ] = None,
-    stage: Annotated[str | None, typer.Option(help="Only those of this stage; seeds for unreadable seeds.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Only those of this maker; seeds for unreadable seeds.")] = None,
     reason: Annotated[str | None, typer.Option(help="Only those with this reason.")] = None,
     seed: Annotated[str | None, typer.Option(help="Only rows of this seed.")] = None,
     limit: Annotated[

@@ -1,4 +1,4 @@
-"""What a stage asks of a language model, and what every engine promises.
+"""What a method asks of a language model, and what every engine promises.
 
 An engine takes one request at a time and answers it when it can: many requests may be in flight, and the engine
 batches them as it likes. It knows chat messages and sampling, nothing of personas. Text never repeats exactly between

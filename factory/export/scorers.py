@@ -1,4 +1,4 @@
-"""The models that a format asks: those that a stage of the corpus asked, opened anew, and closed with the export.
+"""The models that a format asks: those that an entry of the corpus asked, opened again, and closed with the export.
 
 Limitations: one pair of models an export, those of the first row that they are asked about.
 """
@@ -39,7 +39,7 @@ class OpenedScorers:
         self._opened.close()
 
     def of(self, row: Row, stage: str) -> OpenedScorers | None:
-        """These, once they are the models that the stage asked about a row; none where its record does not tell."""
+        """These, once they are the models that the entry asked about a row; none where its record does not tell."""
         if not self._models:
             recipe = next((record.recipe for record in row.stages if record.stage == stage), None)
             if recipe is None:

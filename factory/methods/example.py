@@ -43,8 +43,8 @@ from factory.store.records import (
 
 
 def dialogue(number: int | None = None) -> Row:
-    """An accepted row of two speakers with all that stages add to one; of a number, one that shares no seed and no text
-    with those of others."""
+    """An accepted row of two speakers with all that makers and scores add to one; of a number, one that shares no seed
+    and no text with those of others."""
     own = "" if number is None else f" {number} hats"
     names = [f"{side}{own}" for side in ("a", "b")]
     turns = [f"Hi! Do you ski{own}?", f"I sew{own}.", f"Nice, I ski a lot{own}."]

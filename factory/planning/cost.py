@@ -1,7 +1,7 @@
-"""What a corpus cost: calls and tokens by stage and of dead letters, time, and what went into rows and lines that were
+"""What a corpus cost: calls and tokens by entry and of dead letters, time, and what went into rows and lines that were
 refused.
 
-Counted by polars over the stages' own records and the dead letters, streaming. Tokens are those that were computed: of
+Counted by polars over the rows' `stages` and the dead letters, streaming. Tokens are those that were computed: of
 the prompt what no cache held, and the completion. Limitations: rows that were made anew or dropped since, dead letters
 whose rows were made since, and what a worker did not finish before it died are in no figure; dead letters do not tell
 time.
@@ -23,7 +23,7 @@ _STAGES, _LINES = pl.col("stages").list, pl.col("extracted").list
 
 def cost(rows: pl.LazyFrame, letters: pl.LazyFrame) -> dict[str, Any]:
     """Costs of a corpus's rows and dead letters, as JSON values. `total` and `per_accepted` have both; `under_way_s`
-    are the seconds in which some row of the corpus was in the stage."""
+    are the seconds in which some row of the corpus was in the entry."""
     stages, total = _by_stage(rows)
     failed = _dicts(letters.select(pl.col("row_id").count().alias("rows"), pl.col(*COUNTS).sum()))[0]
     total |= {name: total[name] + failed[name] for name in COUNTS}
@@ -48,7 +48,7 @@ def cost(rows: pl.LazyFrame, letters: pl.LazyFrame) -> dict[str, Any]:
 
 
 def records(rows: pl.LazyFrame, *columns: str) -> pl.LazyFrame:
-    """The stage records of rows, one each, with columns of their rows; `start` and `end` are seconds since 1970."""
+    """The records in `stages`, one each, with columns of their rows; `start` and `end` are seconds since 1970."""
     start = pl.col("started_at").dt.epoch("us") / 1e6
     return (
         rows.select("stages", *columns)
@@ -67,7 +67,7 @@ def under_way(spans: pl.DataFrame, by: str) -> dict[Any, float]:
 
 
 def _by_stage(rows: pl.LazyFrame) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """By stage, and in all. Spans that begin within one second count as one, no longer than all of them together, so
+    """By entry, and in all. Spans that begin within one second count as one, no longer than all of them together, so
     that what is held grows with time and not with rows."""
     end = pl.min_horizontal(pl.col("end").max(), pl.col("start").min() + pl.col("seconds").sum())
     spans = (
@@ -90,7 +90,7 @@ def _took(spans: pl.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def _tokens(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Rows' decisions and the codes of their reasons, with the tokens of all their stages."""
+    """Rows' decisions and the codes of their reasons, with the tokens of all their makers and scores."""
     codes = pl.col("reasons").list.eval(pl.element().str.split(":").list.first())
     return rows.select("decision", reason=codes, tokens=_STAGES.eval(_COMPUTED).list.sum())
 

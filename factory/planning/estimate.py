@@ -1,7 +1,7 @@
 """What the rows of a plan will cost, by what the newest rows of the corpus cost.
 
 At most 32 shards, those committed last, are read, and no more once they hold 8,192 rows; none if there is nothing to
-ask a model. A stage costs what it cost rows of the same recipe; without any, the job's parameters say how many calls,
+ask a model. An entry costs what it cost rows of the same recipe; without any, the job's parameters say how many calls,
 and a call costs what it cost rows of other recipes; without those, tokens are counted from characters. Time is at the
 pace of the rows that were read, for the longest of the phases, since they run side by side. Limitations: starting Ray
 and opening models is not in the time, nor that there are more or other workers than before.
@@ -35,8 +35,8 @@ _SPEAKERS = 2
 
 @dataclass(slots=True)
 class Estimate:
-    """Requests to models by stage (`calls`, and the least and the most, without attempts that fail), tokens, seconds
-    (none where no row tells), and by stage what its figures are from."""
+    """Requests to models by entry (`calls`, and the least and the most, without attempts that fail), tokens, seconds
+    (none where no row tells), and by entry what its figures are from."""
 
     calls: Counter[str] = field(default_factory=Counter)
     least_calls: Counter[str] = field(default_factory=Counter)
@@ -50,7 +50,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a stage took for rows that passed it: sums over them, `seconds` of many rows at once."""
+    """What an entry took for rows that passed it: sums over them, `seconds` of many rows at once."""
 
     rows: int
     calls: int
@@ -70,7 +70,7 @@ class History:
         self._records = records(pl.concat(tables).lazy(), "kind").collect() if tables else None
 
     def spent(self, kind: str, recipe: Recipe) -> tuple[Spent | None, bool]:
-        """What rows of a kind took in a stage, and whether it was by this very recipe; none if none passed it."""
+        """What rows of a kind took in an entry, and whether it was by this very recipe; none if none passed it."""
         if self._records is None:
             return None, False
         rows = self._records.filter(pl.col("kind") == kind, pl.col("stage") == recipe.stage)

@@ -22,7 +22,7 @@ FIRST = 100
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A reason for which rows failed: in which stage, how many, and of one of them what was said of it, and what the
+    """A reason for which rows failed: in which maker, how many, and of one of them what was said of it, and what the
     model wrote last, if it wrote anything."""
 
     stage: str

@@ -1,4 +1,4 @@
-"""Dead letters read: which ones, how many by stage and reason, what was spent on them, and examples.
+"""Dead letters read: which ones, how many by maker and reason, what was spent on them, and examples.
 
 Counted by polars over the columns that matter; the models' texts are read only of letters that are shown. Limitations:
 counting holds the details of all letters in memory, some hundred megabytes for a million.
@@ -17,7 +17,7 @@ _DETAILS = 3
 
 
 class Only(TypedDict, total=False):
-    """Which dead letters: of rows that failed or of seeds that could not be read, of a stage (`seeds` for those), with
+    """Which dead letters: of rows that failed or of seeds that could not be read, of a maker (`seeds` for those), with
     a reason, of a seed whose id begins so. What is left out, or none, is not asked for."""
 
     of: Literal["rows", "seeds"] | None
@@ -64,7 +64,7 @@ def failures(letters: pl.LazyFrame) -> list[dict[str, Any]]:
 
 
 def examples(letters: pl.LazyFrame, limit: int) -> list[DeadLetter]:
-    """So many letters at most. Each stage and reason has its turn, with its newest letters, those first whose details
+    """So many letters at most. Each maker and reason has its turn, with its newest letters, those first whose details
     differ; in the order of `failures`."""
     group = ("stage", "reason")
     alike = pl.int_range(pl.len()).over(*group, "detail")

@@ -1,8 +1,8 @@
 """What is written down: seeds and rows; their ids and Arrow schemas.
 
-A row is one dialogue with everything the stages added to it. The Arrow schemas are explicit and complete: an empty list
-or an absent score has the same type as a full one. Rows are plain dataclasses; a table of them is built in one go, so
-memory holds a shard twice while it is written.
+A row is one dialogue with everything that makers and scores added to it. The Arrow schemas are explicit and complete:
+an empty list or an absent score has the same type as a full one. Rows are plain dataclasses; a table of them is built
+in one go, so memory holds a shard twice while it is written.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PARTS = ("facts", "turns", "attributes")
 """What a seed's digests tell apart, in their order: its facts, its turns, and ids, names and attributes of speakers."""
 
 COUNTS = ("calls", "prompt_tokens", "cached_tokens", "completion_tokens")
-"""What a stage record and a dead letter count: requests to the language model and their tokens."""
+"""What an entry of `stages` and a dead letter count: requests to the language model and their tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +240,7 @@ class Detail:
     Texts stand in the row once and are told by their places: `turn`, and where two things are compared `other`, the
     turn before it that is meant, or a second fact. `fact` counts the speaker's facts of one `origin`, so that facts of
     other origins may come and go. `answer` is what a model wrote, `order` and `sample` which asking it was; model and
-    prompt stand in the stage's recipe."""
+    prompt stand in the score's recipe."""
 
     score: str
     kind: str
@@ -301,7 +301,7 @@ class Row:
 
 
 class RowError(Exception):
-    """A stage gives a row up: `reason` is a short stable code, `detail` is for people."""
+    """A method gives a row up: `reason` is a short stable code, `detail` is for people."""
 
     def __init__(self, reason: str, detail: str, attempts: int = 1) -> None:
         super().__init__(f"{reason}: {detail}")

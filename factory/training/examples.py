@@ -1,4 +1,4 @@
-"""Language-model examples: chat messages in exactly the form in which the factory's stages send them, with the answers.
+"""Language-model examples: chat messages in exactly the form in which the factory's makers send them, with the answers.
 
 Converse, expand and extract, from the grammar's personas and dialogues, plus, as material that no grammar has, the
 persona facts and turns of a published corpus where one is given. The first share of training is a curriculum of short

@@ -96,7 +96,7 @@ class GrammarFact:
 
     @property
     def triple(self) -> str:
-        """`I | relation | object`, as the extraction stage writes it."""
+        """`I | relation | object`, as `extract` writes it."""
         return f"I | {self.attribute.relation} | {fill(self.attribute.object, self.values)}"
 
 

@@ -1,4 +1,4 @@
-"""Trains persona-lm: a small Llama on exactly the prompts that the factory's stages send, with examples of the grammar.
+"""Trains persona-lm: a small Llama on exactly the prompts that the factory's makers send, with examples of the grammar.
 
 `python -m factory.training.persona_lm CONFIG OUT`. The loss falls on the assistant's tokens, and less on the partner's;
 tokens that copy from the persona weigh more (`copy_weight`), and training begins with short chats that do little else.

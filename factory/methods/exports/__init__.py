@@ -53,7 +53,7 @@ class NoParams(BaseModel):
 
 
 class Scorers(Protocol):
-    """The models by which a stage judged a row, opened when they are asked for. Raises ScorerStartError."""
+    """The models by which a maker or score judged a row, opened when they are asked for. Raises ScorerStartError."""
 
     @property
     def nli(self) -> NliScorer:
@@ -72,8 +72,9 @@ class Source:
     """What an export may ask about the rows it is shown, and where it counts what it leaves out.
 
     `template` and `ended` say how a row's turns were asked for, and whether a speaker ended its dialogue by [END].
-    `facts` are the origins of facts that prompts hold, if someone chose them. `scorers` gives the models that a stage
-    (by its name) asked about a row, of the roles that the export `needs`; none where nothing tells which they were."""
+    `facts` are the origins of facts that prompts hold, if someone chose them. `scorers` gives the models that a
+    maker or score (by its name) asked about a row, of the kinds that the export `needs`; none where nothing tells which
+    they were."""
 
     template: Callable[[Row], str] = lambda _: bundled("converse")
     ended: Callable[[Row], bool] = lambda _: False
@@ -128,7 +129,7 @@ class ExportFormat(ABC):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What it reads of a row besides ids, seeds, speakers, text, decision and stages, as `Storage.read_parquet`
+        """What it reads of a row besides ids, seeds, speakers, text, decision and `stages`, as `Storage.read_parquet`
         takes it: `turns.list.element.candidates`. The rest of a row is empty."""
         return ()
 

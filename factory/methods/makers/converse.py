@@ -92,7 +92,7 @@ class ConverseParams(Params):
     embedding: EmbeddingModelName = Field("embedding", description="The embedding model that says what NLI scores.")
     sampling: Annotated[Sampling, BeforeValidator(completing(_SAMPLING))] = Field(
         _SAMPLING,
-        description="How turns are sampled; left-out fields keep this stage's defaults. max_tokens is per turn, and a "
+        description="How turns are sampled; fields left out keep this maker's defaults. max_tokens is per turn, and a "
         "script gets as many for each of its turns.",
     )
 

@@ -62,7 +62,7 @@ class ExpandParams(Params):
     nli: NliModelName = Field("nli", description="The NLI model that checks them.")
     embedding: EmbeddingModelName = Field("embedding", description="The embedding model that finds near duplicates.")
     sampling: Annotated[Sampling, BeforeValidator(completing(_SAMPLING))] = Field(
-        _SAMPLING, description="How facts are sampled; left-out fields keep this stage's defaults."
+        _SAMPLING, description="How facts are sampled; fields left out keep this maker's defaults."
     )
 
 

@@ -55,7 +55,7 @@ class ExtractParams(Params):
         "embedding", description="The embedding model of the last gate and of merging."
     )
     sampling: Annotated[Sampling, BeforeValidator(completing(_SAMPLING))] = Field(
-        _SAMPLING, description="How facts are sampled; left-out fields keep this stage's defaults."
+        _SAMPLING, description="How facts are sampled; fields left out keep this maker's defaults."
     )
 
 
