@@ -27,7 +27,7 @@ _COLUMNS: dict[Check, str] = {
 
 def pair_scores(methods: Mapping[str, str]) -> list[str]:
     """The names of the entries of this method. `methods` are those of all entries, by the entries' names."""
-    return [name for name, method in methods.items() if method == Consistency.name]
+    return sorted(name for name, method in methods.items() if method == Consistency.name)
 
 
 def of_pairs(score: str, field: str, check: Check = "turn_persona") -> pl.Expr:
