@@ -91,9 +91,7 @@ class Reader:
         """Take the distractors off a row that other sides' speakers gave."""
         for speaker in row.speakers:
             facts = [
-                fact
-                for fact in speaker.facts
-                if fact.source_id == speaker.seed_id or self.splits.side(fact.source_id) == split
+                fact for fact in speaker.facts if fact.origin != "augment" or self.splits.side(fact.source_id) == split
             ]
             if len(facts) < len(speaker.facts):
                 self.source.left_out["distractors from another side of the split"] += len(speaker.facts) - len(facts)
