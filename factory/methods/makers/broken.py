@@ -25,7 +25,7 @@ MAX_OVERLAP = 0.9
 END = "[END]"
 """What a speaker writes behind its turn, or instead of one, to end the dialogue."""
 
-_END = re.compile(re.escape(END), re.IGNORECASE)
+_END = re.compile(rf"[\s*_`]*{re.escape(END)}[*_`]*", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
 # The shortest words are left alone: people laugh ("ha ha ha ha") and hesitate.
 _LOOP = re.compile(r"\b(\w{3,}|\w+(?:\W+\w+){1,4}?)(?:\W+\1\b){3}", re.IGNORECASE)

@@ -116,3 +116,9 @@ def test_what_was_cut_off_at_a_label_is_whole() -> None:
 def test_a_thought_without_a_turn_is_broken_and_named_so() -> None:
     assert read(Completion("", 9, "length", reasoning="She sails."), []).fault == "turn_thought"
     assert read(Completion("Do you sail?", 9, "stop", reasoning="She sails."), []).fault is None
+
+
+@pytest.mark.parametrize("text", ["Bye! [END]", "Bye! **[END]**", "Bye!\n`[end]`"])
+def test_the_end_takes_its_marks_with_it(text: str) -> None:
+    said = read(Completion(text, 9, "stop"), [])
+    assert (said.text, said.ended, said.fault) == ("Bye!", True, None)
