@@ -53,7 +53,7 @@ def imported(source: str) -> Iterator[str]:
 IMPORTS = {
     (name, other) for name, file in MODULES.items() for other in imported(file.read_text("utf-8")) if other != name
 }
-CORE = ("spec", "planning", "running", "store")
+CORE = ("spec", "planning", "running", "store", "views", "export", "cli")
 """Folders that work for any method, and so name none."""
 PASSES = {file.stem for file in (ROOT / "factory" / "methods" / "passes").glob("[a-z]*.py")}
 METHODS = {*found("makers"), *found("scores"), *PASSES}
@@ -63,6 +63,12 @@ KNOWN_NAMES = {
     ("planning.duplicate_seeds", "near_duplicates"): "leaves out seeds that the one pass would find",
     ("planning.signatures", "near_duplicates"): "keeps what the one pass compares",
     ("running.passes", "near_duplicates"): "runs the one pass",
+    ("views.pairs", "consistency"): "shows pairs, which no other score stores; the one file that knows them",
+    ("views.report.diversity", "near_duplicates"): "a figure of this name, counted by the report itself",
+    ("views.report.summary", "near_duplicates"): "that figure in a sentence",
+    ("views.report.tables", "near_duplicates"): "that figure in a table",
+    ("export.source", "augment"): "the origin of distractors, which stay on their side of a split",
+    ("cli.options", "converse"): "an example of an override, in the help",
 }
 
 

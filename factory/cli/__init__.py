@@ -311,7 +311,7 @@ def export(  # noqa: PLR0917 -- typer reads the options off the signature
     facts: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="seed|expand|extract|augment",
+            metavar="ORIGIN",
             help="Facts of this origin stand in prompts (repeat it); else those a speaker had in its own.",
         ),
     ] = None,

@@ -41,7 +41,7 @@ class LanguageModel(BaseModel):
     """A language model and the engine that serves it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    IDENTITY: ClassVar = ("name", "revision", "dtype", "quantization")
+    IDENTITY: ClassVar = ("name", "revision", "dtype", "quantization", "chat_template_kwargs", "extra_body")
     """Fields that can change what it says; the others are knobs."""
 
     kind: Literal["language"] = Field("language", description="What the model is.")
@@ -52,6 +52,9 @@ class LanguageModel(BaseModel):
     revision: str | None = Field(None, description="Branch, tag or commit of a Hugging Face model.")
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field("auto", description="Type of the weights.")
     quantization: str | None = Field(None, description="vLLM quantization method, if the weights need one named.")
+    chat_template_kwargs: dict[str, Any] = Field(
+        {}, description="What its chat template is told besides the messages, such as {enable_thinking: false}."
+    )
     trust_remote_code: bool = Field(False, description="Run Python code from the model's repository.")
     max_model_len: int | None = Field(None, ge=64, description="Longest prompt plus completion, in tokens.")
     max_num_seqs: int = Field(256, ge=1, description="Requests the engine runs at once.")
@@ -60,6 +63,10 @@ class LanguageModel(BaseModel):
     cpu_kv_cache_gib: int = Field(1, ge=1, description="KV cache of the CPU build, in GiB.")
     base_url: str | None = Field(None, description="openai: address of the server, such as http://host:8000/v1.")
     api_key_env: str = Field("OPENAI_API_KEY", description="openai: environment variable that holds the key.")
+    extra_body: dict[str, Any] = Field(
+        {},
+        description="openai: fields of the server's own that stand in each request, such as {reasoning_effort: low}.",
+    )
     timeout_s: float = Field(300, gt=0, description="openai: longest wait for one answer, in seconds.")
     max_retries: int = Field(
         20,
@@ -129,12 +136,15 @@ class Request:
 class Completion:
     """One completion. `tokens` counts what the model generated, a share where several were counted together;
     `finish_reason` is `stop` or `length`. `choice` is its place among the request's choices, none where it is none of
-    them."""
+    them. `reasoning` is what the model thought before the text, which has none of it (none if it thought nothing), and
+    `reasoning_tokens` counts those of the `tokens` that this took."""
 
     text: str
     tokens: int
     finish_reason: str
     choice: int | None = None
+    reasoning: str | None = None
+    reasoning_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +171,11 @@ class Reply:
     def completion_tokens(self) -> int:
         """Tokens of all completions."""
         return sum(completion.tokens for completion in self.completions)
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Those of them that were thoughts."""
+        return sum(completion.reasoning_tokens for completion in self.completions)
 
 
 class EngineStartError(Exception):

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 from openai import APIStatusError, APITimeoutError
@@ -81,25 +81,49 @@ class Refusal(Exception):  # noqa: N818 -- a field may be to blame
         self.named, self.code = named, code
 
 
+class Text(NamedTuple):
+    """One text, why it ended (none where the server does not say), and what the server says was thought before it."""
+
+    text: str
+    reason: str | None
+    thought: str | None
+
+
+class Counts(NamedTuple):
+    """Tokens of the prompt, those of them that were cached, and of all texts with their thoughts; those of the thoughts
+    alone, none if the server does not tell them apart."""
+
+    prompt: int
+    cached: int
+    generated: int
+    thinking: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Texts with the reasons of their ends (none where the server gives none), and what the server counted: tokens of
-    the prompt, of those cached, and of all texts; none if it does not count. `first` are the likeliest first tokens of
-    the text with their log probabilities, if the server gives them; `asked` are the fields that it was asked with."""
+    """The texts, and what the server counted; none if it does not count. `first` are the likeliest first tokens of the
+    text with their log probabilities, if the server gives them; `asked` are the fields that it was asked with."""
 
-    texts: tuple[tuple[str, str | None], ...]
-    counted: tuple[int, int, int] | None
+    texts: tuple[Text, ...]
+    counted: Counts | None
     first: tuple[tuple[str, float], ...] = ()
     asked: frozenset[str] = frozenset()
 
     @property
     def unknown_reasons(self) -> list[str | None]:
         """Reasons that are not OpenAI's."""
-        return [reason for _, reason in self.texts if reason is None or reason.lower() not in KNOWN]
+        return [one.reason for one in self.texts if one.reason is None or one.reason.lower() not in KNOWN]
 
 
 class _Message(BaseModel):
     content: str | list[dict[str, Any]] | None = None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+
+    @property
+    def thought(self) -> str | None:
+        """What a server with a reasoning parser tells apart, under either of the two usual names."""
+        return self.reasoning_content or (self.reasoning if isinstance(self.reasoning, str) else None) or None
 
 
 class _Choice(BaseModel):
@@ -139,7 +163,7 @@ def read(response: httpx2.Response, key_from: str) -> Answer:
     if any(choice.finish_reason in _BROKEN_OFF for choice in body.choices):
         raise Trouble("broke an answer off")
     return Answer(
-        tuple((_text(choice.message.content), choice.finish_reason) for choice in body.choices),
+        tuple(Text(_text(one.message.content), one.finish_reason, one.message.thought) for one in body.choices),
         _counts(body.usage),
         _first(body.choices[0].logprobs),
     )
@@ -287,14 +311,17 @@ def _first(logprobs: Any) -> tuple[tuple[str, float], ...]:
     return ()
 
 
-def _counts(usage: Any) -> tuple[int, int, int] | None:
+def _counts(usage: Any) -> Counts | None:
     if not isinstance(usage, dict) or not isinstance(usage.get("completion_tokens"), int):
         return None
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    prompt = usage.get("prompt_tokens")
-    return (
-        prompt if isinstance(prompt, int) else 0,
-        cached if isinstance(cached, int) else 0,
+    return Counts(
+        _number(usage, "prompt_tokens") or 0,
+        _number(usage.get("prompt_tokens_details"), "cached_tokens") or 0,
         usage["completion_tokens"],
+        _number(usage.get("completion_tokens_details"), "reasoning_tokens"),
     )
+
+
+def _number(counts: Any, name: str) -> int | None:
+    found = counts.get(name) if isinstance(counts, dict) else None
+    return found if isinstance(found, int) else None

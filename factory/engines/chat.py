@@ -9,11 +9,13 @@ asked for whole prompts. vLLM would decode each token as it comes, which is a tw
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from factory.engines import Message
+from factory.engines.reasoning import MARKS, split
+from factory.engines.template import ChatTemplate
 
 _PIECES = 65536
 """Pieces of text whose ids are kept."""
@@ -27,17 +29,19 @@ _PROBE: tuple[Message, ...] = (
 
 
 class ChatTokenizer:
-    """The ids of chat prompts, by a model's own template, and the text of answers. Raises TemplateError or ValueError
-    where the template refuses."""
+    """The ids of chat prompts, by a model's own template with these options, and the text of answers. Raises
+    ChatTemplateError."""
 
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Any, options: Mapping[str, Any] | None = None) -> None:
+        self._tokenizer, self._text = tokenizer, ChatTemplate(tokenizer, options)
         self._fast: Any = getattr(tokenizer, "backend_tokenizer", None)
         if self._fast is not None:  # some models' files ask for it, and a prompt would lose its end unseen
             self._fast.no_truncation()
             self._fast.no_padding()
-        marks = [token.content for token in tokenizer.added_tokens_decoder.values() if _cuts(token)]
+        added = list(tokenizer.added_tokens_decoder.values())
+        marks = [token.content for token in added if _cuts(token)]
         self._marks = re.compile("(" + "|".join(re.escape(mark) for mark in sorted(marks, key=len, reverse=True)) + ")")
+        self._shows_marks = any(token.special and token.content in MARKS for token in added)
         self._ids = lru_cache(_PIECES)(self._encode)
         text = self._text(_PROBE)
         self._piecewise = self._fast is not None and bool(marks) and self._in_pieces(text) == self._whole(text)
@@ -52,17 +56,21 @@ class ChatTokenizer:
         ids, before = self._tokenized(prompt + text), self._tokenized(prompt)
         return ids[len(before) :] if ids[: len(before)] == before else self._tokenized(text)
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of an answer, without special tokens and without a character that was cut off at its end."""
-        if self._fast is None:
-            text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        else:
-            text = self._fast.decode(ids, skip_special_tokens=True)
-        return str(text).rstrip("\ufffd")
+    def said(self, ids: Sequence[int]) -> tuple[str, str | None, int]:
+        """The text of an answer, what was thought before it (none if nothing was), and the tokens of that; without
+        special tokens, and without a character that was cut off at the end."""
+        text = str(self._decode(ids)).rstrip("\ufffd")
+        said, thought = split(text, opened=self._text.opens_thought)
+        if self._shows_marks:
+            said = self._marks.sub("", said)
+        return said, thought, min(len(ids), len(self._whole(thought))) if thought else 0
 
-    def _text(self, messages: tuple[Message, ...]) -> str:
-        text: str = self._tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
-        return text
+    def _decode(self, ids: Sequence[int]) -> Any:
+        if self._fast is not None:
+            return self._fast.decode(ids, skip_special_tokens=not self._shows_marks)
+        return self._tokenizer.decode(
+            ids, skip_special_tokens=not self._shows_marks, clean_up_tokenization_spaces=False
+        )
 
     def _tokenized(self, text: str) -> list[int]:
         return self._in_pieces(text) if self._piecewise else self._whole(text)

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from factory.engines import Request
+from factory.engines import LanguageModel, Request
 from factory.engines.answers import Refusal
 from factory.engines.choices import JSON_FIELD
 
@@ -25,7 +25,7 @@ _OUR_OWN = frozenset({"logprobs", "top_logprobs"})
 """Fields whose values no job sets: a refusal that names one is of the server's making, in whatever words."""
 _FIELDS = _OUR_OWN | {
     *("max_tokens", "max_completion_tokens", "response_format", "temperature", "top_p", "top_k", "n", "stream"),
-    *("structured_outputs", "guided_choice"),
+    *("structured_outputs", "guided_choice", "chat_template_kwargs"),
 }
 _TOO_LONG = re.compile(r"context|too (?:large|long|many)|exceed", re.IGNORECASE)
 
@@ -44,10 +44,12 @@ class Dialect:
     choice: Literal["structured_outputs", "guided_choice"] | None = "structured_outputs"
     without: frozenset[str] = frozenset()
 
-    def arguments(self, model: str, request: Request, n: int, *, probe: bool = False) -> dict[str, Any]:
+    def arguments(self, model: LanguageModel, request: Request, n: int, *, probe: bool = False) -> dict[str, Any]:
         """A request for `n` completions, for the client's `create`; with `probe`, for the alternatives of the first
         token alone, where the server gives them."""
-        sampling, extra = request.sampling, dict[str, Any]()  # not OpenAI's own, so its client knows no such fields
+        sampling, extra = request.sampling, dict(model.extra_body)  # OpenAI's client knows no such fields
+        if model.chat_template_kwargs:
+            extra["chat_template_kwargs"] = model.chat_template_kwargs
         said: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p, "stream": False}
         if self.longest is not None:
             said[self.longest] = sampling.max_tokens
@@ -65,7 +67,12 @@ class Dialect:
             said["response_format"] = form
         said = {name: value for name, value in said.items() if name not in self.without}
         extra = {name: value for name, value in extra.items() if name not in self.without}
-        return {"model": model, "messages": list(request.messages), **said, **({"extra_body": extra} if extra else {})}
+        return {
+            "model": model.name,
+            "messages": list(request.messages),
+            **said,
+            **({"extra_body": extra} if extra else {}),
+        }
 
     def _form(self, request: Request) -> dict[str, Any] | None:
         """The response format: JSON that fits the schema; of choices, JSON with one of them, where no other field holds

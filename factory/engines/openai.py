@@ -25,8 +25,9 @@ from factory.engines import (
     Sampling,
     ServerError,
 )
-from factory.engines.answers import KNOWN, LENGTH, Answer
+from factory.engines.answers import KNOWN, LENGTH, Answer, Counts, Text
 from factory.engines.choices import begun, counted, drawn, find, shares
+from factory.engines.reasoning import split
 from factory.engines.server import Server
 
 _JSON_TOKENS = 16
@@ -139,26 +140,43 @@ class OpenAIEngine:
             self._server.tell("counts no tokens: costs leave its answers out")
         generated, several = _generated([answer]), len(answer.texts)
         whole = generated < request.sampling.max_tokens * several
+        thinking = None if answer.counted is None else answer.counted.thinking
         return [
-            Completion(_clean(text), share, _ended(reason, whole=whole))
-            for (text, reason), share in zip(answer.texts, shares(generated, several), strict=True)
+            _completion(text, share, None if thinking is None else thinking // several, whole=whole)
+            for text, share in zip(answer.texts, shares(generated, several), strict=True)
         ]
 
 
+def _completion(text: Text, tokens: int, thinking: int | None, *, whole: bool) -> Completion:
+    """One text of an answer; where the thoughts' tokens are not counted, they are taken by the characters."""
+    said, thought = split(_clean(text.text))
+    if text.thought is not None:
+        thought = _clean(text.thought)
+    if thought is None:
+        return Completion(said, tokens, _ended(text.reason, whole=whole))
+    if not thinking:
+        thinking = tokens * len(thought) // max(1, len(thought) + len(said))
+    return Completion(said, tokens, _ended(text.reason, whole=whole), reasoning=thought, reasoning_tokens=thinking)
+
+
 def _filtered(answers: Iterable[Answer]) -> bool:
-    return any(reason == "content_filter" for answer in answers for _, reason in answer.texts)
+    return any(text.reason == "content_filter" for answer in answers for text in answer.texts)
 
 
 def _generated(answers: Iterable[Answer]) -> int:
     """Tokens of all texts, as far as the server counts them."""
-    return sum(answer.counted[2] for answer in answers if answer.counted)
+    return sum(answer.counted.generated for answer in answers if answer.counted)
 
 
 def _reply(answers: Iterable[Answer], completions: Iterable[Completion]) -> Reply:
     """A reply with the calls and the prompt's tokens of all answers."""
-    counts = [answer.counted or (0, 0, 0) for answer in answers]
-    prompt, cached, _ = map(sum, zip(*counts, strict=True))
-    return Reply(tuple(completions), prompt_tokens=prompt, cached_tokens=cached, calls=len(counts))
+    counts = [answer.counted or Counts(0, 0, 0, None) for answer in answers]
+    return Reply(
+        tuple(completions),
+        prompt_tokens=sum(one.prompt for one in counts),
+        cached_tokens=sum(one.cached for one in counts),
+        calls=len(counts),
+    )
 
 
 async def _check(server: Server) -> None:

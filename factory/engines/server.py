@@ -157,7 +157,7 @@ class Server:
         """One answer. A field that is refused is left out at once, and for good once an answer has come without it."""
         dialect, notes = self.dialect, list[str]()
         while True:
-            sent = dialect.arguments(self._model.name, request, n, probe=probe)
+            sent = dialect.arguments(self._model, request, n, probe=probe)
             verdict: Exception
             try:
                 async with asyncio.timeout(self._model.timeout_s):

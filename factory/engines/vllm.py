@@ -26,8 +26,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from jinja2 import TemplateError
-
 from factory.base.futures import settle
 from factory.base.packages import needing
 from factory.engines import (
@@ -42,6 +40,7 @@ from factory.engines import (
 )
 from factory.engines.chat import ChatTokenizer
 from factory.engines.choices import drawn
+from factory.engines.template import ChatTemplateError
 from factory.engines.trie import ChoiceTrie
 from factory.engines.vllm_process import Answer, Ask, NextToken, Texts, explain
 from factory.models import OPENING
@@ -69,7 +68,7 @@ class VllmEngine:
 
     def __init__(self, model: LanguageModel) -> None:
         self.capacity = max(model.max_num_seqs + 1, int(model.max_num_seqs * _HEADROOM))
-        self._ids = itertools.count()
+        self._name, self._ids = model.name, itertools.count()
         self._unsent: list[Ask | int] = []
         self._calls: dict[int, asyncio.Future[Answer]] = {}
         self._ended: str | None = None
@@ -156,8 +155,8 @@ class VllmEngine:
     def _prompt(self, request: Request) -> list[int]:
         try:
             return self._chat(request.messages)
-        except (TemplateError, ValueError) as error:
-            raise RequestError(f"the model's chat template refuses these messages: {error}") from error
+        except ChatTemplateError as error:
+            raise RequestError(f"model {self._name}: {error}") from error
 
     def _check_fits(self, prompt: list[int], longest: int, answer: str) -> None:
         if len(prompt) + longest > self._max_model_len:
@@ -223,7 +222,9 @@ def _open(
         raise told
     tokenizer, max_model_len, stops = told
     try:
-        return ChatTokenizer(tokenizer), max_model_len, stops
+        return ChatTokenizer(tokenizer, model.chat_template_kwargs), max_model_len, stops
+    except ChatTemplateError as error:
+        raise EngineStartError(f"model {model.name}: {error}") from error
     except Exception as error:  # of the chat template, or of a tokenizer that vLLM alone knows
         raise EngineStartError(f"model {model.name}: {explain(error)}") from error
 
@@ -259,5 +260,5 @@ def _reply(prompt: list[int], answer: Answer, chat: ChatTokenizer) -> Reply:
 
 
 def _completion(ids: list[int], finish_reason: str, chat: ChatTokenizer) -> Completion:
-    said = ids[:-1] if finish_reason == "stop" else ids  # the last one is the token that stopped it
-    return Completion(chat.decode(said), len(ids), finish_reason)
+    text, thought, thinking = chat.said(ids[:-1] if finish_reason == "stop" else ids)  # the last one has stopped it
+    return Completion(text, len(ids), finish_reason, reasoning=thought, reasoning_tokens=thinking)

@@ -48,7 +48,6 @@ _REASONS = (
     ),
     (r"derived max_model_len", "max_model_len is more than the model was made for"),
     (r"chat_template is not set", "its tokenizer has no chat template; use a model that is tuned to chat"),
-    (r"TemplateError", "its chat template refuses a system message, which every prompt here begins with"),
     (r"[Aa]rchitecture|HybridKVCacheCoordinator", "this vLLM cannot generate text with the model's architecture"),
     (r"compute capability|does not support b?float|not supported for quantization", "wrong dtype for it or this GPU"),
 )

@@ -64,9 +64,13 @@ class Conditions(BaseModel):
 
     def least(self, band: Band, column: str) -> float | None:
         """The lowest threshold from which a column's value rejects or flags by itself, where a condition says so."""
-        bound = re.compile(rf"\s*{re.escape(column)}\s*>=?\s*(\d*\.?\d+)\s*")
-        found = [float(match[1]) for text in getattr(self, band).values() if (match := bound.fullmatch(text))]
-        return min(found, default=None)
+        return min((at for sign, at in self.thresholds(band, column) if sign[0] == ">"), default=None)
+
+    def thresholds(self, band: Band, column: str) -> list[tuple[str, float]]:
+        """The sign and the number of each condition that does nothing but compare the column with a number."""
+        bound = re.compile(rf"\s*{re.escape(column)}\s*([<>]=?)\s*(-?\d*\.?\d+)\s*")
+        found = [bound.fullmatch(text) for text in getattr(self, band).values()]
+        return [(match[1], float(match[2])) for match in found if match]
 
     def decide(self, rows: pl.DataFrame, passes: Collection[str] = ()) -> pl.DataFrame:
         """The `decision` and `reasons` of rows: the names of the conditions that reject, or those that flag, or none.

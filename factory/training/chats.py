@@ -10,12 +10,12 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jinja2
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from factory.base.fingerprint import fraction
 from factory.engines import Message
+from factory.engines.template import ChatTemplate, ChatTemplateError
 from factory.methods.makers.converse import sides_of
 from factory.methods.origins import Origin
 from factory.store.corpus import Corpus
@@ -109,6 +109,10 @@ class Tokens:
         self.tokenizer, self.longest = tokenizer, longest
         if not tokenizer.chat_template:
             raise TrainingError(f"{tokenizer.name_or_path}: its tokenizer has no chat template; use a chat model")
+        try:
+            self._template = ChatTemplate(tokenizer)
+        except ChatTemplateError as error:
+            raise TrainingError(f"{tokenizer.name_or_path}: {error}") from error
 
     def parts(self, chat: Chat) -> list[Chat]:
         """The chat itself; or, for a template that renders earlier turns anew (as Qwen3's drops their thoughts), one
@@ -142,11 +146,9 @@ class Tokens:
 
     def _text(self, chat: Chat, begun: bool = False) -> str:
         try:
-            text: str = self.tokenizer.apply_chat_template(list(chat), tokenize=False, add_generation_prompt=begun)
-        except jinja2.TemplateError as error:
-            name = self.tokenizer.name_or_path
-            raise TrainingError(f"{name}: its chat template does not take the factory's prompts: {error}") from error
-        return text
+            return self._template(chat, answered=not begun)
+        except ChatTemplateError as error:
+            raise TrainingError(f"{self.tokenizer.name_or_path}: {error}") from error
 
 
 def _answers(chat: Chat) -> list[int]:

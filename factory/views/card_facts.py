@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import PurePath
 from typing import Any
 
@@ -18,6 +18,8 @@ from factory.spec.job import SELECT
 from factory.spec.select import Conditions
 from factory.store import versions as history
 from factory.store.corpus import Corpus
+from factory.store.records import Speaker
+from factory.views.pairs import pair_scores
 
 _MOST_SOURCES = 20
 
@@ -32,49 +34,54 @@ def card_facts(corpus: Corpus, counts: dict[str, Any]) -> dict[str, Any]:
     recipes.sort(key=lambda made: (order.index(made[1][0].stage), -made[0]))
     sources = rows.select("seeds").explode("seeds").drop_nulls().unnest("seeds")
     speakers = rows.select("speakers").explode("speakers").drop_nulls().unnest("speakers")
-    facts = speakers.explode("facts").drop_nulls("facts").select(pl.col("facts").struct.field("origin"))
+    facts = speakers.select("seed_id", "facts").explode("facts").drop_nulls("facts").unnest("facts")
+    borrowed = facts.filter(pl.col("source_id") != pl.col("seed_id"))
     by_source = sources.group_by("source").agg(pl.col("id").n_unique().alias("seeds")).sort("source").collect()
     models = _models([recipe for _, (recipe, _) in recipes])
+    methods = {recipe.stage: recipe.method for _, (recipe, _) in recipes}
+    makers = {stage: maker for stage, name in methods.items() if (maker := found("makers").get(name))}
+    example = next((row for row in corpus.rows() if row.decision == "accept"), None)
     return counts | {
         "name": PurePath(absolute(corpus.root)).name,
         "date": history.log(corpus)[0].time.date() if counts["version"] is not None else None,
         "kinds": dict(_counted(rows, "kind")),
         "origins": dict(_counted(facts, "origin")),
+        "borrowed": [origin for origin, _ in _counted(borrowed, "origin")],
         "sources": list(by_source.head(_MOST_SOURCES).iter_rows()),
         "more_sources": max(0, len(by_source) - _MOST_SOURCES),
         "seeds": int(by_source["seeds"].sum()),
-        "stages": {recipe.stage for _, (recipe, _) in recipes},
-        "methods": (methods := {recipe.stage: recipe.method for _, (recipe, _) in recipes}),
+        "extracted": any("extracted" in maker.writes for maker in makers.values()),
+        "methods": methods,
         "means": [
             (score, name, mean)
             for score, told in counts["scores"].items()
             for name, mean in told["means"].items()
             if mean is not None
         ],
-        "of_nli": "consistency" in methods.values(),
-        "writers": _writers(models),
+        "of_nli": pair_scores(methods),
+        "writers": _writers(models, makers),
         "made": [_made(recipe, rows) for rows, (recipe, _) in recipes],
         "mixed": len({recipe.stage for _, (recipe, _) in recipes}) < len({recipe.id for _, (recipe, _) in recipes}),
         "packages": {name: held for _, (_, packages) in recipes for name, held in packages.items()},
         "models": models,
         "scripted": any(model["name"] == "scripted" for model in models),
         "small": sorted({model["name"] for model in models} & (BUNDLED - {"minilm"})),
-        "shared_nli": any(_makes_and_scores(model["stages"]) for model in models if model["role"] == "nli"),
+        "shared_nli": any(_makes_and_scores(model["stages"], makers) for model in models if model["role"] == "nli"),
         "script": any(recipe.params.get("mode") == "script" for _, (recipe, _) in recipes),
-        "example": next((row for row in corpus.rows() if row.decision == "accept"), None),
+        "example": example,
+        "told": [_told(speaker) for speaker in example.speakers] if example else [],
     }
 
 
-def _writers(models: list[dict[str, Any]]) -> list[str]:
-    """The language models that makers asked."""
-    makers = found("makers").keys()
-    return sorted(
-        {
-            model["name"]
-            for model in models
-            if model["role"] == "language" and model["name"] != "scripted" and not makers.isdisjoint(model["stages"])
-        }
-    )
+def _told(speaker: Speaker) -> str:
+    """The speaker's own facts that were there before it spoke."""
+    return " ".join(fact.text for fact in speaker.facts if fact.turn is None and fact.source_id == speaker.seed_id)
+
+
+def _writers(models: list[dict[str, Any]], makers: Collection[str]) -> list[str]:
+    """The language models that makers asked, by the makers' entries."""
+    language = [model for model in models if model["role"] == "language" and model["name"] != "scripted"]
+    return sorted({model["name"] for model in language if any(stage in makers for stage in model["stages"])})
 
 
 def _order(rows: pl.LazyFrame) -> list[str]:
@@ -84,9 +91,8 @@ def _order(rows: pl.LazyFrame) -> list[str]:
     return list(dict.fromkeys(name for way in sorted(ways, key=lambda way: (-len(way), way)) for name in way))
 
 
-def _makes_and_scores(stages: list[str]) -> bool:
+def _makes_and_scores(stages: list[str], makers: Collection[str]) -> bool:
     """Whether a model that these entries asked both chose what makers wrote and measured it."""
-    makers = found("makers").keys()
     return any(stage in makers for stage in stages) and any(stage not in makers for stage in stages)
 
 

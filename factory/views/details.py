@@ -12,23 +12,24 @@ from factory.methods.registry import found
 from factory.store.records import Detail, Row
 from factory.views.scores import shown
 
-_Line = tuple[str, str, str]
 
-
-def details(row: Row, methods: Mapping[str, str]) -> Iterator[tuple[str, list[_Line]]]:
+def details(row: Row, methods: Mapping[str, str]) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
     """The details of a row by score and kind: a title, and of each one where it is, its values by their names, and the
     texts that it is about. `methods` are the methods of the scores, by the scores' names."""
-    parts: dict[tuple[str, str], list[Detail]] = {}
+    parts: dict[str, list[tuple[str, str, str]]] = {}
     for one in row.details:
-        parts.setdefault((one.score, one.kind), []).append(one)
-    for (score, kind), alike in parts.items():
-        method = found("scores").get(methods.get(score, score))
-        names = () if method is None else method.details.get(kind, ())
-        lines = [(_where(one), _values(one, names), " / ".join(_texts(row, one))) for one in alike]
-        yield f"{score}: {kind.replace('_', ' ')}", lines
+        line = where_of(one), values_of(one, methods), " / ".join(texts_of(row, one))
+        parts.setdefault(title_of(one), []).append(line)
+    yield from parts.items()
 
 
-def _where(one: Detail) -> str:
+def title_of(one: Detail) -> str:
+    """The score, and its word for the part."""
+    return f"{one.score}: {one.kind.replace('_', ' ')}"
+
+
+def where_of(one: Detail) -> str:
+    """Its place in the dialogue, and which asking it was."""
     parts = {
         "speaker": None if one.speaker is None else "AB"[one.speaker],
         "turn": one.turn,
@@ -39,22 +40,25 @@ def _where(one: Detail) -> str:
     return ", ".join(f"{name} {value}" for name, value in parts.items() if value is not None)
 
 
-def _values(one: Detail, names: tuple[str, ...]) -> str:
+def values_of(one: Detail, methods: Mapping[str, str]) -> str:
+    """Its values by the names that the method declares."""
+    method = found("scores").get(methods.get(one.score, one.score))
+    names = () if method is None else method.details.get(one.kind, ())
     return ", ".join(
         f"{name} {shown(value)}".strip()
         for name, value in zip_longest(names[: len(one.values)], one.values, fillvalue="")
     )
 
 
-def _texts(row: Row, one: Detail) -> Iterator[str]:
+def texts_of(row: Row, one: Detail) -> Iterator[str]:
     """What it is about: a fact, or an earlier turn; then a second fact, the turn or a candidate for it; the answer."""
     of_fact = one.speaker is not None and one.fact is not None
     if one.speaker is not None and one.fact is not None:
-        yield from _fact(row, one.speaker, one.origin, one.fact)
+        yield from _facts(row, one.speaker, one.origin)[one.fact : one.fact + 1]
     if one.other is not None and not of_fact:
         yield row.turns[one.other].text
     if one.speaker is not None and one.other is not None and of_fact:
-        yield from _fact(row, one.speaker, "extract", one.other)
+        yield from _read_off(row, one.speaker)[one.other : one.other + 1]
     elif one.turn is not None and one.candidate is not None:
         yield row.turns[one.turn].candidates[one.candidate].text
     elif one.turn is not None:
@@ -63,6 +67,9 @@ def _texts(row: Row, one: Detail) -> Iterator[str]:
         yield one.answer
 
 
-def _fact(row: Row, speaker: int, origin: str | None, place: int) -> Iterator[str]:
-    facts = [fact.text for fact in row.speakers[speaker].facts if fact.origin == origin]
-    yield from facts[place : place + 1]
+def _facts(row: Row, speaker: int, origin: str | None) -> list[str]:
+    return [fact.text for fact in row.speakers[speaker].facts if fact.origin == origin]
+
+
+def _read_off(row: Row, speaker: int) -> list[str]:
+    return [fact.text for fact in row.speakers[speaker].facts if fact.turn is not None]

@@ -27,6 +27,7 @@ from factory.store.versions import Version
 from factory.training.calibrate import Calibration
 from factory.views import cost as costview
 from factory.views.details import details
+from factory.views.pairs import worst
 from factory.views.scores import written
 
 if TYPE_CHECKING:  # both import torch
@@ -297,7 +298,7 @@ def show_calibration(calibration: Calibration, left_out: Mapping[str, int], pict
     reasons = {"reject": "contradicts_persona", "flag": "may_contradict_persona"}
     for name, chosen in named.items():
         if chosen:
-            condition = f"consistency.contradiction >= {chosen.threshold:.2f}"
+            condition = f"{worst()} >= {chosen.threshold:.2f}"
             out.print(f"  {name}:\n    {reasons[name]}: {condition}")
         else:
             out.print(f"  # no threshold to {name} from keeps the bound")

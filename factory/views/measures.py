@@ -1,37 +1,71 @@
-"""Decisions and scores of a corpus, in the order and the words in which status and report show them.
+"""Decisions and scores of a corpus, in the order and the words in which views show them.
 
-Limitations: what the terminal and the card say of the scores, in a sentence, is written there.
+What a view shows of a score follows from the columns that its method declares. Limitations: of a method that is not
+installed here, a column has its name and type alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import polars as pl
 import pyarrow as pa
 
-from factory.methods import struct_of
-from factory.methods.scores.consistency import Consistency
+from factory.methods import Column
+from factory.methods.registry import found
+from factory.store.corpus import Corpus
+from factory.store.records import score_columns
 
 DECISIONS = {"accept": "accepted", "flag": "flagged", "reject": "rejected", "undecided": "undecided"}
 """Decisions, and what their rows are called."""
 
-SCORES = {
-    "coverage": "coverage",
-    "entailed_share": "pairs entailed",
-    "contradicted_share": "pairs contradicted",
-    "c_score": "C score",
-    "apc": "APC",
-}
-"""Scores of a dialogue (fields of `consistency`), of which a corpus has the means, and their titles."""
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A number that a score gives to each row: the score's name, and the column as its method declares it."""
+
+    score: str
+    column: Column
+
+    @property
+    def name(self) -> str:
+        """As conditions of `select` write it."""
+        return f"{self.score}.{self.column.name}"
+
+    @property
+    def share(self) -> bool:
+        """Whether it lies between 0 and 1."""
+        return self.column.type == "double" and (self.column.low, self.column.high) == (0, 1)
+
+    @property
+    def value(self) -> pl.Expr:
+        """The value of a row; of what is true or false 1 or 0."""
+        return pl.col(self.score).struct.field(self.column.name).cast(pl.Float64)
 
 
-def mean_scores() -> list[pl.Expr]:
-    """The mean of each score over rows, under its name."""
-    return [pl.col("consistency").struct.field(name).mean() for name in SCORES]
+def methods_of(corpus: Corpus, rows: pl.LazyFrame) -> dict[str, str]:
+    """The method of each entry that rows passed, by the entry's name; the name itself where the recipe is lost."""
+    records = rows.select("stages").explode("stages").drop_nulls().unnest("stages")
+    counted = records.group_by("stage", "recipe").len().sort("len", "recipe").collect(engine="streaming")
+    named = [(stage, corpus.recipe(recipe) or {}) for stage, recipe in counted.select("stage", "recipe").iter_rows()]
+    return {stage: str(content.get("method", stage)) for stage, content in named}
 
 
-def with_consistency(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Rows with the column of `consistency`, null where the corpus has no such score."""
-    if Consistency.name in rows.collect_schema().names():
-        return rows
-    kind = pl.DataFrame(pa.schema([(Consistency.name, struct_of(Consistency.columns))]).empty_table()).schema
-    return rows.with_columns(pl.lit(None, dtype=kind[Consistency.name]).alias(Consistency.name))
+def measures(layout: pa.Schema, methods: Mapping[str, str]) -> list[Measure]:
+    """The numbers of the scores of these methods, by the scores' names, in the order they are stored in. What passes
+    write is none."""
+    told = []
+    for score, kind in score_columns(layout).items():
+        if score in methods:
+            declared = {one.name: one for one in getattr(found("scores").get(methods[score]), "columns", ())}
+            told += [Measure(score, declared.get(one.name) or _undeclared(one)) for one in kind]
+    return [one for one in told if one.column.type != "string"]
+
+
+def _undeclared(field: pa.Field) -> Column:
+    if pa.types.is_integer(field.type):
+        return Column(field.name, "int", "")
+    if pa.types.is_floating(field.type):
+        return Column(field.name, "double", "")
+    return Column(field.name, "bool" if pa.types.is_boolean(field.type) else "string", "")

@@ -86,7 +86,7 @@ def described(score: str, methods: Mapping[str, str]) -> str:
 
 def written(values: Mapping[str, Value | None]) -> str:
     """The values of a score in a line."""
-    return ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in values.items() if value is not None)
+    return ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in values.items())
 
 
 def shown(value: Value | None) -> str:

@@ -427,6 +427,44 @@ def test_no_usage_and_content_in_parts_or_none(server: ModelServer) -> None:
     assert "counts no tokens" in health.notes[0]
 
 
+def thinking(content: str, thought: str | None = None, tokens: int | None = None) -> Any:
+    answer = json.loads(completions(content).body or b"")
+    if thought is not None:
+        answer["choices"][0]["message"]["reasoning_content"] = thought
+    if tokens is not None:
+        answer["usage"]["completion_tokens_details"] = {"reasoning_tokens": tokens}
+    return as_json(answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "counted"),
+    [
+        (thinking("<think>She sails.</think>\n\nHello."), ("Hello.", "She sails."), None),
+        (thinking("She sails.</think>Hello.", tokens=1), ("Hello.", "She sails."), 1),
+        (thinking("Hello.", "She sails."), ("Hello.", "She sails."), None),
+        (thinking("", "She sails."), ("", "She sails."), None),
+        (thinking("Hello."), ("Hello.", None), 0),
+    ],
+)
+def test_thoughts_are_told_apart_and_counted(
+    server: ModelServer, answer: Any, said: tuple[str, str | None], counted: int | None
+) -> None:
+    server.reply = lambda _: answer
+    completion = ask(server).completions[0]
+    assert (completion.text, completion.reasoning) == said
+    assert (
+        0 < completion.reasoning_tokens <= completion.tokens
+        if counted is None
+        else (completion.reasoning_tokens == counted)
+    )
+
+
+def test_what_the_job_says_besides_goes_into_each_request(server: ModelServer) -> None:
+    ask(server, chat_template_kwargs={"enable_thinking": False}, extra_body={"reasoning_effort": "low"})
+    assert server.asked[0]["chat_template_kwargs"] == {"enable_thinking": False}
+    assert server.asked[0]["reasoning_effort"] == "low"
+
+
 def test_no_more_requests_at_once_than_the_job_says(server: ModelServer) -> None:
     use(server, lambda engine: asyncio.gather(*(engine.generate(ASKED) for _ in range(20))), max_num_seqs=3)
     assert len(server.asked) == 20

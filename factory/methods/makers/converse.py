@@ -37,6 +37,10 @@ from factory.methods.prompts import bundled, names_in, render
 from factory.store.records import Row, RowError, Turn
 
 _SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_tokens=64)
+_THOUGHT = (
+    "the model thought and said nothing; give it room (sampling.max_tokens), or have it think less, as by "
+    "chat_template_kwargs of the model"
+)
 _OF_TURNS = frozenset({"facts", "attributes", "role", "partner_role", "topic"})
 _OF_SCRIPTS = frozenset({"speakers", "topic", "opening", "turns"})
 
@@ -56,7 +60,7 @@ class ConverseParams(Params):
     openings: tuple[str, ...] = Field(
         (), description="First turns, of which each row draws one; without, it is generated."
     )
-    attempts: int = Field(3, ge=1, description="Calls per turn (script: per dialogue) before its row fails as broken.")
+    attempts: int = Field(3, ge=1, description="Calls per turn (script: per dialogue) before it counts as broken.")
     candidates: int = Field(
         1, ge=1, description="Samples per turn, of which one is chosen (SimOAP, ACL 2023, has 2000 of a small model)."
     )
@@ -156,10 +160,11 @@ class Converse:
     Three bounds are ours: candidates that copy the turn they answer, that say a sentence again, or that contradict an
     own fact are taken only if there is no other.
 
-    A row fails when all `attempts` at a turn are broken, by the fault of the last: `turn_empty`, `turn_marker` (chat
-    markup), `turn_refusal` (an assistant speaks), `turn_repeat` (an earlier turn again), `turn_loop` (words four times
-    in a row), `turn_truncated` (cut off within a sentence). A script also by `script_format`: no alternating dialogue
-    of the right length.
+    A turn that is broken in all its `attempts` ends a dialogue of `min_turns` or more, and fails the row of a shorter
+    one, by the fault of the last: `turn_empty`, `turn_thought` (a thought and no turn), `turn_marker` (chat markup),
+    `turn_refusal` (an assistant speaks), `turn_repeat` (an earlier turn again), `turn_loop` (words four times in a
+    row), `turn_truncated` (cut off within a sentence). A script also by `script_format`: no alternating dialogue of the
+    right length. Labels of the job's own roles are taken off, and what one speaker says for the other is cut off.
 
     >>> from factory.methods.example import dialogue, made
     >>> row = made(Converse, dialogue(), "Do you ski?", "I do.", "", "So do I. [END]", min_turns=3)
@@ -168,7 +173,7 @@ class Converse:
     """
 
     name = "converse"
-    version = 3
+    version = 4
     Params = ConverseParams
     writes = frozenset({"turns", "topic", "opening", "roles"})
     of_imported = False
@@ -238,23 +243,29 @@ class Converse:
                 yield f"turn {number}", self.messages(row, number)
 
     async def _turn(self, row: Row, kit: Kit) -> bool:
-        """Add the next turn; true if the speaker ends the dialogue, by [END] behind its turn or instead of one."""
+        """Add the next turn; true if the dialogue ends with it or instead of it, by [END] or for want of a sound
+        attempt."""
         number, earlier = len(row.turns), [turn.text for turn in row.turns]
+        labels = _labels(row.speakers[number % 2].role), _labels(row.speakers[(number + 1) % 2].role)
         request = Request(self.messages(row, number), self.params.sampling, n=self.params.candidates)
         turn = Turn(number % 2, "")
         for _ in range(self.params.attempts):
             reply = await kit.engine.generate(request)
             _count(turn, reply)
-            said = [read(completion.text, completion.finish_reason, earlier) for completion in reply.completions]
+            said = [read(completion, earlier, *labels) for completion in reply.completions]
             sound = [index for index, one in enumerate(said) if one.fault is None]
             if sound:
                 chosen = sound[await self._choose(turn, [said[index].text for index in sound], row, kit)]
                 turn.text, turn.finish_reason = said[chosen].text, reply.completions[chosen].finish_reason
+                turn.reasoning = reply.completions[chosen].reasoning
                 row.turns.append(turn)
                 return said[chosen].ended and len(row.turns) >= self.params.min_turns
             if number >= self.params.min_turns and any(one.ended and not one.text for one in said):
                 return True
-        raise RowError(str(said[-1].fault), f"turn {number}: {excerpt(said[-1].text)}", turn.attempts)
+        if number >= self.params.min_turns:
+            return True
+        told = excerpt(said[-1].text) if said[-1].fault != "turn_thought" else _THOUGHT
+        raise RowError(str(said[-1].fault), f"turn {number}: {told}", turn.attempts)
 
     async def _choose(self, turn: Turn, texts: Sequence[str], row: Row, kit: Kit) -> int:
         """Index of the text to say; the others are kept as candidates of the turn."""
@@ -297,6 +308,7 @@ class Converse:
                 broken = error
                 continue
             first.text, first.finish_reason = texts[0], reply.completions[0].finish_reason
+            first.reasoning = reply.completions[0].reasoning
             row.turns = [first, *(Turn(number % 2, text) for number, text in enumerate(texts[1:], 1))]
             return
         raise RowError(broken.reason, broken.detail, first.attempts)
@@ -307,6 +319,11 @@ def _count(turn: Turn, reply: Reply) -> None:
     turn.prompt_tokens += reply.prompt_tokens
     turn.cached_tokens += reply.cached_tokens
     turn.completion_tokens += reply.completion_tokens
+    turn.reasoning_tokens += reply.reasoning_tokens
+
+
+def _labels(role: str | None) -> tuple[str, ...]:
+    return () if role is None else (role,)
 
 
 def _drawn(row: Row, purpose: str, options: Sequence[str]) -> str | None:

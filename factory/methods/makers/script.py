@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from factory.engines import Completion
 from factory.methods.makers.broken import excerpt, read
 from factory.store.records import RowError
 
@@ -52,7 +53,8 @@ def read_script(answer: str, opening: str | None, min_turns: int, max_turns: int
     for number, line in enumerate(lines):
         if line.speaker != number % 2 + 1:
             raise RowError("script_format", f"turn {number}: speaker {line.speaker} speaks out of turn")
-        said = read(line.text if number or opening is None else opening, "stop", texts)
+        text = line.text if number or opening is None else opening
+        said = read(Completion(text, 0, "stop"), texts)
         if said.fault is not None:
             raise RowError(said.fault, f"turn {number}: {excerpt(said.text)}")
         texts.append(said.text)

@@ -9,13 +9,14 @@ import polars as pl
 from factory.planning.diff import diff
 from factory.store.corpus import Corpus
 from factory.store.versions import Version, log
-from factory.views.measures import DECISIONS, mean_scores, with_consistency
+from factory.views.measures import DECISIONS, measures, methods_of
 
 
 def changes(corpus: Corpus, newest: int, since: int | None) -> dict[str, Any]:
     """`since` and `until` (versions), `changes` (what, why, rows), `moved` (decisions before and after, rows), and the
-    key figures `before` and `after`. Without `since`, the version is the one that the last run started from; `left_out`
-    says why there is none. Raises CorpusError if there is no such version or its files are gone."""
+    key figures `before` and `after`, of which `means` are those of the scores' columns. Without `since`, the version is
+    the one that the last run started from; `left_out` says why there is none. Raises CorpusError if there is no such
+    version or its files are gone."""
     versions = [one for one in log(corpus) if one.version <= newest]
     base = since if since is not None else found_by_last_run(versions)
     if base is None:
@@ -47,14 +48,14 @@ def _key_figures(corpus: Corpus, version: int) -> dict[str, Any]:
     if not shards:
         return {"rows": 0}
     decided = pl.col("decision")
-    return (
-        with_consistency(corpus.table.frame(shards))
-        .select(
-            pl.len().alias("rows"),
-            pl.col("turns").list.len().cast(pl.Int64).sum(),
-            *((decided == name).mean().alias(name) for name in DECISIONS if name != "undecided"),
-            *mean_scores(),
-        )
-        .collect(engine="streaming")
-        .to_dicts()[0]
+    rows = corpus.table.frame(shards)
+    declared = measures(corpus.table.layout, methods_of(corpus, rows))
+    counted = rows.select(
+        pl.len().alias("rows"),
+        pl.col("turns").list.len().cast(pl.Int64).sum(),
+        *((decided == name).mean().alias(name) for name in DECISIONS if name != "undecided"),
+        *(one.value.mean().alias(one.name) for one in declared),
     )
+    told = counted.collect(engine="streaming").row(0, named=True)
+    means = {one.name: told.pop(one.name) for one in declared}
+    return told | {"means": means}

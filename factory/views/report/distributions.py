@@ -7,6 +7,7 @@ one number per step and decision, however large the corpus is. Limitations: quan
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,27 +15,29 @@ import polars as pl
 
 from factory.views.measures import DECISIONS
 from factory.views.report.frames import DECISION
-from factory.views.report.quantities import QUANTITIES
+from factory.views.report.quantities import Quantity
 
 BINS = 25
 """The most bars of a histogram."""
 _TAIL = 0.995
 """Values above this quantile share the last bar if the axis would be half as long again with them."""
+_FAR = 2.0**53
+"""Values that lie further off than so many steps count as lying there, since whole numbers end somewhere."""
 
 
-def distributions(rows: pl.LazyFrame) -> dict[str, dict[str, Any]]:
-    """Per quantity that the corpus has: what one value is `of` (dialogue, turn, pair), `count`, `mean`, `min`, `max`,
-    the quantiles `p5`, `median` and `p95` (rounded down to `step`), and a histogram: `edges` (one more than bars) and
-    `counts` by decision; `open` says that the last bar also holds all larger values. Quantities without values
-    are left out."""
+def distributions(rows: pl.LazyFrame, quantities: Iterable[Quantity]) -> dict[str, dict[str, Any]]:
+    """Per quantity that the corpus has: its fields, `count`, `mean`, `min`, `max`, the quantiles `p5`, `median` and
+    `p95` (rounded down to `step`), and a histogram: `edges` (one more than bars) and `counts` by decision; `open` says
+    that the last bar also holds all larger values. Quantities without values are left out."""
     found = {}
-    for quantity in QUANTITIES:
+    for quantity in quantities:
         frame = rows.select(decision=DECISION, value=quantity.values)
         if frame.collect_schema()["value"].is_nested():
             frame = frame.explode("value")
-        told = distribution(frame, quantity.step, quantity.share)
+        told = distribution(frame, quantity.step, quantity.kind == "share")
         if told:
-            found[quantity.name] = {"of": quantity.of, "step": quantity.step} | told
+            names = ("title", "axis", "of", "kind", "step", "about", "column")
+            found[quantity.name] = {name: getattr(quantity, name) for name in names} | told
     return found
 
 
@@ -42,7 +45,7 @@ def distribution(frame: pl.LazyFrame, step: float, share: bool) -> dict[str, Any
     """The distribution of a frame's `value`, by its `decision`; the axis of a `share` runs from 0 to 1."""
     value = pl.col("value").cast(pl.Float64)
     # Rounding errors must not move a value that lies on a step to the one below.
-    number = (value / step + 1e-6).floor().cast(pl.Int64)
+    number = (value / step + 1e-6).floor().clip(-_FAR, _FAR).cast(pl.Int64)
     counted = (
         frame.drop_nulls("value")
         .group_by("decision", number.alias("step"))

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from factory.base.minhash import SLOTS, settle, signatures, words
-from factory.views.report.frames import TEXTS, of_facts, sampled, sides
+from factory.views.report.frames import TEXTS, sampled, sides
 
 DIALOGUES = 20_000
 """How many dialogues are read for their turns and facts."""
@@ -102,14 +102,14 @@ def _openings(rows: pl.LazyFrame) -> dict[str, Any]:
 
 def _facts(sample: pl.LazyFrame) -> dict[str, list[dict[str, Any]]]:
     """By origin, the facts that most personas have."""
-    found = {}
-    for origin in ("seed", "expand", "extract"):
-        facts = sides(sample, "kind").select("persona", fact=of_facts("text", origin)).explode("fact").drop_nulls()
-        alike = pl.col("fact").str.to_lowercase().str.strip_chars(" .!")
-        counted = facts.group_by(alike=alike).agg(
-            pl.col("persona").n_unique().alias("personas"), pl.col("fact").min().alias("text")
-        )
-        of = facts.select(pl.col("persona").n_unique()).collect().item()
+    facts = sides(sample, "kind").select("persona", fact=pl.col("speaker").struct.field("facts")).explode("fact")
+    fact, found = pl.col("fact").struct, {}
+    origins = facts.select(fact.field("origin").unique()).drop_nulls().collect(engine="streaming")["origin"]
+    for origin in sorted(origins, key=lambda origin: (origin != "seed", origin)):
+        own = facts.filter(fact.field("origin") == origin).select("persona", fact.field("text"))
+        alike = pl.col("text").str.to_lowercase().str.strip_chars(" .!")
+        counted = own.group_by(alike=alike).agg(pl.col("persona").n_unique().alias("personas"), pl.col("text").min())
+        of = own.select(pl.col("persona").n_unique()).collect().item()
         most = counted.sort("personas", "alike", descending=[True, False]).head(MOST).collect(engine="streaming")
         if of:
             found[origin] = [

@@ -6,22 +6,24 @@ time. Limitations: dead letters are read at their newest version, which can be n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import polars as pl
 from pydantic_core import to_jsonable_python
 
-from factory.spec.select import Conditions
+from factory.spec.job import SELECT
+from factory.spec.select import BANDS, Conditions
 from factory.store.corpus import Corpus
 from factory.store.versions import log
-from factory.views.measures import SCORES, with_consistency
+from factory.views.measures import Measure, measures, methods_of
+from factory.views.pairs import bands, pair_scores
 from factory.views.report.changes import changes
 from factory.views.report.distributions import distributions
 from factory.views.report.diversity import diversity
 from factory.views.report.frames import DECISION, TEXTS, sides
 from factory.views.report.groups import groups
-from factory.views.report.sample import bands
+from factory.views.report.quantities import ALWAYS, of_measures, of_scored_pairs
 from factory.views.scores import quantiles
 from factory.views.status import counts
 
@@ -37,30 +39,32 @@ def figures(
 
     - `about`: `corpus`, `version`, `time`, `rows`, `imported`, `personas`, `seeds`, `turns`, `words`, `tokens`
       (`prompt`, `cached`, `completion`), `stages`, `models` (name with revision: how many stage records name it),
-      `made_with` (packages), `thresholds` (`flag` and `reject`, see `sample.bands`), `versions` (newest first, 50 at
-      most: `version`, `time`, `rows`, `message`, `run`)
+      `made_with` (packages), `thresholds` (by column of a score: `band`, `sign`, `at`), `versions` (newest first, 50
+      at most: `version`, `time`, `rows`, `message`, `run`)
     - `funnel`: `seeds` (`used`, `unreadable`, `reasons`), `rows` (`wanted`, `failed`, `made`), `decisions` (rows by
       decision), `reasons` (as `factory.planning.cost`), `gates` (extracted lines and tokens by gate),
       `turns_without_a_line`, `candidates` (`sampled`, `said`), `attempts_again`
     - `failures`: dead letters by stage and reason; see `factory.store.failures`
-    - `consistency`: means of the dialogues' scores; None where there is no such score
     - `scores`: see `factory.views.scores.quantiles`
     - `distributions`, `diversity`, `groups`, `changes`: see the functions of these names
     - `cost`: see `factory.planning.cost`
 
     What a corpus does not have is an empty dict or list, None, or a sentence under `left_out`.
     """
-    rows = with_consistency(corpus.scan())
-    status = counts(corpus, rows)
+    rows = corpus.scan()
+    status, methods = counts(corpus, rows), methods_of(corpus, rows)
     total, version = status["rows"], status["version"]
-    values = quantiles(rows, corpus.table.layout)
-    about = _about(corpus, rows, status)
+    values, declared = quantiles(rows, corpus.table.layout), measures(corpus.table.layout, methods)
+    recipes = _recipes(corpus, rows)
+    policy = next((Conditions.model_validate(one["params"]) for one in recipes if one["stage"] == SELECT), Conditions())
+    about = _about(corpus, rows, status, recipes) | {"thresholds": _thresholds(policy, declared)}
     report(1)
-    spread = distributions(rows)
+    pairs = pair_scores(methods)
+    spread = distributions(rows, (*ALWAYS, *of_scored_pairs(pairs), *of_measures(declared, values)))
     report(2)
     diverse = diversity(rows, total)
     report(3)
-    grouped = groups(corpus, rows, about["thresholds"]["flag"])
+    grouped = groups(corpus, rows, declared, {score: bands(policy, score)[0] for score in pairs})
     report(4)
     changed = {"left_out": "There are no rows yet."} if version is None else changes(corpus, version, since)
     report(5)
@@ -68,7 +72,6 @@ def figures(
         "about": about,
         "funnel": _funnel(corpus, rows, status),
         "failures": status["failures"],
-        "consistency": _consistency(status["scores"]),
         "scores": values,
         "distributions": spread,
         "diversity": diverse,
@@ -78,12 +81,12 @@ def figures(
     }
 
 
-def _about(corpus: Corpus, rows: pl.LazyFrame, status: dict[str, Any]) -> dict[str, Any]:
+def _about(
+    corpus: Corpus, rows: pl.LazyFrame, status: dict[str, Any], recipes: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     spoken = TEXTS.list.eval(pl.element().str.count_matches(r"\S+").cast(pl.Int64)).list.sum()
     totals = rows.select(imported=(pl.col("kind") == "imported").sum(), words=spoken.sum()).collect(engine="streaming")
     personas = sides(rows, "kind").select(pl.col("persona").n_unique()).collect(engine="streaming").item()
-    recipes = _recipes(corpus, rows)
-    selects = [recipe["params"] for recipe in recipes if recipe["stage"] == "select"]
     total = status["cost"]["total"]
     return {
         "corpus": corpus.root,
@@ -98,20 +101,19 @@ def _about(corpus: Corpus, rows: pl.LazyFrame, status: dict[str, Any]) -> dict[s
         "stages": list(status["cost"]["stages"]),
         "models": status["models"],
         "made_with": recipes[0]["made_with"] if recipes else {},
-        "thresholds": _thresholds(Conditions.model_validate(selects[0]) if selects else Conditions()),
         "versions": versions,
     }
 
 
-def _consistency(scores: Mapping[str, Any]) -> dict[str, float] | None:
-    found = scores.get("consistency")
-    return {name: found["means"][name] for name in SCORES} if found and found["rows"] else None
-
-
-def _thresholds(policy: Conditions) -> dict[str, float]:
-    """From which P(contradiction) of a turn and an own fact on conditions flag and reject a row."""
-    flag, reject = bands(policy, "turn_persona")
-    return {"flag": flag, "reject": reject}
+def _thresholds(policy: Conditions, declared: Sequence[Measure]) -> dict[str, list[dict[str, Any]]]:
+    """The numbers with which conditions that hold nothing else compare a column, by the columns that have any."""
+    found = {
+        one.name: [
+            {"band": band, "sign": sign, "at": at} for band in BANDS for sign, at in policy.thresholds(band, one.name)
+        ]
+        for one in declared
+    }
+    return {name: thresholds for name, thresholds in found.items() if thresholds}
 
 
 def _versions(corpus: Corpus) -> list[dict[str, Any]]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import polars as pl
 
-from factory.methods.scores.consistency import Check, Consistency
-
 _element = pl.element().struct
 
 CODES = pl.col("reasons").list.eval(pl.element().str.split(":").list.first())
@@ -17,16 +15,14 @@ TEXTS = pl.col("turns").list.eval(_element.field("text"))
 """The texts of a row's turns, a list."""
 
 
-def of_facts(field: str, *origins: str) -> pl.Expr:
-    """A field of a side's facts of these origins, a list."""
-    return FACTS.eval(_element.field(field).filter(_element.field("origin").is_in(origins)))
+def given(field: str) -> pl.Expr:
+    """A field of the facts that a side's seed gives, a list."""
+    return FACTS.eval(_element.field(field).filter(_element.field("origin") == "seed"))
 
 
-def of_scores(field: str, check: Check) -> pl.Expr:
-    """A value of a row's pairs of one check that `consistency` scored, a list."""
-    values = _element.field("values").list.get(Consistency.details[check].index(field), null_on_oob=True)
-    of_check = (_element.field("score") == Consistency.name) & (_element.field("kind") == check)
-    return pl.col("details").list.eval(values.filter(of_check))
+def read_off(field: str) -> pl.Expr:
+    """A field of the facts that were read off a side's turns, a list."""
+    return FACTS.eval(_element.field(field).filter(_element.field("turn").is_not_null()))
 
 
 def sides(rows: pl.LazyFrame, *columns: str | pl.Expr) -> pl.LazyFrame:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,10 @@ from factory.base.fingerprint import blake
 from factory.scorers.embeddings import EmbeddingModel, Embeddings
 from factory.store.corpus import Corpus
 from factory.views.audit import accepted_of, against
+from factory.views.measures import Measure
+from factory.views.pairs import of_pairs
 from factory.views.report.diversity import distinct
-from factory.views.report.frames import CODES, DECISION, TEXTS, of_facts, of_scores, sides
+from factory.views.report.frames import CODES, DECISION, TEXTS, given, read_off, sides
 
 Vectors = NDArray[np.float32]
 
@@ -42,10 +44,13 @@ _COMMON = frozenset(
 _NAMING = r"(?u)\b[^\W\d_]{3,}\b"
 
 
-def groups(corpus: Corpus, rows: pl.LazyFrame, contradiction: float) -> dict[str, Any]:
+def groups(
+    corpus: Corpus, rows: pl.LazyFrame, measures: Sequence[Measure], contradiction: Mapping[str, float]
+) -> dict[str, Any]:
     """`map`: a point each persona (`x`, `y`, number of its group); `groups`: name, typical facts, how many personas and
-    rows, decisions as shares, whether `below` the acceptance of all, means of the scores. `left_out` says why there are
-    none. A row `contradicted` has a pair of a turn and an own fact from `contradiction` on. Raises ScorerStartError."""
+    rows, decisions as shares, whether `below` the acceptance of all, `means` of the scores; `all`: what is told of a
+    group, of all rows. `left_out` says why there are none. Of the scores that `contradiction` names, a row is
+    `contradicted` by a pair of a turn and an own fact from that probability on. Raises ScorerStartError."""
     facts = _personas(rows)
     if len(facts) < LEAST:
         return {"left_out": f"{len(facts)} personas with facts are too few to group; it takes {LEAST}.", "groups": []}
@@ -54,7 +59,7 @@ def groups(corpus: Corpus, rows: pl.LazyFrame, contradiction: float) -> dict[str
     vectors = _embedded(texts, model)
     places, labels, centres = _clustered(vectors)
     names = _names(texts, labels)
-    told = _rows_of(rows, list(facts), labels, contradiction)
+    told = _rows_of(rows, list(facts), labels, measures, contradiction)
     failed = _failed(corpus, dict(zip(facts, labels, strict=True)))
     every = told.unique("row_id")
     accepted, decided = accepted_of(Counter(every["decision"]))
@@ -69,7 +74,7 @@ def groups(corpus: Corpus, rows: pl.LazyFrame, contradiction: float) -> dict[str
                 "typical": list(dict.fromkeys(typical))[:3],
                 "personas": int((labels == number).sum()),
                 "failed": failed[number],
-                **_fared(own),
+                **_fared(own, measures, contradiction),
                 **_against(own, accepted / decided if decided else None, len(names)),
             }
             | {"number": number}
@@ -83,8 +88,9 @@ def groups(corpus: Corpus, rows: pl.LazyFrame, contradiction: float) -> dict[str
         "rows": len(every),
         "accepted": accepted / decided if decided else None,
         "interval": 1 - 0.05 / len(names),
-        "contradiction": contradiction,
+        "contradiction": dict(contradiction),
         "words": WORDS,
+        "all": _fared(every, measures, contradiction),
         "groups": found,
         "map": [
             {"x": round(float(x), 3), "y": round(float(y), 3), "group": numbered[int(label)]}
@@ -94,19 +100,20 @@ def groups(corpus: Corpus, rows: pl.LazyFrame, contradiction: float) -> dict[str
 
 
 def _personas(rows: pl.LazyFrame) -> dict[str, list[str]]:
-    """Facts by persona, of those whose ids' hashes are smallest: given facts, or for want of them extracted ones."""
+    """Facts by persona, of those whose ids' hashes are smallest: given facts, or for want of them those read off its
+    turns."""
     ids = sides(rows, "kind").select(pl.col("persona").unique()).collect(engine="streaming")["persona"].to_list()
     chosen = sorted(ids, key=lambda persona: blake("report", persona))[:PERSONAS]
     found = (
         sides(rows, "kind")
         .filter(pl.col("persona").is_in(chosen))
-        .select("persona", given=of_facts("text", "seed"), extracted=of_facts("text", "extract"))
+        .select("persona", given=given("text"), read_off=read_off("text"))
         .group_by("persona")
-        .agg(pl.col("given").first(), pl.col("extracted").explode().unique().sort())
+        .agg(pl.col("given").first(), pl.col("read_off").explode().unique().sort())
         .sort("persona")
         .collect(engine="streaming")
     )
-    facts = {persona: given or extracted for persona, given, extracted in found.iter_rows()}
+    facts = {persona: own or others for persona, own, others in found.iter_rows()}
     return {persona: [one for one in own if one] for persona, own in facts.items() if any(own)}
 
 
@@ -160,16 +167,19 @@ def _different(ordered: Sequence[str]) -> list[str]:
 
 
 def _rows_of(
-    rows: pl.LazyFrame, personas: Sequence[str], labels: NDArray[np.int64], contradiction: float
+    rows: pl.LazyFrame,
+    personas: Sequence[str],
+    labels: NDArray[np.int64],
+    measures: Sequence[Measure],
+    contradiction: Mapping[str, float],
 ) -> pl.DataFrame:
     """The rows of the personas, once for each group they belong to."""
     grouped = pl.LazyFrame({"persona": personas, "group": labels}, schema={"persona": pl.String, "group": pl.Int64})
-    score = pl.col("consistency").struct.field
-    worst = of_scores("contradiction", "turn_persona").list.max()
     told = sides(
         rows, "kind", "row_id", DECISION.alias("decision"), CODES.alias("codes"), TEXTS.alias("texts"),
-        (worst >= contradiction).alias("contradicted"), score("coverage"), score("entailed_share"),
-        score("contradicted_share"), score("c_score"), score("apc"),
+        *(one.value.alias(one.name) for one in measures),
+        *((of_pairs(score, "contradiction").list.max() >= least).alias(_contradicted(score))
+          for score, least in contradiction.items()),
     )  # fmt: skip
     return (
         told.join(grouped, on="persona")
@@ -180,19 +190,22 @@ def _rows_of(
     )
 
 
-def _fared(own: pl.DataFrame) -> dict[str, Any]:
+def _contradicted(score: str) -> str:
+    return f"contradicted by {score}"
+
+
+def _fared(own: pl.DataFrame, measures: Sequence[Measure], contradiction: Mapping[str, float]) -> dict[str, Any]:
     """What became of rows, as shares of them, and the means of their scores."""
     decisions = Counter(own["decision"])
     codes = Counter(code for codes in own["codes"] for code in codes)
     said = distinct((text for texts in own["texts"] for text in texts), WORDS)
-    means = ("coverage", "entailed_share", "contradicted_share", "c_score", "apc")
     return {
         "rows": len(own),
         "turns": own["texts"].list.len().mean(),
         "decisions": {name: decisions[name] / len(own) for name in sorted(decisions)} if len(own) else {},
         "reasons": [{"reason": code, "rows": count} for code, count in codes.most_common(3)],
-        "contradicted": own["contradicted"].mean(),
-        **{name: own[name].mean() for name in means},
+        "contradicted": {score: own[_contradicted(score)].mean() for score in contradiction},
+        "means": {one.name: own[one.name].mean() for one in measures},
         "distinct_2": said["distinct_2"] if said["words"] >= WORDS else None,
     }
 

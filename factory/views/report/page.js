@@ -40,8 +40,8 @@
 
   function persona(speaker, place, dialogue) {
     const against = new Set(dialogue.turns.filter((turn) => turn.speaker === place).flatMap(
-      (turn) => turn.marks.filter((mark) => mark.said === null).map((mark) => mark.fact)));
-    const held = (one) => against.has(one.text) && ["seed", "expand"].includes(one.origin);
+      (turn) => turn.marks.map((mark) => `${mark.origin} ${mark.fact}`)));
+    const held = (one) => against.has(`${one.origin} ${one.text}`);
     return make("section", "",
       make("h4", "", "AB"[place], make("span", "origin", ` ${speaker.role ?? ""} seed ${speaker.seed}`)),
       make("ul", "", ...speaker.facts.map((one) => fact(one, held(one)))));
@@ -53,23 +53,29 @@
       : "";
     const said = one.extracted === null ? null : make("span", "", "extracted ", make("q", "", one.extracted), " contradicts own fact ");
     return make("div", one.rejects ? "mark rejects" : "mark", said, what, make("q", "", one.fact),
-      ` P(contradiction) ${one.score.toFixed(2)}`);
+      ` P(contradiction) ${one.score.toFixed(2)}, ${one.by}`);
+  }
+
+  function note(one) {
+    return make("div", "remark", make("b", "", one.title), make("span", "", one.where), make("span", "", one.values),
+      ...one.texts.map((text) => make("q", "", text)));
   }
 
   function turn(one, place) {
     return make("li", one.speaker ? "b" : "a",
-      make("div", "said", make("b", "", `${"AB"[one.speaker]}${place + 1}`), one.text), ...one.marks.map(mark));
+      make("div", "said", make("b", "", `${"AB"[one.speaker]}${place + 1}`), one.text),
+      ...one.marks.map(mark), ...one.notes.map(note));
   }
 
   function card(dialogue) {
-    const scores = dialogue.scores && make("span", "", `coverage ${dialogue.scores.coverage.toFixed(2)}, C ${
-      dialogue.scores.c_score.toFixed(2)}, APC ${dialogue.scores.apc.toFixed(2)}`);
+    const scores = dialogue.scores.map(([name, values]) => make("p", "scores", make("b", "", name), ` ${values}`));
     const link = make("a", "", dialogue.id.slice(0, 12));
     link.href = `#${dialogue.id}`;
     const reasons = dialogue.reasons.map((given) => given.replaceAll("_", " ").replace(":", " × ")).join(", ");
     const article = make("article", dialogue.decision,
-      make("h3", "", link, make("span", "decision", dialogue.decision), reasons && make("span", "", reasons), scores,
+      make("h3", "", link, make("span", "decision", dialogue.decision), reasons && make("span", "", reasons),
         dialogue.imported ? make("span", "", "imported") : null, dialogue.topic && make("span", "", dialogue.topic)),
+      ...scores, ...dialogue.notes.map(note),
       make("div", "people", ...dialogue.speakers.map((speaker, place) => persona(speaker, place, dialogue))),
       make("ol", "turns", ...dialogue.turns.map(turn)));
     article.dataset.id = dialogue.id;

@@ -17,7 +17,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from factory.views.report import plots, tables
-from factory.views.report.quantities import QUANTITIES
 
 _HERE = Path(__file__).parent
 _PARTS = {
@@ -59,14 +58,8 @@ def page(told: Mapping[str, Any], dialogues: Sequence[Mapping[str, Any]]) -> str
 
 
 def _plots(told: Mapping[str, Any]) -> list[dict[str, str]]:
-    bands = {name: at for name, at in told["about"]["thresholds"].items() if at <= 1}
-    lines = {"contradiction": bands, "worst_contradiction": bands}
-    found = told["distributions"]
-    return [
-        plots.distribution(quantity, found[quantity.name], lines.get(quantity.name, {}))
-        for quantity in QUANTITIES
-        if quantity.name in found
-    ]
+    thresholds = told["about"]["thresholds"]
+    return [plots.distribution(one, thresholds.get(one["column"], ())) for one in told["distributions"].values()]
 
 
 def _embedded(value: Iterable[Mapping[str, Any]]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from math import dist
 from statistics import median
@@ -18,7 +18,6 @@ from zlib import crc32
 from factory.views.cells import rounded
 from factory.views.measures import DECISIONS
 from factory.views.report.distributions import BINS
-from factory.views.report.quantities import Quantity
 
 TOKENS = {"prompt, from the cache": "line", "prompt, computed": "muted", "completion": "accent"}
 
@@ -35,16 +34,18 @@ _HUES = (
 """Colours of groups, which are also numbered; they can be seen on white and on black."""
 
 
-def distribution(quantity: Quantity, told: Mapping[str, Any], thresholds: Mapping[str, float]) -> dict[str, str]:
+def distribution(told: Mapping[str, Any], thresholds: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """One histogram, bars stacked by decision: `title`, `svg`, `note`. Counts of pairs are on a logarithmic scale,
-    since nearly all pairs are at the ends of the axis. Thresholds are drawn with their names."""
+    since nearly all pairs are at the ends of the axis. Thresholds are drawn, with what they do, where the axis has
+    them; the note names all."""
     from matplotlib.ticker import MaxNLocator, NullLocator
 
-    logarithmic = quantity.of == "pair"
+    logarithmic, whole = told["of"] == "pair", told["kind"] == "whole"
+    limits = {f"{one['band']} {_SIGNS[one['sign']]} {one['at']:g}": one["at"] for one in thresholds}
 
     def draw(axes: Any) -> None:
         # Whole numbers stand in the middle of their bars.
-        edges = [edge - (0.5 if quantity.step == 1 else 0) for edge in told["edges"]]
+        edges = [edge - (0.5 if whole else 0) for edge in told["edges"]]
         widths = [after - before for before, after in pairwise(edges)]
         # Parts stacked on a logarithmic scale would mislead about their sizes: there the bar counts all.
         counts = {"accent": _summed(told)} if logarithmic else told["counts"]
@@ -63,25 +64,30 @@ def distribution(quantity: Quantity, told: Mapping[str, Any], thresholds: Mappin
             axes.yaxis.set_minor_locator(NullLocator())
         else:
             axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-        if quantity.step == 1:
+        if whole:
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.set(xlabel=quantity.axis, ylabel=f"{quantity.of}s")
+        axes.set(xlabel=told["axis"], ylabel=f"{told['of']}s")
         if spare := max(5 - len(widths), 0) * widths[0] / 2:
             axes.set_xlim(edges[0] - spare, edges[-1] + spare)
-        for line, (meaning, at) in enumerate(sorted(thresholds.items(), key=lambda item: item[1])):
+        drawn = {meaning: at for meaning, at in limits.items() if edges[0] <= at <= edges[-1]}
+        for line, (meaning, at) in enumerate(sorted(drawn.items(), key=lambda item: item[1])):
             axes.axvline(at, color=_INKS["ink"], linewidth=0.8, linestyle=(0, (3, 2)))
-            axes.text(
-                at - 0.012, 0.97 - 0.1 * line, f"{meaning} {at:g}", ha="right", va="top", fontsize=8,
-                transform=axes.get_xaxis_transform(),
+            left = at < (edges[0] + edges[-1]) / 2
+            axes.annotate(
+                meaning, (at, 0.97 - 0.1 * line), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+                xytext=(3 if left else -3, 0), ha="left" if left else "right", va="top", fontsize=8,
             )  # fmt: skip
 
-    note = f"{told['count']:,} {quantity.of}s; mean {rounded(told['mean'])}, median {rounded(told['median'])}"
+    note = f"{told['count']:,} {told['of']}s; mean {rounded(told['mean'])}, median {rounded(told['median'])}"
     note += f", 90 % from {rounded(told['p5'])} to {rounded(told['p95'])}"
     if told["open"]:
         note += f"; the last bar holds all up to {rounded(told['max'])}"
     if logarithmic:
         note += "; logarithmic counts"
-    return {"title": quantity.title, "svg": _svg(draw, f"{quantity.title}: histogram. {note}."), "note": note}
+    if limits:
+        note += f"; select: {', '.join(limits)}"
+    note = f"{told['about']} {note}".strip()
+    return {"title": told["title"], "svg": _svg(draw, f"{told['title']}: histogram. {note}."), "note": note}
 
 
 def funnel(told: Mapping[str, Any]) -> str:
@@ -213,6 +219,7 @@ def _short(name: str) -> str:
     return words if len(words) <= 20 else words[:19] + "…"
 
 
+_SIGNS = {"<": "<", "<=": "≤", ">": ">", ">=": "≥"}
 _STYLE: Any = {
     "text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "report", "font.size": 9,
     "axes.spines.top": False,

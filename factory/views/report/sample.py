@@ -6,38 +6,37 @@ sample does not have the corpus's shares of decisions and reasons; the figures d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
-from factory.methods.scores.consistency import Check, ScoredPair, scored_pairs
+from factory.spec.job import SELECT
 from factory.spec.select import Conditions
 from factory.store.corpus import Corpus
-from factory.store.records import Row, row_schema, rows_from_table, score_columns
+from factory.store.records import Detail, Row, row_schema, rows_from_table, score_columns
+from factory.views.details import texts_of, title_of, values_of, where_of
+from factory.views.measures import methods_of
+from factory.views.pairs import marks, pair_scores
 from factory.views.report.frames import CODES, DECISION
-
-MARKED, NEVER = 0.5, 2.0
-"""P(contradiction) from which on a pair is marked where the job flags none, and one that none has."""
-_COLUMNS: dict[Check, str] = {
-    "turn_persona": "contradiction",
-    "turn_turn": "self_contradiction",
-    "extracted_persona": "extracted_contradiction",
-}
+from factory.views.scores import written
 
 
 def dialogues(corpus: Corpus, rows: pl.LazyFrame, count: int) -> list[dict[str, Any]]:
     """At most `count` dialogues as JSON values: `id`, `decision`, `reasons`, `imported`, `topic`, `scores` (of the
-    dialogue), `speakers` (`seed`, `role`, `facts` as text and origin), `turns` (`speaker`, `text`, `marks`). A mark is
-    what the turn contradicts: `fact` (or the number of the earlier turn `said`), `score`, `check`, `rejects`."""
+    dialogue: name and values, in words), `speakers` (`seed`, `role`, `facts` as text and origin), `notes`, `turns`
+    (`speaker`, `text`, `marks`, `notes`). A mark is what the turn contradicts (`factory.views.pairs.marks`). A note is
+    any other detail of a score, under the turn that it is about if it is about one: `title`, `where`, `values`,
+    `texts`."""
     ids = _chosen(rows, count)
     if not ids:
         return []
     table = rows.filter(pl.col("row_id").is_in(ids)).collect(engine="streaming").to_arrow()
     policies: dict[str, Conditions] = {}
-    columns = score_columns(corpus.table.layout)
+    columns, methods = score_columns(corpus.table.layout), methods_of(corpus, rows)
     found = rows_from_table(table.select(row_schema(columns).names).cast(row_schema(columns)))
-    return [_told(row, _policy(corpus, row, policies)) for row in sorted(found, key=lambda row: row.row_id)]
+    return [_told(row, _policy(corpus, row, policies), methods) for row in sorted(found, key=lambda row: row.row_id)]
 
 
 def _chosen(rows: pl.LazyFrame, count: int) -> list[str]:
@@ -57,22 +56,24 @@ def _chosen(rows: pl.LazyFrame, count: int) -> list[str]:
 
 def _policy(corpus: Corpus, row: Row, known: dict[str, Conditions]) -> Conditions:
     """The conditions the row was decided by; none for a row that was not, or whose recipe is lost."""
-    recipe = next((record.recipe for record in row.stages if record.stage == "select"), "")
+    recipe = next((record.recipe for record in row.stages if record.stage == SELECT), "")
     if recipe not in known:
         content = corpus.recipe(recipe) if recipe else None
         known[recipe] = Conditions.model_validate(content["params"]) if content else Conditions()
     return known[recipe]
 
 
-def _told(row: Row, policy: Conditions) -> dict[str, Any]:
-    scores, pairs = row.scores.get("consistency"), scored_pairs(row)
+def _told(row: Row, policy: Conditions, methods: Mapping[str, str]) -> dict[str, Any]:
+    pairs = pair_scores(methods)
+    marked, others = list(marks(row, pairs, policy)), [one for one in row.details if one.score not in pairs]
+    failed = [(record.stage, f"none, {record.failed}") for record in row.stages if record.failed is not None]
     return {
         "id": row.row_id,
         "decision": row.decision or "undecided",
         "reasons": row.reasons,
         "imported": row.kind == "imported",
         "topic": row.topic,
-        "scores": scores and {name: scores[name] for name in ("coverage", "c_score", "apc", "pairs")},
+        "scores": [(name, written(values)) for name, values in row.scores.items()] + failed,
         "speakers": [
             {
                 "seed": speaker.seed_id,
@@ -81,40 +82,25 @@ def _told(row: Row, policy: Conditions) -> dict[str, Any]:
             }
             for speaker in row.speakers
         ],
+        "notes": [_note(row, one, methods) for one in others if one.turn is None],
         "turns": [
             {
                 "speaker": turn.speaker,
                 "text": turn.text,
-                "marks": _marks([one for one in pairs if one.pair.turn == number], policy),
+                "marks": [one for one in marked if one["turn"] == number],
+                "notes": [_note(row, one, methods) for one in others if one.turn == number],
             }
             for number, turn in enumerate(row.turns)
         ],
     }
 
 
-def _marks(scored: Sequence[ScoredPair], policy: Conditions) -> list[dict[str, Any]]:
-    marks = []
-    for one in sorted(scored, key=lambda one: -one.found.contradiction):
-        flag, reject = bands(policy, one.pair.check)
-        if one.found.contradiction < flag:
-            continue
-        marks.append(
-            {
-                "check": one.pair.check,
-                "fact": one.pair.premise,
-                "said": one.pair.other if one.pair.check == "turn_turn" else None,
-                "extracted": one.pair.hypothesis if one.pair.check == "extracted_persona" else None,
-                "score": round(one.found.contradiction, 4),
-                "rejects": one.found.contradiction >= reject,
-            }
-        )
-    return marks
-
-
-def bands(policy: Conditions, check: Check) -> tuple[float, float]:
-    """From which P(contradiction) of a pair of this check on conditions flag and reject a row: MARKED where none flags,
-    NEVER where none rejects."""
-    column = f"consistency.{_COLUMNS[check]}"
-    flag, reject = policy.least("flag", column), policy.least("reject", column)
-    rejects = NEVER if reject is None else reject
-    return min(MARKED if flag is None else flag, rejects), rejects
+def _note(row: Row, one: Detail, methods: Mapping[str, str]) -> dict[str, Any]:
+    """A detail without what is seen from where it stands: the turn, its speaker and its text."""
+    here = None if one.turn is None else row.turns[one.turn].text
+    return {
+        "title": title_of(one),
+        "where": where_of(one if one.turn is None else replace(one, speaker=None, turn=None)),
+        "values": values_of(one, methods),
+        "texts": [text for text in texts_of(row, one) if text != here],
+    }

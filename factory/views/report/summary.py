@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from factory.views.cells import counted, percent
-from factory.views.measures import DECISIONS, SCORES
+from factory.views.measures import DECISIONS
 
 _OFTEN = 0.2
-"""Share of one opening, or one expanded fact, from which it is pointed out (ours)."""
+"""Share of one opening, or one fact that a maker wrote, from which it is pointed out (ours)."""
 
 
 def tiles(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -50,11 +50,11 @@ def findings(figures: Mapping[str, Any]) -> list[tuple[str, bool]]:
         first = openings["most"][0]
         sentence = f"Of {openings['dialogues']:,} dialogues {percent(first['share'])} open with “{first['text']}”."
         found.append((sentence, first["share"] >= _OFTEN))
-    for fact in figures["diversity"]["facts"].get("expand", [])[:1]:
-        often = fact["share"] >= _OFTEN and fact["personas"] > 2
-        found.append(
-            (f"The fact added most, “{fact['text']}”, was given to {percent(fact['share'])} of personas.", often)
-        )
+    for origin, most in figures["diversity"]["facts"].items():
+        first, share = most[0], percent(most[0]["share"])
+        if origin != "seed":
+            sentence = f"Of personas with facts of {origin}, {share} hold “{first['text']}”, the most frequent one."
+            found.append((sentence, first["share"] >= _OFTEN and first["personas"] > 2))
     near = figures["diversity"]["near_duplicates"]
     if near["duplicates"]:
         found.append((f"{near['duplicates']:,} of {near['dialogues']:,} dialogues nearly repeat another.", True))
@@ -76,9 +76,6 @@ def facts(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         ("made with", ", ".join(f"{name} {version}" for name, version in about["made_with"].items())),
     ]
-    if figures["consistency"] is not None:
-        means = figures["consistency"]
-        told.append(("means", ", ".join(f"{title} {means[name]:.2f}" for name, title in SCORES.items())))
     return [(title, value) for title, value in told if value]
 
 

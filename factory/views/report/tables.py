@@ -7,7 +7,7 @@ from typing import Any
 
 from factory.views.cells import Column, count, counted, percent, rounded, share, table, text, thousandths
 from factory.views.cost import STAGES, by_stage
-from factory.views.measures import DECISIONS, SCORES
+from factory.views.measures import DECISIONS
 from factory.views.report import summary
 from factory.views.report.diversity import WORDS
 
@@ -31,17 +31,8 @@ _GATES = (text("gate", "gate"), count("lines", "lines"), Column("share", lambda 
 _TRIES = (text("turns", "what"), count("", "count"))
 _OPENINGS = (Column("first words", lambda one: one["text"]), count("dialogues", "dialogues"), share("share", "share"))
 _FACTS = (Column("fact", lambda one: one["text"]), count("personas", "personas"), share("share", "share"))
-_FACTS_OF = {
-    "seed": "Most frequent given facts",
-    "expand": "Most frequent added facts (expand)",
-    "extract": "Most frequent extracted facts",
-}
 _DUPLICATED = (Column("row", lambda one: one["row_id"][:12]), count("near duplicates of it", "duplicates"))
 _GROUPED = {
-    "contradicted": ("contradicted", percent),
-    "coverage": (SCORES["coverage"], rounded),
-    "c_score": (SCORES["c_score"], rounded),
-    "apc": (SCORES["apc"], rounded),
     "turns": ("turns", rounded),
     "distinct_2": ("distinct-2", thousandths),
     "failed": ("failed", counted),
@@ -79,7 +70,7 @@ def told(figures: Mapping[str, Any], shown: int) -> dict[str, Any]:
         "versions": table(_VERSIONS, about["versions"]),
         **_funnel(figures["funnel"]),
         "key": [name for name in DECISIONS if name in figures["funnel"]["decisions"]],
-        "scored": figures["consistency"] is not None,
+        "pairs": any(one["of"] == "pair" for one in figures["distributions"].values()),
         "scores": table(_SCORES, figures["scores"], "Scores, each of their columns over all dialogues", wide=True),
         **_diversity(figures["diversity"]),
         **_groups(figures["groups"]),
@@ -141,7 +132,9 @@ def _diversity(found: Mapping[str, Any]) -> dict[str, Any]:
         ),
         "openings": table(_OPENINGS, openings["most"], "Most frequent openings"),
         "openings_note": f"The first {openings['words']} words, in lower case.",
-        "facts_said": [table(_FACTS, facts, _FACTS_OF[origin]) for origin, facts in found["facts"].items()],
+        "facts_said": [
+            table(_FACTS, facts, f"Most frequent facts, {origin}") for origin, facts in found["facts"].items()
+        ],
         "duplicated": table(_DUPLICATED, near["most"], "Most duplicated dialogues"),
     }
 
@@ -161,17 +154,40 @@ def _groups(found: Mapping[str, Any]) -> dict[str, Any]:
     ]
     return {
         "groups": table(columns, groups, wide=True),
+        "group_scores": _group_scores(found),
         "groups_note": (
             f"{found['personas']:,} personas in {len(groups)} groups by k-means over sentence embeddings "
             f"({found['model']}), each named by the words that set it apart, with their {found['rows']:,} dialogues. A "
-            f"dialogue counts for the groups of both speakers; it is contradicted if a turn contradicts an own fact "
-            f"with a probability of {found['contradiction']:g} or more."
+            f"dialogue counts for the groups of both speakers."
         ),
         "test_note": (
             f"Bars: intervals of {found['interval']:.1%} (Wilson, 1927; Bonferroni for {len(groups)} groups). A group "
             "whose whole interval lies below the share of all is marked."
         ),
     }
+
+
+def _group_scores(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A line for each column of a score, and for what a score's pairs contradict, of those that have values."""
+    told = [("all", found["all"]), *((f"group {one['group']}", one) for one in found["groups"])]
+    lines = [
+        {"what": f"turn contradicts own fact, {score} ≥ {least:g}", "form": percent}
+        | {title: one["contradicted"][score] for title, one in told}
+        for score, least in found["contradiction"].items()
+    ]
+    lines += [
+        {"what": name, "form": rounded} | {title: one["means"][name] for title, one in told}
+        for name in found["all"]["means"]
+    ]
+    columns = [
+        Column("mean of a group's dialogues", lambda line: line["what"]),
+        *(_of_group(title) for title, _ in told),
+    ]
+    return table(columns, (line for line in lines if line["all"] is not None), "Scores by group", wide=True)
+
+
+def _of_group(title: str) -> Column:
+    return Column(title, lambda line: line["form"](line[title]), numeric=True)
 
 
 def _decided(decision: str) -> Column:
@@ -206,8 +222,10 @@ def _changes(found: Mapping[str, Any]) -> dict[str, Any]:
     lines = [
         {"title": title, "form": form, "before": before.get(name), "after": after.get(name)}
         for name, (title, form) in _KEY_FIGURES.items()
-        if before.get(name) is not None or after.get(name) is not None
     ]
+    old, new = before.get("means", {}), after.get("means", {})
+    lines += [{"title": name, "form": ".3f", "before": old.get(name), "after": new.get(name)} for name in old | new]
+    lines = [line for line in lines if line["before"] is not None or line["after"] is not None]
     return {
         "changes": {"left_out": None} | dict(found),
         "changed": table(_CHANGED, found["changes"], "Rows that differ"),
@@ -226,12 +244,10 @@ def _figure(line: Mapping[str, Any], when: str) -> str:
     return "–" if line[when] is None else format(line[when], line["form"])
 
 
-_KEY_FIGURES = (
-    {"rows": ("rows", ","), "turns": ("turns", ",")}
-    | {name: (title, ".1%") for name, title in DECISIONS.items()}
-    | {name: (title, ".3f") for name, title in SCORES.items()}
-)
-"""What is compared with an earlier version: titles, and the format of a value."""
+_KEY_FIGURES = {"rows": ("rows", ","), "turns": ("turns", ",")} | {
+    name: (title, ".1%") for name, title in DECISIONS.items()
+}
+"""What is compared with an earlier version beside the means of scores: titles, and the format of a value."""
 _COMPARED = (
     Column("", lambda line: line["title"]),
     Column("before", lambda line: _figure(line, "before"), numeric=True),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from factory.engines import Completion
 from factory.methods.makers.broken import read
 
 EARLIER = ["I walk my dog in the park every day.", "Thanks!"]
@@ -34,7 +35,7 @@ EARLIER = ["I walk my dog in the park every day.", "Thanks!"]
     ],
 )
 def test_a_broken_turn_is_named(text, fault):
-    assert read(text, "stop", EARLIER).fault == fault
+    assert read(Completion(text, 9, "stop"), EARLIER).fault == fault
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_a_broken_turn_is_named(text, fault):
     ],
 )
 def test_what_people_say_is_not_broken(text):
-    assert read(text, "stop", EARLIER).fault is None
+    assert read(Completion(text, 9, "stop"), EARLIER).fault is None
 
 
 @pytest.mark.parametrize(
@@ -70,10 +71,54 @@ def test_what_people_say_is_not_broken(text):
     ],
 )
 def test_at_the_token_limit_a_sentence_must_be_over(text, fault):
-    assert read(text, "length", []).fault == fault
-    assert read(text, "stop", []).fault is None
+    assert read(Completion(text, 9, "length"), []).fault == fault
+    assert read(Completion(text, 9, "stop"), []).fault is None
 
 
 def test_nothing_behind_the_end_is_said():
-    said = read("Bye! [end] User: hello", "stop", [])
+    said = read(Completion("Bye! [end] User: hello", 9, "stop"), [])
+    assert (said.text, said.ended, said.fault) == ("Bye!", True, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Customer: Hi there!", "Hi there!"),
+        ("**Customer:** Hi there!", "Hi there!"),
+        ("[customer]: Hi there!", "Hi there!"),
+        ("(Customer) Hi there!", "Hi there!"),
+        ("Response: Hi there!", "Hi there!"),
+        ("Hi there!\nShop assistant: Hello!\nCustomer: I want tea.", "Hi there!"),
+        ("Customer: Hi there!\n\n**Shop Assistant**: Hello!", "Hi there!"),
+        ("Hi there!\nCustomer: I want tea.", "Hi there!"),
+        ("I am a customer: I pay.", "I am a customer: I pay."),
+        ("Customers: they pay.", "Customers: they pay."),
+    ],
+)
+def test_labels_of_the_own_roles_are_taken_off_and_the_other_s_turn_cut_off(text: str, said: str) -> None:
+    read_as = read(Completion(text, 9, "stop"), [], ("customer",), ("shop assistant",))
+    assert (read_as.text, read_as.fault) == (said, None)
+
+
+def test_a_turn_that_is_the_other_s_is_broken() -> None:
+    assert read(Completion("Shop assistant: Hello!", 9, "stop"), [], ("customer",), ("shop assistant",)).fault == (
+        "turn_marker"
+    )
+
+
+def test_what_was_cut_off_at_a_label_is_whole() -> None:
+    said = read(
+        Completion("I pay.\nShop assistant: Thank you and", 9, "length"), [], ("customer",), ("shop assistant",)
+    )
+    assert (said.text, said.fault) == ("I pay.", None)
+
+
+def test_a_thought_without_a_turn_is_broken_and_named_so() -> None:
+    assert read(Completion("", 9, "length", reasoning="She sails."), []).fault == "turn_thought"
+    assert read(Completion("Do you sail?", 9, "stop", reasoning="She sails."), []).fault is None
+
+
+@pytest.mark.parametrize("text", ["Bye! [END]", "Bye! **[END]**", "Bye!\n`[end]`"])
+def test_the_end_takes_its_marks_with_it(text: str) -> None:
+    said = read(Completion(text, 9, "stop"), [])
     assert (said.text, said.ended, said.fault) == ("Bye!", True, None)

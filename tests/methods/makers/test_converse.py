@@ -145,6 +145,36 @@ def test_a_row_fails_with_what_is_wrong_with_its_turn(kit_of):
         run(converse(attempts=1), a_row(), kit_of(Completion("I have a", 64, "length")))
 
 
+def test_a_turn_that_cannot_be_mended_ends_a_dialogue_that_is_long_enough(kit_of):
+    kit = kit_of(*TALK[:4], "", "User: hi", TALK[0])
+    assert texts(run(converse(min_turns=4), a_row(), kit)) == TALK[:4]
+    assert not kit.engine.answers, "all attempts were made"
+    with pytest.raises(RowError, match="turn 4"):
+        run(converse(min_turns=5), a_row(), kit_of(*TALK[:4], "", "User: hi", TALK[0]))
+
+
+def test_thoughts_are_kept_with_their_turn_and_are_in_no_prompt(kit_of):
+    thinking = Completion(TALK[1], 30, "stop", reasoning="He greets me.", reasoning_tokens=25)
+    kit = kit_of(TALK[0], Completion("", 64, "length", reasoning="Hm", reasoning_tokens=64), thinking, TALK[2])
+    row = run(converse(turns=3), a_row(), kit)
+    assert [turn.reasoning for turn in row.turns] == [None, "He greets me.", None]
+    assert (row.turns[1].reasoning_tokens, row.turns[1].completion_tokens) == (89, 94)
+    sent = [message["content"] for request in kit.engine.requests for message in request.messages]
+    assert not any("He greets me" in text for text in sent)
+
+
+def test_a_model_that_only_thinks_is_told_apart_from_an_empty_turn(kit_of):
+    with pytest.raises(RowError, match="turn_thought") as raised:
+        run(converse(attempts=1), a_row(), kit_of(Completion("", 64, "length", reasoning="Hm", reasoning_tokens=64)))
+    assert "max_tokens" in raised.value.detail
+
+
+def test_labels_of_the_job_s_roles_are_no_part_of_a_turn(kit_of):
+    said = ["Waiter: " + TALK[0], "**Guest:** " + TALK[1] + "\nWaiter: And to drink?"]
+    row = run(converse(turns=2, roles=("waiter", "guest")), a_row(), kit_of(*said))
+    assert texts(row) == TALK[:2]
+
+
 @pytest.mark.parametrize("error", [EngineDeadError("gone"), RequestError("too long")])
 def test_an_engine_that_fails_is_not_a_matter_of_the_stage(kit_of, error):
     with pytest.raises(type(error)):

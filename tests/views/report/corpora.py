@@ -91,6 +91,7 @@ def dialogue(number: int) -> Row:
     }
     row.stages = [
         StageRecord("converse", "c", "", ["talker"], None, 4, 400, 40, 240, BEGAN + timedelta(seconds=number), 2.0),
+        StageRecord("consistency", "n", "", started_at=BEGAN),
         StageRecord("select", "s", "", [], None, started_at=BEGAN, seconds=0.0),
     ]
     told = POLICY.decide(scored_frame(pl.LazyFrame(rows_to_table([row], COLUMNS)), POLICY).collect())
@@ -137,6 +138,7 @@ def commit(root: Path, runs: list[list[Row]], letters: list[DeadLetter] | None =
     """Commit the rows of each run in two shards and versions."""
     corpus = Corpus(str(root))
     corpus.save_recipe("s", {"stage": "select", "params": POLICY.model_dump(), "made_with": {"persona-factory": "9"}})
+    corpus.save_recipe("n", {"stage": "consistency", "method": "consistency"})
     corpus.dead.shards()
     if letters:
         corpus.dead.commit([corpus.dead.write(dead_letters_to_table(letters))], [], "letters")

@@ -15,23 +15,21 @@ from tests.views.report.conftest import Made
 def values(rows: list[Row], name: str) -> list[Any]:
     """A quantity's values, row by row."""
     scores = [[one.found for one in scored_pairs(row) if one.pair.check == "turn_persona"] for row in rows]
-    scored = [row.scores["consistency"] for row in rows]
+    score, _, column = name.rpartition(".")
+    if score == "consistency":
+        return [row.scores[score][column] for row in rows]
     return {
         "turns": [len(row.turns) for row in rows],
         "words": [len(turn.text.split()) for row in rows for turn in row.turns],
         "tokens": [sum(stage.completion_tokens for stage in row.stages) for row in rows],
-        "entailment": [score.entailment for own in scores for score in own],
-        "contradiction": [score.contradiction for own in scores for score in own],
-        "worst_contradiction": [max(score.contradiction for score in own) for own in scores],
-        "c_score": [one["c_score"] for one in scored],
-        "apc": [one["apc"] for one in scored],
-        "coverage": [one["coverage"] for one in scored],
+        "consistency.pairs.entailment": [score.entailment for own in scores for score in own],
+        "consistency.pairs.contradiction": [score.contradiction for own in scores for score in own],
     }[name]
 
 
 def test_each_is_that_of_the_rows(made: Made) -> None:
     told = made.figures["distributions"]
-    assert len(told) == 9
+    assert len(told) == 3 + 2 + 10
     for name, one in told.items():
         known = values(list(made.corpus.rows()), name)
         assert one["count"] == len(known), name
@@ -46,7 +44,7 @@ def test_each_is_that_of_the_rows(made: Made) -> None:
 
 
 def test_bars_are_split_by_decision(made: Made) -> None:
-    counts = made.figures["distributions"]["worst_contradiction"]["counts"]
+    counts = made.figures["distributions"]["consistency.contradiction"]["counts"]
     assert {name: sum(bars) for name, bars in counts.items()} == made.figures["funnel"]["decisions"]
     assert all(bars[-1] == 0 for name, bars in counts.items() if name != "reject")
 

@@ -23,7 +23,13 @@ def test_the_corpus_is_counted(made: Made) -> None:
     assert about["words"] == sum(len(turn.text.split()) for row in made.rows for turn in row.turns)
     assert about["personas"] == len({speaker.seed_id for row in made.rows for speaker in row.speakers}) == 82
     assert about["tokens"] == {"prompt": 80 * 400 + 180, "cached": 80 * 240 + 60, "completion": 80 * 40 + 3}
-    assert about["thresholds"] == {"flag": 0.6, "reject": 0.9}
+    assert about["thresholds"] == {
+        "consistency.contradiction": [
+            {"band": "reject", "sign": ">=", "at": 0.9},
+            {"band": "flag", "sign": ">=", "at": 0.6},
+        ],
+        "consistency.self_contradiction": [{"band": "flag", "sign": ">=", "at": 0.8}],
+    }
     assert about["made_with"] == {"persona-factory": "9"}
     assert [one["version"] for one in about["versions"]] == [3, 2, 1, 0]
 
@@ -61,7 +67,10 @@ def test_changes_are_those_since_the_run_before(made: Made) -> None:
         figures = told[version]
         assert (figures["rows"], figures["turns"]) == (len(rows), sum(len(row.turns) for row in rows))
         assert figures["reject"] == pytest.approx(sum(row.decision == "reject" for row in rows) / len(rows))
-        assert figures["coverage"] == pytest.approx(sum(r.scores["consistency"]["coverage"] for r in rows) / len(rows))
+        for name, mean in figures["means"].items():
+            values = [row.scores["consistency"][name.removeprefix("consistency.")] for row in rows]
+            assert mean == pytest.approx(sum(values) / len(rows)), name
+        assert len(figures["means"]) == 10
 
 
 def test_changes_since_a_version_that_is_named(made: Made) -> None:
@@ -81,7 +90,7 @@ def test_what_a_corpus_does_not_have_is_left_out(tmp_path: Path) -> None:
     assert seen == list(range(1, PARTS + 1))
     assert told["about"]["imported"] == 6
     assert told["funnel"]["decisions"] == {"undecided": 6}
-    assert (told["funnel"]["gates"], told["consistency"], told["failures"]) == ({}, None, [])
+    assert (told["funnel"]["gates"], told["scores"], told["failures"]) == ({}, [], [])
     assert set(told["distributions"]) == {"turns", "words"}
     assert told["groups"]["groups"] == []
     assert "too few" in told["groups"]["left_out"]

@@ -43,8 +43,12 @@ def test_groups_tell_what_became_of_their_rows(made: Made) -> None:
         one, rows = group_of(made, work), rows_of(made, work)
         assert (one["personas"], one["rows"]) == (41, 40)
         assert one["decisions"] == {name: count / 40 for name, count in Counter(row.decision for row in rows).items()}
-        assert one["contradicted"] == pytest.approx(sum(row.details[1].values[3] >= 0.6 for row in rows) / 40)
-        assert one["coverage"] == pytest.approx(sum(row.scores["consistency"]["coverage"] for row in rows) / 40)
+        contradicted = sum(row.details[1].values[3] >= 0.6 for row in rows)
+        assert one["contradicted"] == {"consistency": pytest.approx(contradicted / 40)}
+        assert len(one["means"]) == 10
+        for name, mean in one["means"].items():
+            column = name.removeprefix("consistency.")
+            assert mean == pytest.approx(sum(row.scores["consistency"][column] for row in rows) / 40), name
 
 
 def test_failed_rows_count_for_the_group_of_a_known_seed(made: Made) -> None:

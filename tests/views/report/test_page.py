@@ -95,7 +95,7 @@ def test_it_opens_without_an_error_or_a_request(context: BrowserContext, made: M
     for link in tab.locator("nav a").all():
         assert tab.locator(str(link.get_attribute("href"))).count() == 1
     plots = tab.locator("main svg")
-    assert plots.count() == 9 + 4
+    assert plots.count() == 15 + 4
     assert all(plot.get_attribute("role") == "img" and plot.get_attribute("aria-label") for plot in plots.all())
     assert wrong == []
 
@@ -162,7 +162,7 @@ def test_a_contradicted_fact_stands_beside_its_turn(context: BrowserContext, mad
         turns = article.locator(".turns > li").all()
         marks = [turn.locator(".mark").all_inner_texts() for turn in turns]
         fact = scored_pairs(row)[1].pair.premise
-        told = [f"contradicts own fact {fact} P(contradiction) {score}"]
+        told = [f"contradicts own fact {fact} P(contradiction) {score}, consistency"]
         assert marks == [told if score and number == 3 else [] for number in range(len(turns))]
         assert article.locator(".mark.rejects").count() == (decision == "reject")
         marked = article.locator(".people li.contradicted").all_inner_texts()
@@ -211,7 +211,7 @@ def test_nothing_is_wider_than_a_phone(browser: Browser, made: Made, scarce: lis
 
 def test_what_is_not_there_is_said(context: BrowserContext, scarce: list[Path]) -> None:
     tab, wrong = opened(context, scarce[0])
-    assert "was not scored" in tab.locator("#distributions").inner_text()
+    assert "were not scored" in tab.locator("#distributions").inner_text()
     assert "too few" in tab.locator("#groups").inner_text()
     assert tab.locator("article.undecided").count() == 4
     tab, more = opened(context, scarce[1])

@@ -1,0 +1,72 @@
+"""The pairs of facts and turns that scores of the method `consistency` store: what views show of them beside the
+declared columns. No other view knows a score's method.
+
+Limitations: a threshold is known where a condition of `select` holds nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from factory.methods.scores.consistency import Check, Consistency, scored_pairs
+from factory.spec.select import Conditions
+from factory.store.records import Row
+
+MARKED, NEVER = 0.5, 2.0
+"""P(contradiction) from which on a pair is marked where the job flags none, and one that none has."""
+_COLUMNS: dict[Check, str] = {
+    "turn_persona": "contradiction",
+    "turn_turn": "self_contradiction",
+    "extracted_persona": "extracted_contradiction",
+}
+"""The columns that hold the highest P(contradiction) of each check's pairs."""
+
+
+def pair_scores(methods: Mapping[str, str]) -> list[str]:
+    """The names of the entries of this method. `methods` are those of all entries, by the entries' names."""
+    return sorted(name for name, method in methods.items() if method == Consistency.name)
+
+
+def of_pairs(score: str, field: str, check: Check = "turn_persona") -> pl.Expr:
+    """A value of the pairs of one check that a score stored with a row, a list."""
+    one = pl.element().struct
+    value = one.field("values").list.get(Consistency.details[check].index(field), null_on_oob=True)
+    of_check = (one.field("score") == score) & (one.field("kind") == check)
+    return pl.col("details").list.eval(value.filter(of_check))
+
+
+def worst(score: str = Consistency.name, check: Check = "turn_persona") -> str:
+    """The column with the highest P(contradiction) of a check's pairs, as conditions write it."""
+    return f"{score}.{_COLUMNS[check]}"
+
+
+def bands(policy: Conditions, score: str, check: Check = "turn_persona") -> tuple[float, float]:
+    """From which P(contradiction) of a pair on conditions flag and reject a row: MARKED where none flags, NEVER where
+    none rejects."""
+    flag, reject = (policy.least(band, worst(score, check)) for band in ("flag", "reject"))
+    rejects = NEVER if reject is None else reject
+    return min(MARKED if flag is None else flag, rejects), rejects
+
+
+def marks(row: Row, scores: Sequence[str], policy: Conditions) -> Iterator[dict[str, Any]]:
+    """The pairs that contradict each other, the clearest first: the `turn`, the `fact` and its `origin` (or the earlier
+    turn `said`), the fact `extracted` from the turn, the entry `by` which it is known, P(contradiction) as `score`, the
+    `check`, and whether it `rejects`."""
+    pairs = [(score, one) for score in scores for one in scored_pairs(row, score)]
+    for score, one in sorted(pairs, key=lambda pair: -pair[1].found.contradiction):
+        flag, reject = bands(policy, score, one.pair.check)
+        if one.found.contradiction >= flag:
+            yield {
+                "turn": one.pair.turn,
+                "check": one.pair.check,
+                "fact": one.pair.premise,
+                "origin": one.pair.origin,
+                "said": one.pair.other if one.pair.check == "turn_turn" else None,
+                "extracted": one.pair.hypothesis if one.pair.check == "extracted_persona" else None,
+                "by": score,
+                "score": round(one.found.contradiction, 4),
+                "rejects": one.found.contradiction >= reject,
+            }
