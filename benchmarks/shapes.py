@@ -56,4 +56,4 @@ def make_weights_up() -> None:
 
     read = converse.read
     EngineArgs.__init__ = partialmethod(EngineArgs.__init__, load_format="dummy")
-    converse.read = lambda *said: replace(read(*said), text=said[0].strip() or "-", ended=False, fault=None)
+    converse.read = lambda *said: replace(read(*said), text=said[0].text.strip() or "-", ended=False, fault=None)

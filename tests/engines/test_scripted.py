@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from factory.engines import (
+    Completion,
     EngineDeadError,
     EngineStartError,
     Health,
@@ -49,7 +50,7 @@ def test_turns_of_a_dialogue_pass_as_turns() -> None:
         asked = Request((SYSTEM, *history), Sampling(), n=2)
         candidates = [completion.text for completion in answer("scripted", asked).completions]
         for text in candidates:
-            assert read(text, "stop", turns).fault is None
+            assert read(Completion(text, 9, "stop"), turns).fault is None
         assert candidates[0] != candidates[1]
         turns.append(candidates[0])
 

@@ -149,7 +149,7 @@ class BrokenReader(Talker):
 
 def test_a_row_that_fails_late_has_what_the_phase_before_took(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(4))
-    job, rehearsal = job_in(tmp_path, *READER), Rehearsal(talker=BrokenReader(ValueError("wrong shape")))
+    job, rehearsal = job_in(tmp_path, *READER), Rehearsal(talker=BrokenReader(ValueError("odd shape")))
     rehearsal.run(job)
     letters = letters_of(job).values()
     assert {(letter.stage, letter.reason, letter.text) for letter in letters} == {("extract", "fault", None)}
@@ -177,7 +177,7 @@ def test_a_score_that_fails_costs_no_row(tmp_path: Path) -> None:
     assert len(rows) == 3
     for row in rows:
         (failed,) = (record for record in row.stages if record.failed)
-        assert (failed.stage, failed.failed) == ("consistency", "fault: ValueError: wrong shape")
+        assert (failed.stage, failed.failed) == ("consistency", "fault: ValueError: odd shape")
         assert (row.scores, row.decision, row.reasons) == ({}, "flag", ["not_scored"])
     Rehearsal().run(job, retry_failed=True)
     assert all(row.scores["consistency"] for row in rows_of(job).values())
@@ -199,7 +199,7 @@ def test_a_row_that_kills_its_worker_has_what_the_stages_took_that_it_kept(tmp_p
 
 class BrokenNli(HashNli):
     async def score(self, pairs: Sequence[tuple[str, str]]) -> list[Probabilities]:
-        raise ValueError("wrong shape")
+        raise ValueError("odd shape")
 
 
 def test_letters_are_asked_for_by_stage_reason_seed_and_kind(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def rows() -> list[Row]:
         row.decision = "accept"
     rows[0].scores["fluency"] = {"share": 0.25, "words": 3, "clean": True, "language": "en"}
     rows[1].scores["fluency"] = {"share": 0.75, "words": None, "clean": False, "language": "en"}
-    rows[2].stages[0].failed = "fault: wrong shape"
+    rows[2].stages[0].failed = "fault: odd shape"
     rows[0].details = [
         Detail("fluency", "fact_shown", [0.5, None], 1, 1, origin="seed", fact=0, answer="yes"),
         Detail("fluency", "echo", [0.125], 1, 1, other=0),
@@ -71,7 +71,7 @@ def test_show_and_explain_have_its_values_and_its_details(
     show_row(rows[0])
     assert "fluency: share 0.25, words 3, clean True, language en" in capsys.readouterr().out
     show_row(rows[2])
-    assert "fluency: none, fault: wrong shape" in capsys.readouterr().out
+    assert "fluency: none, fault: odd shape" in capsys.readouterr().out
     show_explanation(explain(corpus, rows[0]), rows[0])
     printed = re.sub(" +", " ", capsys.readouterr().out)
     assert "fluency: fact shown" in printed

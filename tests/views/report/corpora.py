@@ -76,6 +76,7 @@ def dialogue(number: int) -> Row:
         Detail("consistency", "turn_persona", [1.0, 0.95, 0.03, 0.02], 0, 2, origin="seed", fact=1),
         Detail("consistency", "turn_persona", [0.2, 0.01, 0.99 - wrong, wrong], 1, 3, origin="seed", fact=2),
         Detail("consistency", "turn_turn", [0.3, 0.1, 0.8, 0.1], 1, 3, other=1),
+        Detail("fluency", "share", [0.5], 0),
     ]
     row.scores["consistency"] = {
         "contradiction": wrong,

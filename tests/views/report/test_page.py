@@ -165,6 +165,11 @@ def test_a_contradicted_fact_stands_beside_its_turn(context: BrowserContext, mad
         told = [f"contradicts own fact {fact} P(contradiction) {score}, consistency"]
         assert marks == [told if score and number == 3 else [] for number in range(len(turns))]
         assert article.locator(".mark.rejects").count() == (decision == "reject")
+        assert (
+            f"contradiction {row.scores['consistency']['contradiction']:.2f}, "
+            in article.locator(".scores").inner_text()
+        )
+        assert article.locator(".remark").all_inner_texts() == ["fluency: share\nspeaker A\n0.50"]
         marked = article.locator(".people li.contradicted").all_inner_texts()
         assert marked == ([f"{fact} contradicted"] if score else [])
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from factory.methods.scores.consistency import scored_pairs
 from factory.store.corpus import Corpus
-from factory.store.records import Fact, Row
+from factory.store.records import Detail, Fact, Row
 from factory.views.report.sample import dialogues
 from tests.views.report.conftest import Made
 from tests.views.report.corpora import commit, dialogue
@@ -51,3 +51,13 @@ def test_other_checks_are_marked_as_what_they_are(tmp_path: Path) -> None:
     said, extracted = one["turns"][3]["marks"]
     assert (said["check"], said["said"], said["rejects"]) == ("turn_turn", 1, False)
     assert (extracted["check"], extracted["extracted"]) == ("extracted_persona", "I hate boats.")
+
+
+def test_what_another_score_found_of_a_turn_stands_under_it(tmp_path: Path) -> None:
+    row = dialogue(0)
+    row.details.append(Detail("fluency", "echo", [0.125], 1, 1, other=0, order=2))
+    corpus = commit(tmp_path, [[row, dialogue(2)]])
+    told = next(one for one in dialogues(corpus, corpus.scan(), 9) if one["id"] == row.row_id)
+    assert [len(turn["notes"]) for turn in told["turns"]] == [0, 1, 0, 0]
+    note = {"title": "fluency: echo", "where": "order 2", "values": "0.12", "texts": [row.turns[0].text]}
+    assert told["turns"][1]["notes"] == [note]
