@@ -70,9 +70,9 @@ def in_worker() -> None:
     with clock.open("rb") as opened:
         times = mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ)
 
-    def replied(prompt: list[int], answer: Answer, chat: ChatTokenizer) -> Reply:
+    def replied(prompt: list[int], answer: Answer, chat: ChatTokenizer, *, guided: bool) -> Reply:
         kept[_task()] = prompt, answer
-        return reply(prompt, answer, chat)
+        return reply(prompt, answer, chat, guided=guided)
 
     async def written(self: vllm.VllmEngine, request: Request) -> Reply:
         began, task = time.time(), _task()

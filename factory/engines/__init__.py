@@ -65,7 +65,8 @@ class LanguageModel(BaseModel):
     api_key_env: str = Field("OPENAI_API_KEY", description="openai: environment variable that holds the key.")
     extra_body: dict[str, Any] = Field(
         {},
-        description="openai: fields of the server's own that stand in each request, such as {reasoning_effort: low}.",
+        description="openai: fields of the server's own that stand in each request, such as {reasoning_effort: low}. "
+        "Stored with each recipe: no place for a key.",
     )
     timeout_s: float = Field(300, gt=0, description="openai: longest wait for one answer, in seconds.")
     max_retries: int = Field(

@@ -56,11 +56,12 @@ class ChatTokenizer:
         ids, before = self._tokenized(prompt + text), self._tokenized(prompt)
         return ids[len(before) :] if ids[: len(before)] == before else self._tokenized(text)
 
-    def said(self, ids: Sequence[int]) -> tuple[str, str | None, int]:
+    def said(self, ids: Sequence[int], *, guided: bool) -> tuple[str, str | None, int]:
         """The text of an answer, what was thought before it (none if nothing was), and the tokens of that; without
-        special tokens, and without a character that was cut off at the end."""
+        special tokens, and without a character that was cut off at the end. An answer that a schema `guided` has no
+        thought in it, whatever the prompt opened."""
         text = str(self._decode(ids)).rstrip("\ufffd")
-        said, thought = split(text, opened=self._text.opens_thought)
+        said, thought = (text, None) if guided else split(text, opened=self._text.opens_thought)
         if self._shows_marks:
             said = self._marks.sub("", said)
         return said, thought, min(len(ids), len(self._whole(thought))) if thought else 0

@@ -87,7 +87,7 @@ class VllmEngine:
         self._check_fits(prompt, longest, f"a completion of {longest} (max_tokens)")
         schema = json.dumps(request.json_schema) if request.json_schema else None
         texts = Texts(_sampled(request.sampling), request.n, schema)
-        return _reply(prompt, await self._ask(prompt, texts), self._chat)
+        return _reply(prompt, await self._ask(prompt, texts), self._chat, guided=schema is not None)
 
     async def _choose(self, request: Request) -> Reply:
         """The choices' probabilities, by as many prompts as their tokens have branches, and completions that are drawn
@@ -254,11 +254,12 @@ def _sampled(sampling: Sampling) -> str:
     return sampling.model_dump_json()
 
 
-def _reply(prompt: list[int], answer: Answer, chat: ChatTokenizer) -> Reply:
-    completions = tuple(_completion(ids, reason, chat) for ids, reason in answer.completions)
+def _reply(prompt: list[int], answer: Answer, chat: ChatTokenizer, *, guided: bool) -> Reply:
+    completions = tuple(_completion(ids, reason, chat, guided=guided) for ids, reason in answer.completions)
     return Reply(completions, len(prompt), answer.cached_tokens)
 
 
-def _completion(ids: list[int], finish_reason: str, chat: ChatTokenizer) -> Completion:
-    text, thought, thinking = chat.said(ids[:-1] if finish_reason == "stop" else ids)  # the last one has stopped it
+def _completion(ids: list[int], finish_reason: str, chat: ChatTokenizer, *, guided: bool) -> Completion:
+    said = ids[:-1] if finish_reason == "stop" else ids  # the last one has stopped it
+    text, thought, thinking = chat.said(said, guided=guided)
     return Completion(text, len(ids), finish_reason, reasoning=thought, reasoning_tokens=thinking)

@@ -92,6 +92,13 @@ def test_options_reach_the_template_and_a_thought_that_it_opens_is_known() -> No
 def test_a_thought_between_special_tokens_is_kept_apart() -> None:
     made = tokenizer(PLAIN)
     chat = ChatTokenizer(made)
-    text, thought, tokens = chat.said(made.encode("[THINK]She sails.[/THINK]Do you sail?<|im_end|>"))
+    text, thought, tokens = chat.said(made.encode("[THINK]She sails.[/THINK]Do you sail?<|im_end|>"), guided=False)
     assert (text, thought) == ("Do you sail?", "She sails.")
     assert tokens == len(made.encode("She sails."))
+
+
+def test_an_answer_that_a_schema_guided_is_no_thought_where_the_prompt_opened_one() -> None:
+    made = tokenizer(THINKS)
+    chat, ids = ChatTokenizer(made, {"thinking": True}), made.encode('{"turns": []}')
+    assert chat.said(ids, guided=True) == ('{"turns": []}', None, 0)
+    assert chat.said(ids, guided=False)[0] == ""
