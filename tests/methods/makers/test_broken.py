@@ -108,9 +108,9 @@ def test_a_turn_that_is_the_other_s_is_broken() -> None:
 
 def test_what_was_cut_off_at_a_label_is_whole() -> None:
     said = read(
-        Completion("I pay.\nShop assistant: Thank you and", 9, "length"), [], ("customer",), ("shop assistant",)
+        Completion("I pay ten\nShop assistant: Thank you and", 9, "length"), [], ("customer",), ("shop assistant",)
     )
-    assert (said.text, said.fault) == ("I pay.", None)
+    assert (said.text, said.fault) == ("I pay ten", None)
 
 
 def test_a_thought_without_a_turn_is_broken_and_named_so() -> None:

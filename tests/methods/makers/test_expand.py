@@ -4,6 +4,7 @@ import asyncio
 from copy import deepcopy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -83,6 +84,18 @@ class SaidBy(Said):
     async def generate(self, request):
         self.answers = next(answers for fact, answers in self.by_fact.items() if fact in user_text(request))
         return await super().generate(request)
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_calls_are_at_least_and_at_most_as_many_as_it_says(kit_of, attempts):
+    stage = Expand(ExpandParams(count=1, attempts=attempts))
+    least, most = (int(calls.item()) for calls in stage.calls(np.array([0])))
+    luckless = kit_of(*["[nothing]"] * most)
+    run(stage, a_row(["I have a dog."], ["I work as a nurse."]), luckless)
+    assert len(luckless.engine.requests) == most
+    lucky = kit_of("- I read comics.", "- I collect stamps.")
+    run(stage, a_row(["I have a dog."], ["I work as a nurse."]), lucky)
+    assert len(lucky.engine.requests) == least
 
 
 def test_missing_facts_are_asked_for_again_beside_the_accepted_ones(kit_of):
