@@ -21,7 +21,7 @@ from pathlib import Path
 
 from factory.methods import Kit
 from factory.methods.scores.consistency import Consistency, ConsistencyParams
-from factory.planning.shard import STAGED, STAGING, ShardSpec, todo
+from factory.planning.shard import STAGING, ShardSpec, todo
 from factory.running.merging import merge
 from factory.scorers.embeddings import EmbeddingModel, Embeddings
 from factory.scorers.nli import Nli, NliModel
@@ -102,8 +102,8 @@ def fill(corpus: Corpus, job: Making) -> dict[str, float]:
             one.row.scores[stage] = dict(one.row.scores["consistency"])
             one.row.stages.append(StageRecord(stage, recipe.id, one.wanted[stage]))
         since = time.process_time()
-        spec.staged = [f"{STAGING}/{spec.id}-0-0.rows.parquet"]
-        corpus.storage.write_parquet(spec.staged[0], rows_to_table([one.row for one in work], kept), STAGED)
+        spec.staged = [f"{STAGING}/{spec.id}-0-0.rows.arrow"]
+        corpus.storage.write_arrow(spec.staged[0], rows_to_table([one.row for one in work], kept))
         lap("stage")
         new.append(merge(corpus, spec, job).shard)
         lap("merge")

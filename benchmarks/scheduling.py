@@ -70,7 +70,7 @@ class Answering(Worker):
         """Leave a staged file."""
         self._opened.set()
         self.beat()
-        staged = f"_staging/{task.spec.id}-{task.phase}-{task.first}.rows.parquet"
+        staged = f"_staging/{task.spec.id}-{task.phase}-{task.first}.rows.arrow"
         self._link(staged)
         return TaskResult(1, staged, [])
 

@@ -56,7 +56,8 @@ def in_worker() -> None:
     each file."""
     _before(workers._Counted, "generate", lambda _: "generate")
     _before(Nli, "score", lambda _: "score")
-    _after(Storage, "write_parquet", lambda args: "staged" if args[1].startswith("_staging") else "merged")
+    _after(Storage, "write_arrow", lambda _: "staged")
+    _after(Storage, "write_parquet", lambda _: "merged")
     if POISON in os.environ:
         _make_poisonous(os.environ[POISON])
 

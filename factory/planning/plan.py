@@ -238,9 +238,9 @@ class Plan:
         """Rows that a run before this one staged and did not commit go on from there."""
         order = np.argsort(self._make.slot)
         for path in self.corpus.storage.list(STAGING):
-            if not path.endswith((".rows.parquet", ".begun.parquet")):
+            if not path.endswith((".rows.arrow", ".begun.arrow")):
                 continue
-            table = self.corpus.storage.read_parquet(path)
+            table = self.corpus.storage.read_arrow(path)
             rows = {row.row_id: row for row in rows_from_table(table)}
             slots = {slot: rows[row_id] for slot, row_id in slots_by_id(table).items()}
             keys = np.array(list(slots), np.uint64)

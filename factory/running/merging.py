@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import polars as pl
+import pyarrow as pa
 
 from factory.methods.registry import found
 from factory.planning.shard import ShardSpec, complete, load
@@ -16,7 +17,7 @@ from factory.spec.job import SELECT
 from factory.spec.phases import Making
 from factory.spec.select import PENDING, scored_frame
 from factory.store.corpus import Corpus
-from factory.store.records import Row, ScoreColumns, StageRecord, rows_from_table, rows_to_table
+from factory.store.records import ROW_SCHEMA, Row, ScoreColumns, StageRecord, rows_from_table, rows_to_table
 from factory.store.shards import Shard
 
 
@@ -79,13 +80,24 @@ def _decide(rows: list[Row], making: Making, columns: ScoreColumns) -> None:
     if making.select is None or not rows:
         return
     began = datetime.now(UTC)
-    frame = pl.DataFrame(rows_to_table(rows, columns)).lazy()
-    decided = making.select.decide(scored_frame(frame, making.select).collect(), making.passes)
+    frame = scored_frame(_readable(rows, columns), making.select).collect()
+    decided = making.select.decide(frame, making.passes)
     for row, (decision, reasons) in zip(rows, decided.select("decision", "reasons").iter_rows(), strict=True):
         row.decision, row.reasons = decision, reasons
         recipe = _of_select(making.recipes[row.kind])
         fingerprint = row_fingerprints([recipe], row)[SELECT]
         row.stages.append(StageRecord(SELECT, recipe.id, fingerprint, started_at=began))
+
+
+def _readable(rows: list[Row], columns: ScoreColumns) -> pl.LazyFrame:
+    """What conditions can read of rows; to lay out all of them takes ten times as long."""
+    names = ("kind", "sample", "topic")
+    found = [
+        {name: getattr(row, name) for name in names} | {"turns": [None] * len(row.turns)} | row.scores for row in rows
+    ]
+    turns = pa.field("turns", pa.list_(pa.null()))
+    schema = pa.schema([*(ROW_SCHEMA.field(name) for name in names), turns, *columns.items()])
+    return pl.LazyFrame(pa.Table.from_pylist(found, schema=schema))
 
 
 def _of_select(recipes: list[Recipe]) -> Recipe:

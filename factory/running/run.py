@@ -22,7 +22,7 @@ import ray
 
 from factory.base.redact import KeyFormatError, read_key
 from factory.planning.plan import Plan, Work, plan
-from factory.planning.shard import STAGED, STAGING, ShardSpec
+from factory.planning.shard import STAGING, ShardSpec
 from factory.running.cluster import joined
 from factory.running.merging import Merged
 from factory.running.passes import Passed, run_passes
@@ -261,8 +261,8 @@ class _Driver:
 
     def _write_skeletons(self, work: Work) -> None:
         if work.skeletons:
-            work.spec.skeletons = f"{STAGING}/{work.spec.id}.skeletons.parquet"
-            self._plan.corpus.storage.write_parquet(work.spec.skeletons, rows_to_table(work.skeletons, {}), STAGED)
+            work.spec.skeletons = f"{STAGING}/{work.spec.id}.skeletons.arrow"
+            self._plan.corpus.storage.write_arrow(work.spec.skeletons, rows_to_table(work.skeletons, {}))
             work.skeletons = []
 
     def _put(self, spec: ShardSpec, phase: int) -> None:
@@ -363,7 +363,7 @@ class _Driver:
         what is kept of seed files that are there no more. A run without work leaves all that to `factory gc`."""
         storage = self._plan.corpus.storage
         for path in storage.list(STAGING):
-            if not self.stopping or path.endswith(".skeletons.parquet"):
+            if not self.stopping or path.endswith(".skeletons.arrow"):
                 storage.delete(path)
         for path in sorted(set(storage.list(SEEDS)) - self._plan.wanted.seeds.kept):
             storage.delete(path)

@@ -19,7 +19,7 @@ from factory.base.packages import needing
 from factory.engines import Engine, Health, Reply, Request, ServerError
 from factory.engines.opening import open_engine
 from factory.methods import Kit, ModelKind
-from factory.planning.shard import STAGED, STAGING, ShardSpec, Todo, todo
+from factory.planning.shard import STAGING, ShardSpec, Todo, todo
 from factory.running.merging import Merged, merge
 from factory.running.pipeline import Failure, dead_letter, fail_scores, run_row
 from factory.scorers.embeddings import EmbeddingModel, Embeddings
@@ -183,9 +183,8 @@ class Worker:
     async def _stage(self, task: ShardTask, rows: list[Row], columns: ScoreColumns, what: str) -> str | None:
         if not rows:
             return None
-        path = f"{STAGING}/{task.spec.id}-{task.phase}-{task.first}.{what}.parquet"
-        table = rows_to_table(rows, columns)
-        await asyncio.to_thread(self._corpus.storage.write_parquet, path, table, STAGED)
+        path = f"{STAGING}/{task.spec.id}-{task.phase}-{task.first}.{what}.arrow"
+        await asyncio.to_thread(self._corpus.storage.write_arrow, path, rows_to_table(rows, columns))
         return path
 
     async def merge(self, spec: ShardSpec) -> Merged:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from factory.planning.plan import plan
-from factory.planning.shard import STAGED, ShardSpec
+from factory.planning.shard import ShardSpec
 from factory.running.merging import Merged, merge
 from factory.spec.identity import row_fingerprints
 from factory.spec.job import SELECT, Job
@@ -51,8 +51,8 @@ def scored_again(job: Job, row: Row, contradiction: float | None) -> Row:
 def merged(job: Job, spec: ShardSpec, staged: list[Row]) -> tuple[Merged, dict[str, Row]]:
     """Merge the shard with these rows staged; what came of it, and its rows by id."""
     corpus, made = Corpus(job.corpus), making(job)
-    spec.staged = [f"_staging/{spec.id}-0-0.rows.parquet"]
-    corpus.storage.write_parquet(spec.staged[0], rows_to_table(staged, made.columns), STAGED)
+    spec.staged = [f"_staging/{spec.id}-0-0.rows.arrow"]
+    corpus.storage.write_arrow(spec.staged[0], rows_to_table(staged, made.columns))
     result = merge(corpus, spec, made)
     rows = rows_from_table(corpus.table.read(result.shard)) if result.shard else []
     assert len({row.row_id for row in rows}) == len(rows)

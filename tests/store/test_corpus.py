@@ -102,11 +102,11 @@ def test_staged_files_and_recipes_are_kept_beside_the_table(root: str) -> None:
     corpus = Corpus(root)
     corpus.table.commit([shard_of(corpus, 1)], [], "first")
     assert corpus.storage.list("_staging") == []
-    corpus.storage.write_parquet("_staging/b.rows.parquet", rows_to_table([a_row(1)], {}))
+    corpus.storage.write_arrow("_staging/b.rows.arrow", rows_to_table([a_row(1)], {}))
     corpus.storage.write_bytes("_staging/a.json", b"{}")
-    assert corpus.storage.list("_staging") == ["_staging/a.json", "_staging/b.rows.parquet"]
+    assert corpus.storage.list("_staging") == ["_staging/a.json", "_staging/b.rows.arrow"]
     corpus.storage.delete("_staging/a.json")
-    assert corpus.storage.list("_staging") == ["_staging/b.rows.parquet"]
+    assert corpus.storage.list("_staging") == ["_staging/b.rows.arrow"]
 
     assert corpus.recipe("r1") is None
     corpus.save_recipe("r1", {"prompt": "ä"})

@@ -18,6 +18,8 @@ def test_a_file_is_read_back_and_listed_and_deleted(tmp_path: Path) -> None:
     assert storage.read_bytes("deep/er/b.json") == b"{}"
     assert storage.read_parquet("deep/a.parquet").equals(table)
     assert storage.read_parquet("deep/a.parquet", ("b",)).column_names == ["b"]
+    storage.write_arrow("deep/c.arrow", table)
+    assert storage.read_arrow("deep/c.arrow").equals(table)
     storage.delete("deep/a.parquet")
     assert not storage.exists("deep/a.parquet")
     assert storage.exists("deep/er/b.json")
