@@ -39,6 +39,8 @@ LEDGER = "_ledger/5"
 """Numbered by how keys are made: one that is made otherwise must not be compared with those of before."""
 
 _ROWS_AT_ONCE = 1 << 20
+_SHARDS_AT_ONCE = 16
+"""Shards whose entries are made at once: of small ones that takes half the time of one after the other."""
 _RANGE = 1 << 16
 """Rows that are compared at once, about."""
 _MOST_FILES = 8
@@ -167,8 +169,9 @@ class Ledger:
             batch: list[Entries] = []
             told: list[int] = []
             while lacking and sum(map(len, batch)) < _ROWS_AT_ONCE:
-                told.append(lacking.popitem()[1])
-                batch.append(self._entries(told[-1]))
+                some = [lacking.popitem()[1] for _ in range(min(_SHARDS_AT_ONCE, len(lacking)))]
+                batch.append(self._entries(some))
+                told += some
                 read += len(batch[-1])
                 report("rows indexed", read)
             self._write([join(batch)], told)
@@ -281,9 +284,10 @@ class Ledger:
             written = self.corpus.storage.local(path, Path(self._folder.name))
         self._open(path, written, {self.shards[number].path: number for number in told})
 
-    def _entries(self, number: int) -> Entries:
-        """The entries of a shard, from its rows."""
-        table = self.corpus.table.read(self.shards[number], _READ)
+    def _entries(self, numbers: Sequence[int]) -> Entries:
+        """The entries of shards, from their rows."""
+        tables = [self.corpus.table.read(self.shards[number], _READ) for number in numbers]
+        table = pa.concat_tables(tables)
         seeds = _column(table, "seeds")
         ends = mapped(seeds.offsets)
         first, last = ends[:-1], ends[1:] - 1
@@ -296,7 +300,7 @@ class Ledger:
             **{part: input_keys(keys[first], keys[last]) for part, keys in zip(PARTS, digests, strict=True)},
             donors=_donors(_column(table, "donors")),
             chain=self._chains_of(_column(table, "stages")),
-            shard=np.full(len(table), number, np.int32),
+            shard=np.repeat(np.array(numbers, np.int32), [len(one) for one in tables]),
         )
 
     def _chains_of(self, stages: pa.ListArray) -> NDArray[np.int32]:
@@ -311,7 +315,7 @@ class Ledger:
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:
-    """A column of a shard, as one array."""
+    """A column, as one array."""
     return table[name].combine_chunks()
 
 
