@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from factory.export.slots import slots
@@ -33,7 +33,8 @@ _COLUMNS = (
 @dataclass
 class Reader:
     """A corpus at one version, read for a format. `source` is what the format asks, and counts what is left out;
-    `report` is told how many rows are read."""
+    `report` is told how many rows are read. `scores` are the names of scores in the corpus, by their methods, which are
+    what the format knows."""
 
     corpus: Corpus
     version: int
@@ -42,6 +43,7 @@ class Reader:
     splits: Splits
     decisions: Sequence[Decision]
     report: Callable[[str, int], None]
+    scores: Mapping[str, str]
 
     def records(self) -> Iterator[tuple[str, Record]]:
         """The records of the format, each with its split. Memory holds a shard, and two blocks of rows of each
@@ -73,10 +75,10 @@ class Reader:
 
     def rows(self) -> Iterator[tuple[str, Row]]:
         """The rows so decided, each with its split. Memory holds one shard."""
-        for number, row in enumerate(
-            self.corpus.rows(version=self.version, columns=(*_COLUMNS, *self.made.columns)), 1
-        ):
+        columns = (*_COLUMNS, *(self.scores.get(column, column) for column in self.made.columns))
+        for number, row in enumerate(self.corpus.rows(version=self.version, columns=columns), 1):
             self.report("rows read", number)
+            row.scores = {method: row.scores[name] for method, name in self.scores.items() if name in row.scores}
             if (row.decision or "accept") not in self.decisions:  # without `select` nothing was refused
                 self.source.leave_out(f"rows decided {row.decision}")
                 continue

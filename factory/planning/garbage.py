@@ -13,13 +13,13 @@ from factory.planning.ledger import LEDGER
 from factory.planning.shard import STAGING
 from factory.planning.signatures import PASSES
 from factory.seeds.store import SEEDS
-from factory.store.corpus import Corpus
+from factory.store.corpus import RECIPES, Corpus
 from factory.store.storage import UNFINISHED, File
 from factory.store.table import CorpusError
 
 _ORPHAN_HOURS = 24
 _HOUR_S = 3600
-_CACHES = ("_ledger", PASSES, SEEDS, "_recipes")
+_CACHES = ("_ledger", PASSES, SEEDS, RECIPES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,12 @@ Limitations: nothing stands in for a corpus's `_recipes/`; without them its rows
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from factory.spec.identity import Recipe
 from factory.store.corpus import Corpus
+from factory.store.records import score_columns
 from factory.store.table import CorpusError
 
 
@@ -20,3 +22,13 @@ def kept(corpus: Corpus, recipe_id: str) -> tuple[Recipe, dict[str, str]]:
         raise CorpusError(f"{corpus.root}: recipe {recipe_id} is missing from _recipes; was the folder moved?")
     made_with = content.pop("made_with")
     return Recipe.model_validate(content), made_with
+
+
+def scores_of(corpus: Corpus, methods: Iterable[str]) -> dict[str, str]:
+    """The names of the scores that rows have of these methods, by method: of several the one that is called like the
+    method, or else the first."""
+    recipes = [corpus.recipe(recipe_id) for recipe_id in corpus.recipes()]
+    made = {(content["stage"], content["method"]) for content in recipes if content is not None}
+    scores = score_columns(corpus.table.layout)
+    of = {method: [name for name in scores if name == method or (name, method) in made] for method in methods}
+    return {method: method if method in names else min(names) for method, names in of.items() if names}

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from factory.store.loading import CorpusDataset
 
+RECIPES = "_recipes"
+"""The folder of what was made by: a file for each recipe, named by its id."""
 
 _SIGNS = re.compile(r"[^\w /.,@+=-]")
 
@@ -224,15 +226,19 @@ class Corpus:
 
     def save_recipe(self, recipe_id: str, content: dict[str, object]) -> bool:
         """Keep what a fingerprint stands for, for `explain`; written once. Whether it was written now."""
-        path = f"_recipes/{recipe_id}.json"
+        path = f"{RECIPES}/{recipe_id}.json"
         if self.storage.exists(path):
             return False
         self.storage.write_bytes(path, json.dumps(content, indent=1, ensure_ascii=False).encode())
         return True
 
+    def recipes(self) -> list[str]:
+        """The ids of the recipes that were kept."""
+        return [Path(path).stem for path in self.storage.list(RECIPES)]
+
     def recipe(self, recipe_id: str) -> dict[str, object] | None:
         """What a recipe's id stands for, or none if it was not kept."""
-        path = f"_recipes/{recipe_id}.json"
+        path = f"{RECIPES}/{recipe_id}.json"
         if not self.storage.exists(path):
             return None
         content: dict[str, object] = json.loads(self.storage.read_bytes(path))

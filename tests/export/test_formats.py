@@ -18,7 +18,7 @@ from factory.store.corpus import Corpus
 from factory.store.records import Extraction, Fact, Row, StageRecord
 from factory.views.explain import sent_prompts
 from tests.methods.parts import a_row
-from tests.rehearsal import rows_of
+from tests.rehearsal import Rehearsal, job_in, rows_of, some_personas, write_seeds
 from tests.training.corpora import dialogue, write_corpus
 
 SPLITS = {"test": 0.4}
@@ -237,3 +237,17 @@ def test_a_turn_without_a_line_is_one_without_facts(tmp_path: Path) -> None:
     assert (first["utterance"], first["facts"], first["target"]) == ("Line 0.", ["I own a boat."], "I own a boat.")
     assert (none["utterance"], none["facts"], none["target"]) == ("Line 2.", [], "[None]")
     assert told.left_out == {"turns whose lines the gates stopped": 1}
+
+
+def test_a_format_reads_a_score_by_its_method_whatever_the_job_calls_it(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(6))
+    names = ("scores.consistency=null", "scores.judged={method: consistency}", "select={}")
+    made = job_in(tmp_path, *names, "pairing.samples=2")
+    Rehearsal().run(made)
+    rows = rows_of(made)
+    flat = examples(made, "plain", tmp_path / "plain", decisions=("accept", "flag"))
+    expected = {row.row_id: row.scores["judged"]["coverage"] for row in rows.values()}
+    assert {one["row_id"]: one["coverage"] for one in flat} == pytest.approx(expected)
+    assert any(expected.values())
+    pairs = export(made.corpus, "preference", str(tmp_path / "pairs"), of="slot", decisions=("accept", "flag"))
+    assert not [why for why in pairs.left_out if "without scores" in why]
