@@ -156,6 +156,7 @@ def measure(shards: int, worker: type[Worker], read: bool) -> Run:
         with patch("factory.running.pool.Worker", worker), patch.object(Ledger, "sync", timed):
             result = run(job, report=told.note)
         assert result.committed == shards
+        assert told.first is not told.last, f"all {shards} shards went into one commit; take more of them"
         told.most = max(told.most, own_mib())
     return told
 
