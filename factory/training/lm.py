@@ -1,8 +1,8 @@
-"""`factory train-lm`: train any causal language model on a corpus.
+"""`factory train-lm`: train any causal language model, or an adapter of it, on a corpus.
 
 The model learns each speaker's turns from that speaker's prompt, as generation sends it, so what comes out can be the
 dialogue model of the next job. The held-out perplexity, with the speaker's own facts and with a stranger's, says
-whether it uses the persona. Limitations: adapters (LoRA) and sharded models; the weights must fit the device.
+whether it uses the persona. Limitations: sharded models; the weights must fit the device.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from peft import LoraConfig, get_peft_model
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from factory.base.places import absolute
-from factory.models import placed, resolve
+from factory.models import placed, resolve, short
 from factory.store.corpus import Corpus
 from factory.training import TrainingError
 from factory.training.chats import (
@@ -46,6 +47,16 @@ _HELD_ROWS = 200
 """Dialogues of the held-out perplexity, at most."""
 
 
+class Lora(BaseModel):
+    """An adapter of low rank beside every linear layer (LoRA, ICLR 2022); the model's own weights stay as they are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rank: int = Field(16, ge=1, description="Rank of the adapter's matrices; its size grows with it.")
+    alpha: int = Field(32, ge=1, description="What the adapter adds is scaled by alpha over rank.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of the adapter's inputs that is dropped in training.")
+
+
 class LmConfig(BaseModel):
     """What is trained, on what, and how."""
 
@@ -60,6 +71,12 @@ class LmConfig(BaseModel):
     data: ChatSource
     max_tokens: int = Field(1024, ge=16, description="Longest chat, in tokens; longer ones are cut.")
     seed: int = 0
+    weights: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="How weights are held in training. bfloat16 takes half of the memory; without `lora` small updates "
+        "are then lost.",
+    )
+    lora: Lora | None = Field(None, description="Train an adapter instead of the model, and write only that.")
     training: Steps
 
     @field_validator("model")
@@ -99,22 +116,32 @@ def train_lm(config: LmConfig, output: Path) -> LmResult:
     fit(model, stream, collate, config.training, seed=config.seed, work=work)
     own, wrong = persona_perplexity(model, tokens, source)
     with tempfile.TemporaryDirectory(dir=work) as folder:
-        model.to(dtype).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        model.to(dtype)
+        if config.lora is None:
+            model.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+        else:
+            # What is saved names the model as people do: a folder of this machine is nobody else's business.
+            model.peft_config["default"].base_model_name_or_path = short(config.model)
+            model.save_pretrained(folder, save_embedding_layers=False)
+            Path(folder, "README.md").unlink()  # which names the folder
         replace_folder(Path(folder), output)
     return LmResult(str(output), config.training.steps, source.version or 0, own, wrong)
 
 
 def _load(config: LmConfig) -> tuple[Any, Any, torch.dtype]:
-    """Tokenizer, model in float32 (mixed precision keeps full weights), and the type to save it in."""
+    """Tokenizer, what is trained, and the type to save it in: that of the model."""
     path = resolve(config.model)
     options = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
         dtype = AutoConfig.from_pretrained(path, **options).dtype or torch.float32
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, **options)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, config.weights), **options)
     except (ImportError, OSError, ValueError) as error:
         raise TrainingError(f"model {config.model} cannot be loaded: {error}") from error
+    if (lora := config.lora) is not None:  # the adapter itself is float32, as peft has it
+        low = {"r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout}
+        model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", **low))
     return tokenizer, model, dtype
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -48,6 +48,9 @@ class Steps(BaseModel):
     checkpoint_every: int = Field(200, ge=1, description="Steps between checkpoints; a kill costs at most these.")
     report_every: int = Field(20, ge=1, description="Steps between progress lines, and points of the loss curve.")
     gradient_checkpointing: bool = Field(False, description="Compute activations twice instead of keeping them.")
+    report_to: tuple[Literal["wandb", "mlflow", "tensorboard"], ...] = Field(
+        (), description="Trackers that are told the losses, as transformers does; their packages must be installed."
+    )
 
 
 def begin(work: Path, config: BaseModel) -> None:
@@ -139,8 +142,10 @@ def fit(
         output_dir=str(work), max_steps=steps.steps, per_device_train_batch_size=steps.batch,
         gradient_accumulation_steps=steps.accumulate, learning_rate=steps.learning_rate, warmup_steps=steps.warmup,
         bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(), seed=seed, logging_steps=steps.report_every,
-        save_steps=steps.checkpoint_every, save_total_limit=2, report_to="none", disable_tqdm=True,
+        save_steps=steps.checkpoint_every, save_total_limit=2, report_to=list(steps.report_to) or "none",
+        disable_tqdm=True,
         remove_unused_columns=False, ignore_data_skip=True, gradient_checkpointing=steps.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},  # which needs no input that is trained
         dataloader_pin_memory=torch.cuda.is_available(),
     )  # fmt: skip
     checkpoint = get_last_checkpoint(str(work))  # type: ignore[no-untyped-call]

@@ -14,6 +14,7 @@ from typing import cast
 import pytest
 import torch
 import yaml
+from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
@@ -22,7 +23,7 @@ from factory.seeds.files import SourceError
 from factory.spec.yamlfile import YamlError, load_yaml
 from factory.training import TrainingError, lm
 from factory.training.chats import Chat, ChatSource, Tokens
-from factory.training.lm import LmConfig, persona_perplexity, train_lm
+from factory.training.lm import LmConfig, Lora, persona_perplexity, train_lm
 from factory.training.nli import NliConfig, gather
 from tests.training.corpora import dialogue, write_corpus, write_tiny_lm
 
@@ -141,3 +142,25 @@ def test_the_paths_of_a_configuration_start_at_its_file(tmp_path: Path, monkeypa
     (folder / "lm.yaml").write_text(f"model: ./other\ndata: {{corpus: ../out}}\n{steps}")
     with pytest.raises(YamlError, match=re.escape(f"line 1: model: there is no folder {folder}/other")):
         load_yaml(folder / "lm.yaml", LmConfig, base=folder)
+
+
+def test_an_adapter_is_trained_beside_a_model_that_stays_as_it_is(config: LmConfig, tmp_path: Path) -> None:
+    steps = config.training.model_copy(update={"steps": 60, "learning_rate": 2e-2, "gradient_checkpointing": True})
+    made = config.model_copy(update={"training": steps, "lora": Lora(rank=4, alpha=8), "weights": "bfloat16"})
+    result = train_lm(made, tmp_path / "adapter")
+    untrained = train_lm(
+        made.model_copy(update={"training": steps.model_copy(update={"steps": 1})}), tmp_path / "untrained"
+    )
+    assert result.perplexity < untrained.perplexity / 1.1
+    assert {file.name for file in (tmp_path / "adapter").iterdir()} >= {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    assert not list((tmp_path / "adapter").glob("model*"))
+    assert str(tmp_path) not in "".join(file.read_text() for file in (tmp_path / "adapter").glob("*.[jm][sd]*"))
+    base = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    kept = {name: value.clone() for name, value in base.state_dict().items()}
+    merged = PeftModel.from_pretrained(base, tmp_path / "adapter").merge_and_unload().state_dict()
+    moved = {name for name, value in merged.items() if not torch.equal(value, kept[name])}
+    assert moved
+    assert not [name for name in moved if "norm" in name or "embed" in name]
