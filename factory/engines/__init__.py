@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, TypedDict
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypedDict
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -27,14 +27,40 @@ class Message(TypedDict):
 
 
 class Sampling(BaseModel):
-    """How one request is sampled. Every field can change the text, so every field is part of a row's identity."""
+    """How one request is sampled. Every field can change the text, so every field is part of a row's identity. What is
+    not set is the model's own: its generation config's in vLLM, where that names no temperature UNSET, and the server's
+    behind openai."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    temperature: float = Field(0.7, ge=0, le=2, description="0 is greedy decoding.")
-    top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling: the probability mass that is kept.")
-    top_k: int = Field(0, ge=0, description="Sample from the k likeliest tokens; 0 keeps all.")
+    temperature: float | None = Field(None, ge=0, le=2, description="0 is greedy decoding.")
+    top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling: the probability mass that is kept.")
+    top_k: int | None = Field(None, ge=0, description="Sample from the k likeliest tokens; 0 keeps all.")
+    min_p: float | None = Field(
+        None, ge=0, le=1, description="Least probability of a token, as a share of the likeliest one's."
+    )
+    repetition_penalty: float | None = Field(
+        None, gt=0, le=2, description="Above 1, tokens of the prompt and of the answer so far become less likely."
+    )
+    presence_penalty: float | None = Field(
+        None, ge=-2, le=2, description="Above 0, tokens that the answer has become less likely."
+    )
+    frequency_penalty: float | None = Field(
+        None, ge=-2, le=2, description="The same, for each time that the answer has them."
+    )
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), max_length=4, description="Texts that end the answer, and are no part of it."
+    )
     max_tokens: int = Field(96, ge=1, description="Longest completion, in tokens.")
+
+    def told(self) -> dict[str, Any]:
+        """The fields that are set."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if value not in (None, [])}
+
+
+UNSET = {"temperature": 0.7, "top_p": 0.9}
+"""How vLLM samples where neither the job nor the model says: at its own temperature of 1 small models lose the thread
+(SmolLM2-135M drifts into no language)."""
 
 
 class LanguageModel(BaseModel):

@@ -67,7 +67,7 @@ def drawn(request: Request, probabilities: Sequence[float], tokens: int, chance:
     order = order[: 1 if sampling.temperature == 0 else sampling.top_k or None]
     weights = [(probabilities[place] / top) ** (1 / (sampling.temperature or 1)) for place in order]
     before = accumulate(weights, initial=0.0)
-    kept = sum(mass < sampling.top_p * sum(weights) for mass, _ in zip(before, weights, strict=False))
+    kept = sum(mass < (sampling.top_p or 1) * sum(weights) for mass, _ in zip(before, weights, strict=False))
     picked = chance.choices(order[:kept], weights[:kept], k=request.n)
     return tuple(
         Completion(request.choices[place], share, "stop", place)

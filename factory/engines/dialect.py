@@ -21,10 +21,13 @@ _REFUSED = re.compile(
     re.IGNORECASE,
 )
 _ONE = re.compile(r"one completion|multiple (?:completions|choices)", re.IGNORECASE)
+_SAMPLED = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "stop")
+_SAMPLED_BY_SOME = ("top_k", "min_p", "repetition_penalty")
+"""Fields of sampling that OpenAI does not have, and vLLM and others do."""
 _OUR_OWN = frozenset({"logprobs", "top_logprobs"})
 """Fields whose values no job sets: a refusal that names one is of the server's making, in whatever words."""
 _FIELDS = _OUR_OWN | {
-    *("max_tokens", "max_completion_tokens", "response_format", "temperature", "top_p", "top_k", "n", "stream"),
+    *("max_tokens", "max_completion_tokens", "response_format", "n", "stream", *_SAMPLED, *_SAMPLED_BY_SOME),
     *("structured_outputs", "guided_choice", "chat_template_kwargs"),
 }
 _TOO_LONG = re.compile(r"context|too (?:large|long|many)|exceed", re.IGNORECASE)
@@ -50,13 +53,13 @@ class Dialect:
         sampling, extra = request.sampling, dict(model.extra_body)  # OpenAI's client knows no such fields
         if model.chat_template_kwargs:
             extra["chat_template_kwargs"] = model.chat_template_kwargs
-        said: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p, "stream": False}
+        set_ = sampling.told()
+        said: dict[str, Any] = {"stream": False} | {name: set_[name] for name in _SAMPLED if name in set_}
         if self.longest is not None:
             said[self.longest] = sampling.max_tokens
         if n > 1 and self.many:
             said["n"] = n
-        if sampling.top_k > 0:
-            extra["top_k"] = sampling.top_k
+        extra |= {name: set_[name] for name in _SAMPLED_BY_SOME if name in set_}
         if request.choices and self.choice is not None:
             extra[self.choice] = {"choice": request.choices} if self.choice == "structured_outputs" else request.choices
         if probe and self.top:

@@ -87,7 +87,7 @@ class VllmEngine:
         self._check_fits(prompt, longest, f"a completion of {longest} (max_tokens)")
         schema = json.dumps(request.json_schema) if request.json_schema else None
         texts = Texts(_sampled(request.sampling), request.n, schema)
-        return _reply(prompt, await self._ask(prompt, texts), self._chat, guided=schema is not None)
+        return _reply(request, prompt, await self._ask(prompt, texts), self._chat)
 
     async def _choose(self, request: Request) -> Reply:
         """The choices' probabilities, by as many prompts as their tokens have branches, and completions that are drawn
@@ -123,7 +123,7 @@ class VllmEngine:
             if self._calls.pop(ask.id, None):
                 self._send(ask.id)
             raise
-        failed = [reason for _, reason in answer.completions if reason not in ("stop", "length")]
+        failed = [reason for _, _, reason in answer.completions if reason not in ("stop", "length")]
         if failed:
             raise RequestError(f"vLLM ended the request with {failed[0]!r}; a JSON schema it cannot compile does that")
         return answer
@@ -251,15 +251,17 @@ def _end_of(process: subprocess.Popen[bytes]) -> str:
 
 @lru_cache(256)
 def _sampled(sampling: Sampling) -> str:
-    return sampling.model_dump_json()
+    return json.dumps(sampling.told())
 
 
-def _reply(prompt: list[int], answer: Answer, chat: ChatTokenizer, *, guided: bool) -> Reply:
-    completions = tuple(_completion(ids, reason, chat, guided=guided) for ids, reason in answer.completions)
+def _reply(request: Request, prompt: list[int], answer: Answer, chat: ChatTokenizer) -> Reply:
+    completions = tuple(_completion(request, *completion, chat) for completion in answer.completions)
     return Reply(completions, len(prompt), answer.cached_tokens)
 
 
-def _completion(ids: list[int], finish_reason: str, chat: ChatTokenizer, *, guided: bool) -> Completion:
-    said = ids[:-1] if finish_reason == "stop" else ids  # the last one has stopped it
-    text, thought, thinking = chat.said(said, guided=guided)
-    return Completion(text, len(ids), finish_reason, reasoning=thought, reasoning_tokens=thinking)
+def _completion(request: Request, ids: list[int], tokens: int, finish_reason: str, chat: ChatTokenizer) -> Completion:
+    text, thought, thinking = chat.said(ids, guided=request.json_schema is not None)
+    ends = [place for stop in request.sampling.stop if (place := text.find(stop)) >= 0]
+    return Completion(
+        text[: min(ends, default=None)], tokens, finish_reason, reasoning=thought, reasoning_tokens=thinking
+    )

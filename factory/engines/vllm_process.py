@@ -19,12 +19,12 @@ import signal
 import textwrap
 import threading
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from factory.base.packages import explain_missing
-from factory.engines import EngineDeadError, EngineStartError, LanguageModel, RequestError
+from factory.engines import UNSET, EngineDeadError, EngineStartError, LanguageModel, RequestError
 from factory.models import without_signs
 
 _PR_SET_PDEATHSIG = 1
@@ -55,7 +55,7 @@ _REASONS = (
 
 
 class Texts(NamedTuple):
-    """Ask for `n` completions: their sampling as JSON, and the JSON Schema that they fit."""
+    """Ask for `n` completions: how they are sampled, as JSON, and the JSON Schema that they fit."""
 
     sampling: str
     n: int
@@ -77,10 +77,11 @@ class Ask(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came of a request: token ids and finish reason of each completion, prompt tokens from the cache, and log
-    probabilities by token where those were wanted."""
+    """What came of a request: of each completion its token ids without the one that ended it, how many tokens it took
+    with that one, and its finish reason; prompt tokens from the cache, and log probabilities by token where those were
+    wanted."""
 
-    completions: list[tuple[list[int], str]]
+    completions: list[tuple[list[int], int, str]]
     cached_tokens: int
     logprobs: dict[int, float]
 
@@ -163,15 +164,21 @@ def _begin(engine: Any, ask: Ask) -> None:
     from vllm.inputs.engine import tokens_input
 
     try:
-        engine.add_request(str(ask.id), tokens_input(ask.prompt), _params(ask.wanted))
+        engine.add_request(str(ask.id), tokens_input(ask.prompt), _params(ask.wanted, _unset(engine)))
     except (ValueError, VLLMClientError) as error:
         raise RequestError(f"vLLM refuses the request: {error}") from error
 
 
 def _answer(output: Any) -> Answer:
-    completions = [(list(part.token_ids), str(part.finish_reason)) for part in output.outputs]
+    completions = [_completion(part) for part in output.outputs]
     first = (output.outputs[0].logprobs or [{}])[0]
     return Answer(completions, output.num_cached_tokens or 0, {token: told.logprob for token, told in first.items()})
+
+
+def _completion(part: Any) -> tuple[list[int], int, str]:
+    ids = list(part.token_ids)
+    by_token = part.finish_reason == "stop" and not isinstance(part.stop_reason, str)
+    return ids[:-1] if by_token else ids, len(ids), str(part.finish_reason)
 
 
 def _stops(engine: Any, tokenizer: Any) -> list[int]:
@@ -181,8 +188,16 @@ def _stops(engine: Any, tokenizer: Any) -> list[int]:
     return list(dict.fromkeys(token for token in stops if token is not None))
 
 
+@cache
+def _unset(engine: Any) -> tuple[tuple[str, Any], ...]:
+    """How the model is sampled where a request does not say."""
+    own = engine.model_config.get_diff_sampling_param()
+    own.pop("max_tokens", None)
+    return tuple((own if "temperature" in own else UNSET | own).items())
+
+
 @lru_cache(256)  # vLLM copies them before it changes them
-def _params(wanted: Texts | NextToken) -> Any:
+def _params(wanted: Texts | NextToken, unset: tuple[tuple[str, Any], ...]) -> Any:
     from vllm.exceptions import VLLMClientError
     from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 
@@ -191,9 +206,11 @@ def _params(wanted: Texts | NextToken) -> Any:
         asked: dict[str, Any] = {"max_tokens": 1, "temperature": 0, "logprob_token_ids": list(wanted.tokens)}
     else:
         guide = StructuredOutputsParams(json=wanted.schema) if wanted.schema is not None else None
-        asked = {"n": wanted.n, "structured_outputs": guide, **json.loads(wanted.sampling)}
+        asked = {"n": wanted.n, "structured_outputs": guide, **dict(unset), **json.loads(wanted.sampling)}
     try:
-        return SamplingParams(output_kind=RequestOutputKind.FINAL_ONLY, detokenize=False, **asked)
+        # To find a text that ends an answer, vLLM must read it.
+        spelled = bool(asked.get("stop"))
+        return SamplingParams(output_kind=RequestOutputKind.FINAL_ONLY, detokenize=spelled, **asked)
     except VLLMClientError as error:
         raise RequestError(f"vLLM refuses the sampling: {error}") from error
 

@@ -315,11 +315,14 @@ def test_the_request_as_sent(server: ModelServer) -> None:
     ask(server)
     schema = {"type": "object", "properties": {}}
     server.reply = lambda _: completions(*(f"Hello {number}." for number in range(3)))
-    reply = ask(server, Request(ASKED.messages, Sampling(top_k=20), n=3, json_schema=schema))
+    sampling = Sampling(
+        temperature=0, top_p=0.5, top_k=20, min_p=0.1, repetition_penalty=1.1, presence_penalty=0.2,
+        frequency_penalty=0.3, stop=("Bye",),
+    )  # fmt: skip
+    reply = ask(server, Request(ASKED.messages, sampling, n=3, json_schema=schema))
     plain, full = server.asked
-    assert "top_k" not in plain
-    assert "response_format" not in plain
-    assert full["top_k"] == 20
+    assert plain.keys() == {"model", "messages", "max_tokens", "stream"}, "what is not set is the server's own"
+    assert {name: full[name] for name in sampling.told()} == sampling.told()
     assert full["n"] == 3
     assert full["response_format"]["json_schema"]["schema"] == schema
     assert sum(completion.tokens for completion in reply.completions) == 7
@@ -348,6 +351,7 @@ def test_a_server_that_ignores_n_is_asked_as_often_as_completions_are_missing(se
         ("max_tokens", "max_tokens is not supported with this model; use max_completion_tokens.", None),
         ("temperature", "Unsupported value: only the default is supported.", "temperature"),
         ("top_k", "Unrecognized request argument supplied: top_k", None),
+        ("min_p", "Unknown field: min_p", None),
         ("n", "Only one completion choice is allowed", None),
         ("stream", "stream: Extra inputs are not permitted", None),
         ("top_p", "`temperature` and `top_p` cannot both be specified; please use only one.", None),
@@ -364,7 +368,8 @@ def test_a_field_that_is_refused_is_left_out_once_and_for_all(
         return completions(*["{}"] * body.get("n", 1))
 
     server.reply, health = reply, Health()
-    request = Request(ASKED.messages, Sampling(top_k=5, max_tokens=8), n=2, json_schema={"type": "object"})
+    sampling = Sampling(temperature=1, top_p=0.9, top_k=5, min_p=0.1, max_tokens=8)
+    request = Request(ASKED.messages, sampling, n=2, json_schema={"type": "object"})
 
     async def twice(engine: OpenAIEngine) -> list[Reply]:
         return [await engine.generate(request) for _ in range(2)]

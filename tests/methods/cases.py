@@ -162,7 +162,7 @@ class Answers:
         self._asked: Counter[str] = Counter()
 
     async def generate(self, request: Request) -> Reply:
-        shown = [request.messages, request.sampling.model_dump(), request.n, request.json_schema]
+        shown = [request.messages, request.sampling.told(), request.n, request.json_schema]
         self.requests.append(shown)
         asked = json.dumps(shown, sort_keys=True)
         self._asked[asked] += 1

@@ -36,7 +36,7 @@ from factory.methods.makers.simoap import choose
 from factory.methods.prompts import bundled, names_in, render
 from factory.store.records import Row, RowError, Turn
 
-_SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_tokens=64)
+_SAMPLING = Sampling(max_tokens=64)
 _THOUGHT = (
     "the model thought and said nothing; give it room (sampling.max_tokens), or have it think less, as by "
     "chat_template_kwargs of the model"

@@ -33,7 +33,7 @@ from factory.methods.makers.compatible import compatible
 from factory.methods.prompts import bundled, render
 from factory.store.records import Fact, Row, Speaker
 
-_SAMPLING = Sampling(temperature=0.9, top_p=0.95, max_tokens=128)
+_SAMPLING = Sampling(max_tokens=128)
 _LINE = re.compile(r"^\s*-\s+(\S.*?)\s*$", re.MULTILINE)
 
 

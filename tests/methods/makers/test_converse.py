@@ -261,7 +261,7 @@ def test_a_template_of_the_job_takes_the_place_of_the_bundled_one(kit_of):
 
 def test_what_a_job_leaves_out_of_sampling_is_the_default_of_the_stage():
     params = ConverseParams.model_validate({"sampling": {"temperature": 1.2}})
-    assert params.sampling == Sampling(temperature=1.2, top_p=0.9, max_tokens=64)
+    assert params.sampling == Sampling(temperature=1.2, max_tokens=64)
 
 
 def test_a_script_has_no_candidates():
