@@ -139,6 +139,7 @@ class Rehearsal:
         job: Job,
         *,
         retry_failed: bool = False,
+        limit: int | None = None,
         allow_failures: bool = True,
         stop_after: int | None = None,
         deaths: Sequence[Death] = (),
@@ -180,7 +181,8 @@ class Rehearsal:
                 stack.enter_context(patch(name, stand_in))
             stack.enter_context(self.steps.in_storage())
             stack.callback(local.close)
-            self.result = run(job, retry_failed=retry_failed, allow_failures=allow_failures, report=report)
+            options = {"retry_failed": retry_failed, "limit": limit, "allow_failures": allow_failures}
+            self.result = run(job, report=report, **options)
         return planned[0]
 
 

@@ -70,6 +70,9 @@ _Corpus = Annotated[
     str, typer.Argument(metavar="CORPUS", help="Where the corpus lives: a path or a URI.", callback=_checked)
 ]
 _Retry = Annotated[bool, typer.Option("--retry-failed", help="Try rows again that failed before.")]
+_Limit = Annotated[
+    int | None, typer.Option(min=1, help="Make no more than the first N rows of the plan, and keep them.", metavar="N")
+]
 _Version = Annotated[int, typer.Argument(min=0, metavar="VERSION", help="A version's number, from: factory log.")]
 _Rows = Annotated[bool, typer.Option("--rows", help="A line for each row: id, what, why, decisions before and after.")]
 _JOB_FILE, _INTERRUPTED = 2, 130
@@ -78,10 +81,16 @@ _LETTERS = 20
 
 
 @app.command()
-def plan(job: _Job, overrides: Overrides = None, retry_failed: _Retry = False, as_json: AsJson = False) -> None:
+def plan(
+    job: _Job,
+    overrides: Overrides = None,
+    retry_failed: _Retry = False,
+    limit: _Limit = None,
+    as_json: AsJson = False,
+) -> None:
     """Say what a run would make and why; the corpus stays as it is."""
     loaded = load_job(job, overrides or ())
-    summary = make_plan(loaded, retry_failed=retry_failed, report=CountView()).summary
+    summary = make_plan(loaded, retry_failed=retry_failed, limit=limit, report=CountView()).summary
     if as_json:
         print_json({"rows": summary.rows, "model_calls": summary.model_calls, **to_jsonable_python(summary)})
     else:
@@ -94,6 +103,7 @@ def run(  # noqa: PLR0917 -- typer reads the options off the signature
     overrides: Overrides = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join; RAY_ADDRESS without it.")] = None,
     retry_failed: _Retry = False,
+    limit: _Limit = None,
     allow_failures: Annotated[
         bool, typer.Option("--allow-failures", help="Go on, and end well, however many rows fail.")
     ] = False,
@@ -109,8 +119,8 @@ def run(  # noqa: PLR0917 -- typer reads the options off the signature
         try:
             with ProgressView() as view:
                 result = run_job(
-                    loaded, address=address, retry_failed=retry_failed, allow_failures=allow_failures, report=view,
-                    report_plan=CountView(),
+                    loaded, address=address, retry_failed=retry_failed, limit=limit, allow_failures=allow_failures,
+                    report=view, report_plan=CountView(),
                 )  # fmt: skip
         except KeyboardInterrupt:
             display.fail("stopped at once; what was committed stays, and the same command goes on from there")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -53,12 +53,14 @@ class Work:
 class Summary(Estimate):
     """What a plan would do, in rows; `remake` by the first entry that is redone, `reasons` by what is done: "make",
     "drop" or the entry. `near_duplicates` are seeds left out since they nearly repeat another;
-    `unkept` says, file by file, what of the seeds no row can hold."""
+    `left` are rows to make or drop that a limit leaves for later plans; `unkept` says, file by file, what of the seeds
+    no row can hold."""
 
     make: int = 0
     remake: Counter[str] = field(default_factory=Counter)
     drop: int = 0
     unchanged: int = 0
+    left: int = 0
     failed: int = 0
     bad_seeds: int = 0
     repeated_seeds: int = 0
@@ -77,8 +79,9 @@ class Summary(Estimate):
         return self.calls.total()
 
 
-def plan(job: Job, *, retry_failed: bool = False, report: Report = lambda *_: None) -> Plan:
-    """Compare what the job wants with what is committed; the table is not changed.
+def plan(job: Job, *, retry_failed: bool = False, limit: int | None = None, report: Report = lambda *_: None) -> Plan:
+    """Compare what the job wants with what is committed; the table is not changed. With a `limit`, no more rows than
+    that are planned, the first ones, and none is dropped.
 
     Raises PlanError, SourceError, CorpusError or StorageError.
     """
@@ -93,6 +96,8 @@ def plan(job: Job, *, retry_failed: bool = False, report: Report = lambda *_: No
     found.refuse_to_lose()
     failed = found.set_failed_aside(retry_failed)
     found.leave_what_is_decided_alike(report)
+    if limit is not None:
+        found.keep_to(limit)
     found.find_staged()
     found.summarize(failed)
     return found
@@ -113,6 +118,7 @@ class Plan:
         self._reasons = compared.reasons
         self._make, self._drop = compared.make, compared.drop
         self._retry = compared.retry
+        self._later = 0
         self._staged: dict[int, list[str]] = defaultdict(list)
 
     def work(self) -> Iterator[Work]:
@@ -234,6 +240,13 @@ class Plan:
         alike = slots_by_id(frame.filter(same).select(SLOT_COLUMNS).to_arrow())
         return [slot for slot in slots if slot in alike]
 
+    def keep_to(self, limit: int) -> None:
+        """Leave all but the first rows to make, in the order in which they are handed out, for later plans."""
+        make = self._make
+        order = np.lexsort((self.wanted.seeds.sorted.seed[make.first], make.shard, make.shard < 0))
+        self._later, self.summary.left = max(0, len(make) - limit), max(0, len(make) - limit) + len(self._drop)
+        self._make, self._drop = make.at(order[:limit]), self._drop.at(order[:0])
+
     def find_staged(self) -> None:
         """Rows that a run before this one staged and did not commit go on from there."""
         order = np.argsort(self._make.slot)
@@ -261,11 +274,11 @@ class Plan:
     def summarize(self, failed: int) -> None:
         """Count what is to be done."""
         make, drop, estimator = self._make, self._drop, Estimator(self.wanted, self.corpus)
-        summary = Summary(failed=failed, bad_seeds=len(self.bad_seeds), drop=len(drop))
+        summary = replace(self.summary, failed=failed, bad_seeds=len(self.bad_seeds), drop=len(drop))
         summary.repeated_seeds = self.wanted.seeds.repeated
         summary.near_duplicates = int(self.wanted.left_out.sum())
         summary.unkept = self.wanted.seeds.unkept
-        summary.unchanged = len(self.wanted) - failed - len(make)
+        summary.unchanged = len(self.wanted) - failed - len(make) - self._later
         kinds = self.wanted.imported[make.first].astype(np.int8)
         new = make.shard < 0
         summary.make = int(new.sum())

@@ -64,12 +64,14 @@ def run(
     *,
     address: str | None = None,
     retry_failed: bool = False,
+    limit: int | None = None,
     allow_failures: bool = False,
     report: Callable[[Progress], None] = lambda _: None,
     report_plan: Callable[[str, int], None] = lambda *_: None,
 ) -> Result:
     """Make what the job wants and the corpus lacks, on the Ray cluster at `address` or RAY_ADDRESS, or on a local one.
 
+    With a `limit`, it makes no more rows than that, the first of those planned, and leaves the others to later runs.
     `report` is called about twice a second, `report_plan` while seeds and rows are counted before. The first SIGINT,
     SIGTERM or SIGHUP finishes and commits the dialogues that are under way, the second raises KeyboardInterrupt. A
     server that refuses, or is away for too long, stops the run as the first one does, and so does the failure of more
@@ -81,7 +83,7 @@ def run(
             with suppress(KeyFormatError):  # a worker will tell; here it is read to be known, and masked
                 read_key(model.api_key_env)
     with heard() as on_first:
-        found = plan(job, retry_failed=retry_failed, report=report_plan)
+        found = plan(job, retry_failed=retry_failed, limit=limit, report=report_plan)
         driver = _Driver(found, report, 1.0 if allow_failures else job.run.max_failed_share)
         driver.prepare()
         if found.summary.rows:
@@ -211,7 +213,7 @@ class _Driver:
             repeated_seeds=self._plan.summary.repeated_seeds,
             near_duplicates=self._plan.summary.near_duplicates,
             unkept=self._plan.summary.unkept,
-            remaining=progress.planned - progress.committed - progress.failed,
+            remaining=progress.planned - progress.committed - progress.failed + self._plan.summary.left,
             decisions=dict(progress.decisions + decided),
             tokens=progress.tokens,
             lost=progress.lost,
@@ -231,8 +233,10 @@ class _Driver:
         if progress.failed and not progress.committed and self._failed_share < 1:
             self._stop("failures", f"all {progress.failed} rows failed that this run came to")
         failed, wanted = summary.failed + progress.failed, len(self._plan.wanted)
+        if summary.left:  # by those alone that it was to make
+            failed, wanted = progress.failed, summary.rows
         if failed > self._failed_share * wanted:
-            if summary.failed:  # of earlier runs, which are not counted yet
+            if summary.failed and not summary.left:  # of earlier runs, which are not counted yet
                 self._failures = Failures()
                 self._failures.add(self._plan.corpus.dead_letters())
             self._stop("failures", f"{failed} of {wanted} rows are dead letters{self._too_many()}")
@@ -362,8 +366,9 @@ class _Driver:
         """Delete what is left in the staging folder, but keep, for the next run, rows that were not committed; and
         what is kept of seed files that are there no more. A run without work leaves all that to `factory gc`."""
         storage = self._plan.corpus.storage
+        later = self.stopping or self._plan.summary.left  # rows that an earlier run has begun may be among them
         for path in storage.list(STAGING):
-            if not self.stopping or path.endswith(".skeletons.arrow"):
+            if not later or path.endswith(".skeletons.arrow"):
                 storage.delete(path)
         for path in sorted(set(storage.list(SEEDS)) - self._plan.wanted.seeds.kept):
             storage.delete(path)

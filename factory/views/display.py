@@ -64,6 +64,8 @@ def show_plan(corpus: str, summary: Summary) -> None:
             for why, count in reasons.most_common():
                 table.add_row(f"{count:,}", _TO_DO.get(done, f"to redo from {done}"), escape(why))
         table.add_row(f"{summary.unchanged:,}", "to keep", "up to date")
+        if summary.left:
+            table.add_row(f"{summary.left:,}", "later", "beyond --limit")
         out.print(table)
         for line in costview.estimated(summary):
             out.print(line)

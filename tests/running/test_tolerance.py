@@ -55,3 +55,12 @@ def tried(folder: Path, marked: dict[int, str]) -> Result:
     job = scripted_job(folder, "scripted?fail=poison&latency_ms=50", run={"rows_per_shard": 2, "shards_per_worker": 1})
     seen: list[Progress] = []
     return run_job(job, report=seen.append)
+
+
+def test_a_limited_run_is_judged_by_its_own_rows(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(40))
+    rehearsal, job = Rehearsal(), job_in(tmp_path)
+    rehearsal.talker.mute = {f"*p{number}*" for number in range(6)}
+    rehearsal.run(job, limit=8, allow_failures=False)
+    assert 4 < rehearsal.result.failed < 8
+    assert (rehearsal.result.stopped, "rows are dead letters" in str(rehearsal.result.why)) == ("failures", True)
