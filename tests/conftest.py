@@ -16,6 +16,7 @@ from pathlib import Path
 import boto3
 import psutil
 import pytest
+from hypothesis import settings
 
 from factory.models import resolve
 from factory.scorers.embeddings import EmbeddingModel, Embeddings
@@ -23,6 +24,10 @@ from factory.scorers.nli import Nli, NliModel
 from tests.faulty_s3 import environment, process
 
 KEY = "sk-very-secret-key"
+
+# On a busy machine any example may take longer than the 200 ms that hypothesis allows.
+settings.register_profile("untimed", parent=settings(), deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:

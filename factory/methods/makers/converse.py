@@ -173,7 +173,7 @@ class Converse:
     """
 
     name = "converse"
-    version = 4
+    version = 5
     Params = ConverseParams
     writes = frozenset({"turns", "topic", "opening", "roles"})
     of_imported = False

@@ -1,22 +1,32 @@
 """A whole dialogue as one JSON answer: the schema that guides the model, and the reading of what it wrote.
 
 The schema fixes the form and the number of turns; that the speakers alternate, and that no turn is broken, is checked
-when the answer is read.
+when the answer is read. Where a server guides no model by schemas, the JSON may stand in a fence or behind a preface,
+be the list of turns alone, and have its speakers as texts. Limitations: of several JSON values the first is read.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+import re
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from factory.engines import Completion
 from factory.methods.makers.broken import excerpt, read
 from factory.store.records import RowError
 
+_SPEAKER = re.compile(r"(?:speaker\s*)?([12])", re.IGNORECASE)
+
+
+def _number(speaker: object) -> object:
+    found = _SPEAKER.fullmatch(speaker.strip()) if isinstance(speaker, str) else None
+    return int(found[1]) if found else speaker
+
 
 class _Line(BaseModel):
-    speaker: Literal[1, 2]
+    speaker: Annotated[Literal[1, 2], BeforeValidator(_number)]
     text: str
 
 
@@ -44,7 +54,10 @@ def read_script(answer: str, opening: str | None, min_turns: int, max_turns: int
     """The texts of a script's turns; a fixed opening takes the place of the first. Raises RowError: `script_format` for
     an answer that is no script of alternating speakers, `turn_*` for a broken turn in it."""
     try:
-        lines = _Script.model_validate_json(answer).turns
+        found = _json_in(answer)
+        lines = _Script.model_validate({"turns": found} if isinstance(found, list) else found).turns
+    except json.JSONDecodeError as error:
+        raise RowError("script_format", f"{error.msg}: {excerpt(answer)}") from error
     except ValidationError as error:
         raise RowError("script_format", f"{error.errors()[0]['msg']}: {excerpt(answer)}") from error
     if not min_turns <= len(lines) <= max_turns:
@@ -59,3 +72,10 @@ def read_script(answer: str, opening: str | None, min_turns: int, max_turns: int
             raise RowError(said.fault, f"turn {number}: {excerpt(said.text)}")
         texts.append(said.text)
     return texts
+
+
+def _json_in(answer: str) -> object:
+    """The first JSON object or list in an answer. Raises JSONDecodeError."""
+    start = min((place for sign in "{[" if (place := answer.find(sign)) >= 0), default=0)
+    found: object = json.JSONDecoder().raw_decode(answer, start)[0]
+    return found

@@ -245,6 +245,20 @@ def test_a_broken_script_is_tried_again(kit_of, answer, reason):
     assert (raised.value.reason, raised.value.attempts) == (reason, 2)
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda said: f"```json\n{said}\n```",
+        lambda said: f"Sure! Here is the conversation:\n\n{said}\n\nI hope that helps.",
+        lambda said: said.replace('"speaker": 1', '"speaker": "1"').replace('"speaker": 2', '"speaker": "Speaker 2"'),
+        lambda said: json.dumps(json.loads(said)["turns"]),
+    ],
+)
+def test_a_script_is_read_wherever_a_model_puts_it(kit_of, wrapped):
+    row = run(converse(mode="script", turns=5, attempts=1), a_row(), kit_of(wrapped(script(*TALK))))
+    assert [turn.text for turn in row.turns] == list(TALK)
+
+
 def test_an_opening_is_the_first_turn_of_a_script(kit_of):
     kit = kit_of(script(*TALK))
     row = run(converse(mode="script", turns=5, openings=["Good evening."]), a_row(), kit)
