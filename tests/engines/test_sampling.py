@@ -13,24 +13,19 @@ from factory.engines.vllm import VllmEngine
 HELLO = (Message(role="system", content="About you:\n- I have a dog."), Message(role="user", content="Hello!"))
 
 
-async def _said(*samplings: Sampling) -> list[Completion]:
-    model = LanguageModel(name="persona-lm", max_model_len=256, max_num_seqs=4)
-    engine = await asyncio.to_thread(VllmEngine, model)
-    try:
-        replies = [await engine.generate(Request(HELLO, sampling)) for sampling in samplings]
-    finally:
-        await engine.close()
-    return [reply.completions[0] for reply in replies]
-
-
 def test_a_text_that_ends_the_answer_is_no_part_of_it() -> None:
     greedy = Sampling(temperature=0, max_tokens=16)
 
     async def asked() -> tuple[Completion, Completion, str]:
-        (whole,) = await _said(greedy)
-        middle = len(whole.text) // 2
-        stop = whole.text[middle : middle + 3]
-        (stopped,) = await _said(greedy.model_copy(update={"stop": (stop,)}))
+        engine = VllmEngine(LanguageModel(name="persona-lm", max_model_len=256, max_num_seqs=4))
+        try:
+            (whole,) = (await engine.generate(Request(HELLO, greedy))).completions
+            middle = len(whole.text) // 2
+            stop = whole.text[middle : middle + 3]
+            stopping = greedy.model_copy(update={"stop": (stop,)})
+            (stopped,) = (await engine.generate(Request(HELLO, stopping))).completions
+        finally:
+            await engine.close()
         return whole, stopped, stop
 
     whole, stopped, stop = asyncio.run(asked())

@@ -145,7 +145,7 @@ def test_the_paths_of_a_configuration_start_at_its_file(tmp_path: Path, monkeypa
 
 
 def test_an_adapter_is_trained_beside_a_model_that_stays_as_it_is(config: LmConfig, tmp_path: Path) -> None:
-    steps = config.training.model_copy(update={"steps": 60, "learning_rate": 2e-2, "gradient_checkpointing": True})
+    steps = config.training.model_copy(update={"steps": 25, "learning_rate": 4e-2, "gradient_checkpointing": True})
     made = config.model_copy(update={"training": steps, "lora": Lora(rank=4, alpha=8), "weights": "bfloat16"})
     result = train_lm(made, tmp_path / "adapter")
     untrained = train_lm(
