@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
+from factory.engines.arguments import refusal
+
 MOST_CHOICES = 100
 """Choices that one request may have: vLLM tells the probabilities of 128 tokens at once."""
 
@@ -87,6 +89,11 @@ class LanguageModel(BaseModel):
     tensor_parallel: int = Field(1, ge=1, description="GPUs that share one copy of the model.")
     gpu_memory_utilization: float = Field(0.9, gt=0, lt=1, description="Share of GPU memory the engine may take.")
     cpu_kv_cache_gib: int = Field(1, ge=1, description="KV cache of the CPU build, in GiB.")
+    engine_args: dict[str, Any] = Field(
+        {},
+        description="vllm: further arguments of its engine, such as {kv_cache_dtype: fp8, enforce_eager: true}. Rows "
+        "are redone when one changes, but for those that are known to change speed or memory alone.",
+    )
     base_url: str | None = Field(None, description="openai: address of the server, such as http://host:8000/v1.")
     api_key_env: str = Field("OPENAI_API_KEY", description="openai: environment variable that holds the key.")
     extra_body: dict[str, Any] = Field(
@@ -101,6 +108,14 @@ class LanguageModel(BaseModel):
         description="openai: how often one request is asked again that the server fails on while it answers others; a "
         "time-out counts for four. 429 and a server that is away do not count: see run.server_patience_s.",
     )
+
+    @field_validator("engine_args")
+    @classmethod
+    def _may_be_passed(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        for name in arguments:
+            if why := refusal(name):
+                raise PydanticCustomError("taken", "{name}: {why}", {"name": name, "why": why})
+        return arguments
 
     @field_validator("api_key_env")
     @classmethod

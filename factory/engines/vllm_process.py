@@ -19,12 +19,14 @@ import signal
 import textwrap
 import threading
 from contextlib import suppress
+from dataclasses import fields
 from functools import cache, lru_cache
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from factory.base.packages import explain_missing
 from factory.engines import UNSET, EngineDeadError, EngineStartError, LanguageModel, RequestError
+from factory.engines.arguments import unknown
 from factory.models import without_signs
 
 _PR_SET_PDEATHSIG = 1
@@ -237,6 +239,8 @@ def start(model: LanguageModel) -> tuple[Any, Any]:
     if platform:  # or the first log probabilities are compiled, too, and without a compiler the engine dies of them
         os.environ["TORCHDYNAMO_DISABLE"] = "1"  # of processes that it starts
         torch._dynamo.config.disable = True
+    if wrong := unknown(model.engine_args, (field.name for field in fields(EngineArgs))):
+        raise EngineStartError(f"model {model.name}: {wrong}")
     gc.freeze()  # vLLM collects garbage four times while it starts, and would look through all it imported each time
     try:
         with without_signs(model.name) as path:
@@ -261,7 +265,7 @@ def start(model: LanguageModel) -> tuple[Any, Any]:
                     seed=secrets.randbits(31),
                     disable_log_stats=True,
                     use_tqdm_on_load=False,
-                    **platform,
+                    **(platform | model.engine_args),
                 )
             )
             # Not the engine's own, which cannot be sent elsewhere.

@@ -15,6 +15,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from factory.base.fingerprint import blake, fingerprint
+from factory.engines import LanguageModel
+from factory.engines.arguments import identifying
 from factory.methods import SEEDED, ModelKind, Params, models_of
 from factory.models import is_folder, revision_of
 from factory.spec.job import SELECT, Job, Section, method
@@ -155,6 +157,8 @@ def identity_of(job: Job, name: str) -> dict[str, object]:
     if getattr(model, "engine", "") == "scripted":
         return {"name": "scripted"}
     fields = model.model_dump(include=set(model.IDENTITY))
+    if isinstance(model, LanguageModel) and (arguments := identifying(model.engine_args)):
+        fields["engine_args"] = arguments
     return fields | {"revision": revision_of(fields["name"], fields["revision"])}
 
 

@@ -14,10 +14,13 @@ HELLO = (Message(role="system", content="About you:\n- I have a dog."), Message(
 
 
 def test_a_text_that_ends_the_answer_is_no_part_of_it() -> None:
-    greedy = Sampling(temperature=0, max_tokens=16)
+    # Greedy by the model's own configuration, as an argument of the engine has it.
+    greedy = Sampling(max_tokens=16)
+    arguments = {"override_generation_config": {"temperature": 0}, "max_num_batched_tokens": 512}
 
     async def asked() -> tuple[Completion, Completion, str]:
-        engine = VllmEngine(LanguageModel(name="persona-lm", max_model_len=256, max_num_seqs=4))
+        model = LanguageModel(name="persona-lm", max_model_len=256, max_num_seqs=4, engine_args=arguments)
+        engine = VllmEngine(model)
         try:
             (whole,) = (await engine.generate(Request(HELLO, greedy))).completions
             middle = len(whole.text) // 2

@@ -214,3 +214,27 @@ def test_a_scripted_engine_is_one_whatever_it_is_commanded(job):
 
     assert scripted("scripted") == scripted("scripted?fail=poison")
     assert redone(scripted("scripted"), ids(job())) >= {"expand", "converse"}
+
+
+def test_an_argument_of_the_engine_redoes_rows_unless_it_is_known_as_a_knob(job) -> None:
+    before = ids(job())
+    assert (
+        redone(before, ids(job("models.writer.engine_args={enforce_eager: true, max_num_batched_tokens: 512}")))
+        == set()
+    )
+    changed = redone(before, ids(job("models.writer.engine_args={enforce_eager: true, kv_cache_dtype: fp8}")))
+    assert {"expand", "converse", "extract"} <= changed
+
+
+@pytest.mark.parametrize(
+    ("argument", "why"),
+    [
+        ("max_num_seqs: 3", "max_num_seqs: this is the field max_num_seqs of the model"),
+        ("seed: 3", "seed: the factory sets this argument itself"),
+        ("hf_token: abc", "hf_token: a token does not belong in a job file"),
+    ],
+)
+def test_an_argument_that_is_not_the_job_s_to_pass_is_refused(job, argument: str, why: str) -> None:
+    with pytest.raises(YamlError, match=why) as caught:
+        job(f"models.writer.engine_args={{{argument}}}")
+    assert "abc" not in str(caught.value)
