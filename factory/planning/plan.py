@@ -244,7 +244,8 @@ class Plan:
         """Leave all but the first rows to make, in the order in which they are handed out, for later plans."""
         make = self._make
         order = np.lexsort((self.wanted.seeds.sorted.seed[make.first], make.shard, make.shard < 0))
-        self._later, self.summary.left = max(0, len(make) - limit), max(0, len(make) - limit) + len(self._drop)
+        self._later = max(0, len(make) - limit)
+        self.summary.left = self._later + len(self._drop)
         self._make, self._drop = make.at(order[:limit]), self._drop.at(order[:0])
 
     def find_staged(self) -> None:

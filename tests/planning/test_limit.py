@@ -46,6 +46,8 @@ def test_rows_to_drop_and_rows_that_an_earlier_run_began_are_left_alone(tmp_path
     write_seeds(tmp_path, dict(list(some_personas(24).items())[4:]))
     dropped = plan(job).summary.drop
     assert dropped
+    rehearsal.run(job, limit=1)
+    assert before <= rows_of(job).keys()
     rehearsal.run(job, stop_after=15)
     began = plan(job).corpus.storage.list("_staging")
     assert began
