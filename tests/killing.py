@@ -87,10 +87,11 @@ os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": 
 import vllm
 from factory.engines.vllm_process import main
 
-arguments = vllm.EngineArgs
-vllm.EngineArgs = lambda **options: arguments(
-    **options | {"enable_chunked_prefill": True, "max_num_batched_tokens": 32}
-)
+class Chunked(vllm.EngineArgs):
+    def __init__(self, **options):
+        super().__init__(**options | {"enable_chunked_prefill": True, "max_num_batched_tokens": 32})
+
+vllm.EngineArgs = Chunked
 main(int(sys.argv[1]), int(sys.argv[2]))
 """
 
