@@ -2,8 +2,9 @@
 
 Builds corpora of synthetic rows with the factory's own table, seeds, pairing and recipes, such that their jobs have
 nothing left to do, and times plans over them, each in a process of its own: the first one of a new corpus, which reads
-the seeds and makes every row (once), the first without a ledger, which indexes every shard (once), one that finds
-nothing to do, and one after 1,000 seeds were added (medians of three). Seconds are those of `plan` alone; interpreter
+the seeds and makes every row (once), the first without a ledger, which indexes every shard (once), one that compares
+and finds nothing to do, one after that, which finds the comparison made, and one after 1,000 seeds were added (medians
+of three). Seconds are those of `plan` alone; interpreter
 and imports are told apart. Memory is the highest of a process: all that was resident, mapped
 files included, and what is the process's own (anonymous, sampled every 5 ms).
 
@@ -35,6 +36,7 @@ import pyarrow as pa  # noqa: E402
 
 from factory.planning.ledger import LEDGER, ranges  # noqa: E402
 from factory.planning.plan import Plan, plan  # noqa: E402
+from factory.planning.remembered import REMEMBERED  # noqa: E402
 from factory.planning.wanted import Slots  # noqa: E402
 from factory.seeds.digests import digests_of  # noqa: E402
 from factory.seeds.store import SEEDS  # noqa: E402
@@ -190,6 +192,12 @@ def measure(path: Path) -> dict[str, Any]:
     return told | {"imports": imports, "rows": summary.rows, "make": summary.make, "reasons": summary.reasons}
 
 
+def compared(path: Path) -> dict[str, Any]:
+    """One plan that compares."""
+    (path.parent / "corpus" / REMEMBERED).unlink(missing_ok=True)
+    return planned(path)
+
+
 def planned(path: Path) -> dict[str, Any]:
     """One plan, in a process of its own."""
     command = [sys.executable, __file__, "--measure", str(path)]
@@ -227,13 +235,15 @@ def report(folder: Path, rows: int, per_seed: int) -> None:
     assert new["make"] == new["rows"] == rows, new
     shutil.rmtree(path.parent / "corpus" / LEDGER, ignore_errors=True)
     indexed = planned(path)
-    nothing = [planned(path) for _ in range(3)]
-    assert not any(told["rows"] for told in (indexed, *nothing)), nothing
+    nothing = [compared(path) for _ in range(3)]
+    again = [planned(path) for _ in range(3)]
+    assert not any(told["rows"] for told in (indexed, *nothing, *again)), nothing
     more = [after_adding(path, seeds, per_seed) for _ in range(3)]
     for what, plans in (
         ("new corpus", [new]),
         ("new ledger", [indexed]),
         ("nothing to do", nothing),
+        ("nothing to do, again", again),
         (f"{ADDED:,} seeds more", more),
     ):
         for told in sorted(plans, key=lambda told: float(told["wall"]))[len(plans) // 2 :][:1]:

@@ -78,7 +78,11 @@ class LanguageModel(BaseModel):
     )
     name: str = Field(min_length=1, description="A folder (from the job file), a bundled model or a Hugging Face id.")
     revision: str | None = Field(None, description="Branch, tag or commit of a Hugging Face model.")
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field("auto", description="Type of the weights.")
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto",
+        description="Type of the weights. auto: that of the model's files; float32 on a processor that cannot "
+        "multiply bfloat16.",
+    )
     quantization: str | None = Field(None, description="vLLM quantization method, if the weights need one named.")
     chat_template_kwargs: dict[str, Any] = Field(
         {}, description="What its chat template is told besides the messages, such as {enable_thinking: false}."

@@ -89,33 +89,41 @@ class ToDrop(_Arrays):
         return len(self.slot)
 
 
-class Comparison:
-    """What differs: `make` and `drop`. `reasons` are the texts of the codes in them. With `retry`, scores that failed
-    are to be tried again."""
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What differs; `reasons` are the texts of the codes in it."""
 
-    def __init__(
-        self,
-        wanted: Wanted,
-        ledger: Ledger,
-        report: Callable[[str, int], None] = lambda *_: None,
-        *,
-        retry: bool = False,
-    ) -> None:
+    make: ToMake
+    drop: ToDrop
+    reasons: list[str]
+
+
+def compare(
+    wanted: Wanted, ledger: Ledger, report: Callable[[str, int], None] = lambda *_: None, *, retry: bool = False
+) -> Compared:
+    """Compare what is wanted with what is committed. With `retry`, scores that failed are to be tried again."""
+    comparison = _Comparison(wanted, ledger, retry)
+    make, drop, seen = [], [], 0
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for new, outdated, gone, count in pool.map(comparison.between, ranges(max(len(wanted), len(ledger)))):
+            make += [new, outdated]
+            drop.append(gone)
+            seen += count
+            report("rows compared", seen)
+    return Compared(ToMake.joined(make), ToDrop.joined(drop), comparison.reasons)
+
+
+class _Comparison:
+    """Compares ranges of the ring, by tables of what each difference leads to."""
+
+    def __init__(self, wanted: Wanted, ledger: Ledger, retry: bool) -> None:
         self.wanted = wanted
         self.ledger = ledger
         self.retry = retry
         self.reasons: list[str] = list(REASONS)
         self._chains()
-        make, drop, seen = [], [], 0
-        with ThreadPoolExecutor(_THREADS) as pool:
-            for new, outdated, gone, count in pool.map(self._compare, ranges(max(len(wanted), len(ledger)))):
-                make += [new, outdated]
-                drop.append(gone)
-                seen += count
-                report("rows compared", seen)
-        self.make, self.drop = ToMake.joined(make), ToDrop.joined(drop)
 
-    def _compare(self, between: tuple[int, int]) -> tuple[ToMake, ToMake, ToDrop, int]:
+    def between(self, between: tuple[int, int]) -> tuple[ToMake, ToMake, ToDrop, int]:
         """What is new, outdated and gone in a range, and how many rows are wanted there."""
         slots, held = self.wanted.slots(*between), self.ledger.between(*between)
         places = _places(held.slot, slots.slot)

@@ -152,6 +152,11 @@ class Ledger:
     def __len__(self) -> int:
         return sum(shard.rows for shard in self.shards)
 
+    @property
+    def files(self) -> list[str]:
+        """The files it is kept in, each of which never changes."""
+        return [file.path for file in self._files]
+
     def sync(self, report: Callable[[str, int], None] = lambda *_: None) -> None:
         """Bring the ledger up to the newest version of the corpus. Raises CorpusError."""
         self.shards = self.corpus.table.shards()

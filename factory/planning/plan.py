@@ -1,7 +1,7 @@
 """The difference between the corpus that the job wants and the one that is committed.
 
-Wanted and committed rows are compared as keys (`factory.planning.compare`); seeds and shards are opened only where
-something is to be done. Limitations: each wanted slot is hashed on each plan.
+Wanted and committed rows are compared as keys (`factory.planning.compare`), unless the last plan did just that; seeds
+and shards are opened only where something is to be done. Limitations: after any change each wanted slot is hashed.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.planning.compare import REFRESHED, TRIM, Comparison, ToDrop, ToMake, bits_of
+from factory.planning.compare import REFRESHED, TRIM, Compared, ToDrop, ToMake, bits_of
 from factory.planning.duplicate_seeds import duplicate_seeds
 from factory.planning.estimate import Estimate, Estimator
 from factory.planning.ledger import SLOT_COLUMNS, Ledger, slots_by_id, slots_of
 from factory.planning.letters import Letters
+from factory.planning.remembered import compared
 from factory.planning.shard import STAGING, ShardSpec, outstanding
 from factory.planning.wanted import PlanError, Slots, Wanted
 from factory.seeds.source import first_of
@@ -92,7 +93,8 @@ def plan(job: Job, *, retry_failed: bool = False, limit: int | None = None, repo
     ledger = Ledger(corpus)
     ledger.sync(report)
     corpus.table.with_columns(wanted.making.columns)  # what it refuses must not be made first
-    found = Plan(wanted, ledger, Letters(corpus), Comparison(wanted, ledger, report, retry=retry_failed))
+    difference = compared(wanted, ledger, report, retry=retry_failed)
+    found = Plan(wanted, ledger, Letters(corpus), difference, retry=retry_failed)
     found.refuse_to_lose()
     failed = found.set_failed_aside(retry_failed)
     found.leave_what_is_decided_alike(report)
@@ -106,7 +108,7 @@ def plan(job: Job, *, retry_failed: bool = False, limit: int | None = None, repo
 class Plan:
     """What `run` would do: `plan` makes it, step by step."""
 
-    def __init__(self, wanted: Wanted, ledger: Ledger, letters: Letters, compared: Comparison) -> None:
+    def __init__(self, wanted: Wanted, ledger: Ledger, letters: Letters, found: Compared, *, retry: bool) -> None:
         self.job = wanted.job
         self.corpus = ledger.corpus
         self.wanted = wanted
@@ -115,9 +117,9 @@ class Plan:
         self.bad_seeds = wanted.seeds.bad
         self.stale_letters: set[str] = set()
         self.summary = Summary()
-        self._reasons = compared.reasons
-        self._make, self._drop = compared.make, compared.drop
-        self._retry = compared.retry
+        self._reasons = found.reasons
+        self._make, self._drop = found.make, found.drop
+        self._retry = retry
         self._later = 0
         self._staged: dict[int, list[str]] = defaultdict(list)
 

@@ -118,6 +118,8 @@ class Seeds:
         self.unkept: list[str] = []
         self.kept: set[str] = set()
         """Files in `_seeds/` that these seeds are read from."""
+        self.identity: str | None = None
+        """What changes with any of the files; none where one of them can only be told by reading it."""
         files = files_of(sources, base)
         self._names = [file.name for _, file in files]
         parts = [self._open(source, file) for source, file in files]
@@ -178,6 +180,7 @@ class Seeds:
         path = f"{SEEDS}/{blake('sorted seeds', str(_SORTED_VERSION), *map(str, names))}.sorted.arrow"
         if None not in names:
             self.kept.add(path)
+            self.identity = path
         try:
             batch, again = self._batch(self._storage.local(path, Path(self._folder.name)))
         except _DAMAGED:
