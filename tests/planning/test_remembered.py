@@ -107,6 +107,27 @@ def test_a_plan_after_a_run_or_a_plan_compares_nothing(tmp_path: Path, compared:
     assert len(compared) == 2
 
 
+def test_a_commit_that_only_drops_rows_is_noticed(tmp_path: Path) -> None:
+    """It adds no shard, so the files of the ledger stay as they are."""
+    write_seeds(tmp_path, some_personas(12))
+    job = job_in(tmp_path, "run.rows_per_shard=1")
+    Rehearsal().run(job)
+    plan(job)
+    table = Corpus(job.corpus).table
+    table.commit([], table.shards()[:2], "two rows dropped")
+    assert plan(job).summary.make == 2
+
+
+def test_a_ledger_that_numbers_what_made_its_rows_anew_is_compared_anew(tmp_path: Path, compared: Compared) -> None:
+    write_seeds(tmp_path, some_personas(12))
+    job = job_in(tmp_path)
+    Rehearsal().run(job)
+    plan(job).ledger.compact()
+    compared.clear()
+    plan(job)
+    assert compared
+
+
 def test_rows_that_failed_are_tried_again_on_demand(tmp_path: Path, compared: Compared) -> None:
     write_seeds(tmp_path, some_personas(12))
     job = job_in(tmp_path)
