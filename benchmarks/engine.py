@@ -68,7 +68,7 @@ def replay(asked: list[Asked], given: argparse.Namespace) -> Side:
     from factory.engines.vllm_process import start
 
     make_weights_up()
-    engine, _ = start(model_of(given))
+    engine, _, _ = start(model_of(given))
     capacity = max(given.in_flight + 1, int(given.in_flight * _HEADROOM))
     waiting, params = [iter(chain) for chain in chains(asked)][::-1], sampling_of(asked)
     running: dict[str, Any] = {}

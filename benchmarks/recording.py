@@ -112,18 +112,18 @@ def in_engine() -> None:
         times = mmap.mmap(opened.fileno(), 0)
     spent = {"step": 0.0, "add_request": 0.0}
 
-    def timed(model: LanguageModel) -> tuple[Any, Any]:
+    def timed(model: LanguageModel, adapters: tuple[str, ...]) -> tuple[Any, Any, list[Any]]:
         make_weights_up()
-        engine, tokenizer = start(model)
+        engine, tokenizer, loras = start(model, adapters)
         for name in spent:
             setattr(engine, name, clocked(name, getattr(engine, name)))
-        return engine, tokenizer
+        return engine, tokenizer, loras
 
     def clocked(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*given: Any) -> Any:
+        def run(*given: Any, **options: Any) -> Any:
             began = time.perf_counter()
             try:
-                return method(*given)
+                return method(*given, **options)
             finally:
                 spent[name] += time.perf_counter() - began
                 _CLOCK.pack_into(times, 0, *spent.values(), time.process_time())

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, Protocol, TypedDict
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypedDict
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from factory.engines.arguments import refusal
@@ -83,6 +83,12 @@ class LanguageModel(BaseModel):
         description="Type of the weights. auto: that of the model's files; float32 on a processor that cannot "
         "multiply bfloat16.",
     )
+    adapter: str | None = Field(
+        None,
+        min_length=1,
+        description="vllm: a LoRA adapter on its weights, as PEFT writes it: a folder (from the job file) or a Hugging "
+        "Face id. Models that differ in nothing else share one engine.",
+    )
     quantization: str | None = Field(None, description="vLLM quantization method, if the weights need one named.")
     chat_template_kwargs: dict[str, Any] = Field(
         {}, description="What its chat template is told besides the messages, such as {enable_thinking: false}."
@@ -121,6 +127,21 @@ class LanguageModel(BaseModel):
                 raise PydanticCustomError("taken", "{name}: {why}", {"name": name, "why": why})
         return arguments
 
+    @model_validator(mode="after")
+    def _adapter_of_vllm(self) -> Self:
+        if self.adapter is not None and self.engine != "vllm":
+            raise PydanticCustomError(
+                "adapter",
+                "adapter: engine {engine} takes none; a server knows it by a name of its own, to be put in name",
+                {"engine": self.engine},
+            )
+        return self
+
+    @property
+    def base(self) -> LanguageModel:
+        """The same without its adapter: what engines that can be shared have in common."""
+        return self.model_copy(update={"adapter": None})
+
     @field_validator("api_key_env")
     @classmethod
     def _a_name_and_no_key(cls, name: str) -> str:
@@ -152,7 +173,8 @@ class Request:
 
     Those probabilities are the model's own, at temperature 1, whatever `sampling` says; the completions are drawn from
     them by its temperature, `top_p` and `top_k`, and its `max_tokens` leaves room for each choice. An engine that is
-    not shown the probabilities has the model answer `samples` times, and counts. Raises ValueError for choices that
+    not shown the probabilities has the model answer `samples` times, and counts. `adapter` is one of those that the
+    engine was opened with; whoever opened it names it, and no method does. Raises ValueError for choices that
     cannot be told apart.
     """
 
@@ -162,6 +184,7 @@ class Request:
     json_schema: dict[str, Any] | None = None
     choices: tuple[str, ...] = ()
     samples: int = 20
+    adapter: str | None = None
 
     def __post_init__(self) -> None:
         if not self.choices:

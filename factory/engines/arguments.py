@@ -29,8 +29,9 @@ TAKEN = {
 """Arguments that are fields of a model, by the names of these."""
 
 OURS = frozenset({
-    "disable_log_stats", "distributed_executor_backend", "enable_prefix_caching", "hf_token", "seed",
-    "served_model_name", "structured_outputs_config", "tokenizer", "use_tqdm_on_load",
+    "disable_log_stats", "distributed_executor_backend", "enable_lora", "enable_prefix_caching", "hf_token",
+    "max_lora_rank", "max_loras", "seed", "served_model_name", "structured_outputs_config", "tokenizer",
+    "use_tqdm_on_load",
 })  # fmt: skip
 """Arguments that are the factory's to set, or a secret's."""
 

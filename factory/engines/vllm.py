@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import lru_cache
@@ -63,19 +64,20 @@ main(int(sys.argv[1]), int(sys.argv[2]))
 
 
 class VllmEngine:
-    """vLLM on this machine's GPUs or, with its CPU build, on its cores. Raises EngineStartError, or EngineDeadError if
-    the process dies while it starts."""
+    """vLLM on this machine's GPUs or, with its CPU build, on its cores, to answer with one of the adapters (`None`: the
+    model alone). Raises EngineStartError, or EngineDeadError if the process dies while it starts."""
 
-    def __init__(self, model: LanguageModel) -> None:
+    def __init__(self, model: LanguageModel, adapters: Sequence[str | None] = (None,)) -> None:
         self.capacity = max(model.max_num_seqs + 1, int(model.max_num_seqs * _HEADROOM))
         self._name, self._ids = model.name, itertools.count()
+        self._adapters = {adapter: place for place, adapter in enumerate(adapters)}
         self._unsent: list[Ask | int] = []
         self._calls: dict[int, asyncio.Future[Answer]] = {}
         self._ended: str | None = None
         self._chance = random.Random()
         started: Future[_Started] = Future()
         # The kernel ends the process with the thread that started it: this one lives as long as the engine.
-        self._thread = threading.Thread(target=self._attend, args=(model, started), name="vllm", daemon=True)
+        self._thread = threading.Thread(target=self._attend, args=(model, adapters, started), name="vllm", daemon=True)
         self._thread.start()
         self._pipe, self._chat, self._max_model_len, self._stops = started.result()
 
@@ -87,7 +89,7 @@ class VllmEngine:
         self._check_fits(prompt, longest, f"a completion of {longest} (max_tokens)")
         schema = json.dumps(request.json_schema) if request.json_schema else None
         texts = Texts(_sampled(request.sampling), request.n, schema)
-        return _reply(request, prompt, await self._ask(prompt, texts), self._chat)
+        return _reply(request, prompt, await self._ask(request, prompt, texts), self._chat)
 
     async def _choose(self, request: Request) -> Reply:
         """The choices' probabilities, by as many prompts as their tokens have branches, and completions that are drawn
@@ -99,7 +101,7 @@ class VllmEngine:
         self._check_fits(prompt, longest := max(map(len, paths)) + 1, f"a choice of {longest}")
         trie = ChoiceTrie(paths, self._stops)
         asked = [([*prompt, *path], NextToken(tuple(tokens))) for path, tokens in trie.branches.items()]
-        answers = await asyncio.gather(*(self._ask(ids, wanted) for ids, wanted in asked))
+        answers = await asyncio.gather(*(self._ask(request, ids, wanted) for ids, wanted in asked))
         probabilities = trie.probabilities(
             {path: answer.logprobs for path, answer in zip(trie.branches, answers, strict=True)}
         )
@@ -112,8 +114,8 @@ class VllmEngine:
             source="logprobs",
         )
 
-    async def _ask(self, prompt: list[int], wanted: Texts | NextToken) -> Answer:
-        ask = Ask(next(self._ids), prompt, wanted)
+    async def _ask(self, request: Request, prompt: list[int], wanted: Texts | NextToken) -> Answer:
+        ask = Ask(next(self._ids), prompt, wanted, self._adapters[request.adapter])
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._calls[ask.id] = future
         self._send(ask)
@@ -174,10 +176,10 @@ class VllmEngine:
 
     # What follows runs in the engine's thread.
 
-    def _attend(self, model: LanguageModel, started: Future[_Started]) -> None:
+    def _attend(self, model: LanguageModel, adapters: Sequence[str | None], started: Future[_Started]) -> None:
         try:
             process, pipe = _spawn()
-            opened = _open(model, process, pipe)
+            opened = _open(model, adapters, process, pipe)
         except BaseException as error:  # whatever it is, the thread that waits for the start must hear of it
             started.set_exception(error)
             return
@@ -207,11 +209,11 @@ def _spawn() -> tuple[subprocess.Popen[bytes], Connection[Any, Any]]:
 
 
 def _open(
-    model: LanguageModel, process: subprocess.Popen[bytes], pipe: Connection[Any, Any]
+    model: LanguageModel, adapters: Sequence[str | None], process: subprocess.Popen[bytes], pipe: Connection[Any, Any]
 ) -> tuple[ChatTokenizer, int, list[int]]:
     """The model's tokenizer, its longest length and the tokens that end its answers."""
     try:
-        pipe.send(model)
+        pipe.send((model, tuple(adapters)))
         _prepare_for_tokenizer(model)  # while the process is at work
         pipe.poll(None)
         with OPENING:

@@ -18,6 +18,7 @@ import secrets
 import signal
 import textwrap
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields
 from functools import cache, lru_cache
@@ -27,6 +28,7 @@ from typing import Any, NamedTuple
 from factory.base.hardware import has_bfloat16
 from factory.base.packages import explain_missing
 from factory.engines import UNSET, EngineDeadError, EngineStartError, LanguageModel, RequestError
+from factory.engines.adapters import AdapterError, arguments, located, merged
 from factory.engines.arguments import unknown
 from factory.models import without_signs
 
@@ -72,11 +74,12 @@ class NextToken(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A request: its prompt's token ids, and what is wanted after them."""
+    """A request: its prompt's token ids, what is wanted after them, and the place of its adapter among the engine's."""
 
     id: int
     prompt: list[int]
     wanted: Texts | NextToken
+    adapter: int = 0
 
 
 class Answer(NamedTuple):
@@ -92,10 +95,9 @@ class Answer(NamedTuple):
 def main(descriptor: int, worker: int) -> None:
     """Serve the engine at the other end of the pipe until that sends none, or its process, the worker, dies.
 
-    The first message in is the model; the first one out its tokenizer, its longest length and the tokens that end its
-    answers, or an EngineStartError. Then
-    lists of Ask, and of ids to abort, come in; lists of ids with an Answer or a RequestError go out, and at last an
-    EngineDeadError if the engine fails.
+    The first message in is the model and its adapters; the first one out its tokenizer, its longest length and the
+    tokens that end its answers, or an EngineStartError. Then lists of Ask, and of ids to abort, come in; lists of ids
+    with an Answer or a RequestError go out, and at last an EngineDeadError if the engine fails.
     """
     # Whatever becomes of the worker, and whatever this process is doing then, it holds no memory for longer.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -106,7 +108,7 @@ def main(descriptor: int, worker: int) -> None:
     pipe = Connection(descriptor)
     gc.disable()  # imports make no garbage to speak of, and to look for it takes a fifth of their time
     try:
-        engine, tokenizer = start(pipe.recv())
+        engine, tokenizer, adapters = start(*pipe.recv())
     except EngineStartError as error:
         pipe.send(error)
         return
@@ -115,7 +117,7 @@ def main(descriptor: int, worker: int) -> None:
     inbox: queue.SimpleQueue[list[Ask | int] | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(pipe, inbox), daemon=True).start()
     try:
-        _serve(engine, pipe, inbox)
+        _serve(engine, adapters, pipe, inbox)
     except Exception as error:  # whatever vLLM raises while it steps, the engine is lost
         logging.getLogger(__name__).exception("vLLM stopped")
         pipe.send(EngineDeadError(f"vLLM stopped: {type(error).__name__}: {error}"))
@@ -129,14 +131,19 @@ def _listen(pipe: Connection[Any, Any], inbox: queue.SimpleQueue[list[Ask | int]
     inbox.put(None)
 
 
-def _serve(engine: Any, pipe: Connection[Any, Any], inbox: queue.SimpleQueue[list[Ask | int] | None]) -> None:
+def _serve(
+    engine: Any,
+    adapters: Sequence[Any],
+    pipe: Connection[Any, Any],
+    inbox: queue.SimpleQueue[list[Ask | int] | None],
+) -> None:
     running: set[int] = set()
     while True:
         while not running or not inbox.empty():
             items = inbox.get()
             if items is None:
                 return
-            refused = _take(engine, items, running)
+            refused = _take(engine, adapters, items, running)
             if refused:
                 pipe.send(refused)
         done = [output for output in engine.step() if output.finished]
@@ -145,7 +152,9 @@ def _serve(engine: Any, pipe: Connection[Any, Any], inbox: queue.SimpleQueue[lis
             pipe.send([(int(output.request_id), _answer(output)) for output in done])
 
 
-def _take(engine: Any, items: list[Ask | int], running: set[int]) -> list[tuple[int, RequestError]]:
+def _take(
+    engine: Any, adapters: Sequence[Any], items: list[Ask | int], running: set[int]
+) -> list[tuple[int, RequestError]]:
     """Begin what is asked and abort what is to be aborted; what vLLM refuses."""
     refused = []
     for item in items:
@@ -155,19 +164,24 @@ def _take(engine: Any, items: list[Ask | int], running: set[int]) -> list[tuple[
                 engine.abort_request([str(item)])
             continue
         try:
-            _begin(engine, item)
+            _begin(engine, adapters, item)
             running.add(item.id)
         except RequestError as error:
             refused.append((item.id, error))
     return refused
 
 
-def _begin(engine: Any, ask: Ask) -> None:
+def _begin(engine: Any, adapters: Sequence[Any], ask: Ask) -> None:
     from vllm.exceptions import VLLMClientError
     from vllm.inputs.engine import tokens_input
 
     try:
-        engine.add_request(str(ask.id), tokens_input(ask.prompt), _params(ask.wanted, _unset(engine)))
+        engine.add_request(
+            str(ask.id),
+            tokens_input(ask.prompt),
+            _params(ask.wanted, _unset(engine)),
+            lora_request=adapters[ask.adapter],
+        )
     except (ValueError, VLLMClientError) as error:
         raise RequestError(f"vLLM refuses the request: {error}") from error
 
@@ -223,8 +237,9 @@ def _weights(dtype: str) -> str:
     return "float32" if dtype == "auto" and not has_bfloat16() else dtype
 
 
-def start(model: LanguageModel) -> tuple[Any, Any]:
-    """vLLM's own engine, with the model open, and the model's tokenizer. Raises EngineStartError."""
+def start(model: LanguageModel, adapters: Sequence[str | None] = (None,)) -> tuple[Any, Any, list[Any]]:
+    """vLLM's own engine, with the model and its adapters open (`None` is the model alone), the model's tokenizer, and
+    the adapters as requests name them. Raises EngineStartError."""
     # vLLM reads these when it is imported.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(model.cpu_kv_cache_gib)
@@ -234,6 +249,7 @@ def start(model: LanguageModel) -> tuple[Any, Any]:
         import torch
         from transformers import AutoTokenizer
         from vllm import EngineArgs
+        from vllm.lora.request import LoRARequest
         from vllm.platforms import current_platform
         from vllm.v1.engine.llm_engine import LLMEngine
     except ImportError as error:
@@ -249,13 +265,19 @@ def start(model: LanguageModel) -> tuple[Any, Any]:
         raise EngineStartError(f"model {model.name}: {wrong}")
     gc.freeze()  # vLLM collects garbage four times while it starts, and would look through all it imported each time
     try:
-        with without_signs(model.name) as path:
+        folders = [None if adapter is None else located(adapter) for adapter in adapters]
+        name, revision = model.name, model.revision
+        if platform and len(folders) == 1 and folders[0] is not None:
+            name, revision, folders = str(merged(model, folders[0])), None, [None]
+        room = arguments([folder for folder in folders if folder is not None])
+        loras = [folder and LoRARequest(folder.name, number, str(folder)) for number, folder in enumerate(folders, 1)]
+        with without_signs(name) as path:
             engine = LLMEngine.from_engine_args(
                 EngineArgs(
                     model=path,
                     served_model_name=model.name,
-                    revision=model.revision,
-                    tokenizer_revision=model.revision,
+                    revision=revision,
+                    tokenizer_revision=revision,
                     dtype=_weights(model.dtype) if platform else model.dtype,
                     quantization=model.quantization,
                     trust_remote_code=model.trust_remote_code,
@@ -271,14 +293,18 @@ def start(model: LanguageModel) -> tuple[Any, Any]:
                     seed=secrets.randbits(31),
                     disable_log_stats=True,
                     use_tqdm_on_load=False,
-                    **(platform | model.engine_args),
+                    **(platform | room | model.engine_args),
                 )
             )
+            for lora in filter(None, loras):
+                engine.add_lora(lora)
             # Not the engine's own, which cannot be sent elsewhere.
             tokenizer = AutoTokenizer.from_pretrained(
-                path, revision=model.revision, trust_remote_code=model.trust_remote_code
+                path, revision=revision, trust_remote_code=model.trust_remote_code
             )
-        return engine, tokenizer
+        return engine, tokenizer, loras
+    except AdapterError as error:
+        raise EngineStartError(f"model {model.name}: {error}") from error
     except Exception as error:  # vLLM raises many kinds; each becomes one sentence for people
         raise EngineStartError(f"model {model.name}: {explain(error)}") from error
 

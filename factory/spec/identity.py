@@ -18,7 +18,7 @@ from factory.base.fingerprint import blake, fingerprint
 from factory.engines import LanguageModel
 from factory.engines.arguments import identifying
 from factory.methods import SEEDED, ModelKind, Params, models_of
-from factory.models import is_folder, revision_of
+from factory.models import BUNDLED, is_folder, revision_of
 from factory.spec.job import SELECT, Job, Section, method
 from factory.store.records import PARTS, Row
 
@@ -159,6 +159,9 @@ def identity_of(job: Job, name: str) -> dict[str, object]:
     fields = model.model_dump(include=set(model.IDENTITY))
     if isinstance(model, LanguageModel) and (arguments := identifying(model.engine_args)):
         fields["engine_args"] = arguments
+    if isinstance(model, LanguageModel) and model.adapter is not None:
+        folder = is_folder(model.adapter) or model.adapter in BUNDLED
+        fields["adapter"] = revision_of(model.adapter, None) if folder else model.adapter
     return fields | {"revision": revision_of(fields["name"], fields["revision"])}
 
 

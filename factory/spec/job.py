@@ -227,12 +227,17 @@ class Job(_Config):
         known: dict[str, Model] = {}
         for name, model in models.items():
             known[name] = model
-            if getattr(model, "engine", "vllm") == "vllm":  # other engines know names alone
+            if getattr(model, "engine", "vllm") != "vllm":  # other engines know names alone
+                continue
+            for field in ("name", "adapter"):
+                given = getattr(model, field, None)
+                if given is None:
+                    continue
                 try:
-                    place = placed(model.name, info.data.get("base", "."))
+                    place = placed(given, info.data.get("base", "."))
                 except ValueError as error:
-                    raise mistake(f"{model.name}: {error}; paths start at the job file", name, "name") from error
-                known[name] = model.model_copy(update={"name": place})
+                    raise mistake(f"{given}: {error}; paths start at the job file", name, field) from error
+                known[name] = known[name].model_copy(update={field: place})
         return known
 
     @field_validator("makers")
@@ -295,9 +300,10 @@ class Job(_Config):
                 known = ", ".join((*gpus, SCORERS))
                 raise mistake(f"no language model has this name; there are {known}", "run", "workers", name)
         for name, wanted in gpus.items():
-            if wanted > 1 and self.workers(name).gpus < wanted:
+            pool = self.engine_of(name)
+            if wanted > 1 and self.workers(pool).gpus < wanted:
                 raise mistake(
-                    f"is {wanted}, so run.workers.{name}.gpus must be {wanted}", "models", name, "tensor_parallel"
+                    f"is {wanted}, so run.workers.{pool}.gpus must be {wanted}", "models", name, "tensor_parallel"
                 )
         return self
 
@@ -311,6 +317,16 @@ class Job(_Config):
                     except ValueError as error:
                         raise mistake(str(error), "select", band, name) from error
         return self
+
+    def engine_of(self, model: str) -> str:
+        """The language model whose engine answers for this one: of vLLM the first that differs from it in no more than
+        the adapter, unless workers are set for it alone."""
+        wanted = self.models[model]
+        assert isinstance(wanted, LanguageModel)
+        if wanted.engine != "vllm" or model in self.run.workers:
+            return model
+        base = wanted.base
+        return next(name for name, other in self.models.items() if getattr(other, "base", None) == base)
 
     def workers(self, model: str) -> Workers:
         """The workers of a language model, or of SCORERS."""

@@ -1,7 +1,7 @@
 """The phases of a run: consecutive entries that one pool of workers runs, with at most one language model.
 
 They follow from what methods ask and read. Each language model that runs here has a phase of its own, which later
-entries of the same model join; scorers ride along where a maker or a language model waits for them. Last come the
+entries of the same engine join; scorers ride along where a maker or a language model waits for them. Last come the
 scorers that are left, and with them scores that ask a server, which needs no room here.
 """
 
@@ -100,12 +100,12 @@ def _upstream(job: Job) -> dict[str, set[str]]:
 
 
 def _pooled(job: Job, made: Mapping[str, Entry]) -> dict[str, str]:
-    """The entries that run where their language model has its workers, with its name: all that ask one, but for scores
-    that ask a server which no maker asks and no workers are set for."""
+    """The entries that run where their language model has its workers, with the name of these: all that ask one, but
+    for scores that ask a server which no maker asks and no workers are set for."""
     asking = {name: entry.models["language"] for name, entry in made.items() if "language" in entry.models}
     own = set(job.run.workers).union(model for name, model in asking.items() if made[name].section == "makers")
     return {
-        name: model
+        name: job.engine_of(model)
         for name, model in asking.items()
         if model in own or getattr(job.models[model], "engine", "") != "openai"
     }
