@@ -7,7 +7,7 @@ loader, so that a `Job` is complete and travels to workers as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
@@ -265,14 +265,19 @@ class Job(_Config):
 
     @model_validator(mode="after")
     def _models_for_methods(self) -> Self:
+        for kind, name, *at in self._asked():
+            self._refuse_another_kind(kind, name, *at)
+        return self
+
+    def _asked(self) -> Iterator[tuple[str, ...]]:
+        """The models that makers and scores ask: kind, name, and where it stands."""
         sections: tuple[tuple[Section, Mapping[str, Params]], ...] = (("makers", self.makers), ("scores", self.scores))
         for section, entries in sections:
             for entry, params in entries.items():
                 needs = method(params, section).needs
                 for field, (kind, name) in models_of(params).items():
                     if kind in needs:
-                        self._refuse_another_kind(kind, name, section, entry, field)
-        return self
+                        yield kind, name, section, entry, field
 
     def _refuse_another_kind(self, kind: str, name: str, *at: str) -> None:
         there = ", ".join(one for one, model in self.models.items() if model.kind == kind) or "none"
@@ -319,14 +324,14 @@ class Job(_Config):
         return self
 
     def engine_of(self, model: str) -> str:
-        """The language model whose engine answers for this one: of vLLM the first that differs from it in no more than
-        the adapter, unless workers are set for it alone."""
+        """The language model whose engine answers for this one: of those that are asked, under vLLM, the first that
+        differs from it in no more than the adapter, unless workers are set for it alone."""
         wanted = self.models[model]
         assert isinstance(wanted, LanguageModel)
         if wanted.engine != "vllm" or model in self.run.workers:
             return model
-        base = wanted.base
-        return next(name for name, other in self.models.items() if getattr(other, "base", None) == base)
+        sharing = (name for _, name, *_ in self._asked() if getattr(self.models[name], "base", None) == wanted.base)
+        return next(sharing, model)
 
     def workers(self, model: str) -> Workers:
         """The workers of a language model, or of SCORERS."""

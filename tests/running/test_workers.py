@@ -14,11 +14,12 @@ import pytest
 import ray
 from pydantic import BaseModel
 
-from factory.engines import EngineStartError, LanguageModel, Reply, Request
+from factory.engines import Completion, EngineStartError, LanguageModel, Reply, Request, Sampling
 from factory.running import workers
 from factory.running.run import run
 from factory.scorers.embeddings import EmbeddingModel
 from factory.scorers.nli import NliModel
+from factory.spec.identity import entries
 from factory.spec.jobfile import load_job
 from factory.spec.phases import making
 from factory.store.corpus import Corpus
@@ -110,6 +111,42 @@ def test_what_opens_beside_an_engine_that_cannot_is_waited_for(tmp_path: Path, m
     assert opened == [EmbeddingModel, NliModel]
 
 
+def test_models_that_share_an_engine_are_asked_by_their_adapters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_personas(tmp_path, 1)
+    models = {
+        "spare": {"name": "persona-lm", "adapter": "org/spare"},
+        "writer": {"name": "persona-lm"},
+        "reader": {"name": "persona-lm", "adapter": "org/reader"},
+    }
+    makers = {"converse": {"model": "writer"}, "extract": {"model": "reader"}}
+    job = load_job(write_job(tmp_path, models=models, makers=makers))
+    opened, asked = [], []
+
+    class Engine:
+        capacity = 1
+
+        async def generate(self, request: Request) -> Reply:
+            asked.append(request.adapter)
+            return Reply((Completion("", 1, "stop"),), prompt_tokens=1)
+
+    def open_engine(model: LanguageModel, _: float, __: object, adapters: list[str | None]) -> Engine:
+        opened.append((model.name, adapters))
+        return Engine()
+
+    async def ask() -> None:
+        worker = workers.Worker(job, 0, making(job))
+        await worker.prepare()
+        for name in makers:
+            await worker._kit(entries(job)[name]).engine.generate(Request((), Sampling()))
+
+    monkeypatch.setattr(workers, "open_engine", open_engine)
+    asyncio.run(ask())
+    assert opened == [("persona-lm", [None, "org/reader"])]
+    assert asked == [None, "org/reader"]
+
+
 def test_a_worker_whose_engine_opens_later_has_room_for_it(tmp_path: Path) -> None:
     write_personas(tmp_path, 1)
     models = {"writer": {"engine": "scripted", "name": "scripted", "max_num_seqs": 100}}
@@ -118,8 +155,8 @@ def test_a_worker_whose_engine_opens_later_has_room_for_it(tmp_path: Path) -> No
     async def room() -> list[int]:
         worker = workers.Worker(job, 0, making(job))
         found = []
-        for entries in ({"augment"}, {"converse"}, {"converse"}):
-            await worker._open(entries)
+        for to_run in ({"augment"}, {"converse"}, {"converse"}):
+            await worker._open(to_run)
             assert worker._slots is not None
             found.append(worker._slots._value)
         return found

@@ -226,6 +226,36 @@ def test_an_argument_of_the_engine_redoes_rows_unless_it_is_known_as_a_knob(job)
     assert {"expand", "converse", "extract"} <= changed
 
 
+def test_an_adapter_identifies_what_is_said_by_its_content(job, tmp_path: Path) -> None:
+    def with_adapter(folder: str, content: str) -> dict[str, str]:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "adapter_model.safetensors").write_text(content)
+        (tmp_path / folder / "README.md").write_text(folder)
+        return ids(job(f"models.writer.adapter=./{folder}"))
+
+    without, first = ids(job()), with_adapter("first", "weights")
+    assert {"expand", "converse", "extract"} <= redone(without, first)
+    assert with_adapter("copy", "weights") == first
+    assert redone(first, with_adapter("other", "other weights")) >= {"expand", "converse", "extract"}
+    assert ids(job("models.writer.adapter=org/a")) != ids(job("models.writer.adapter=org/b"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "why"),
+    [
+        (["models.writer.adapter=./nowhere"], r"models.writer.adapter: ./nowhere: there is no folder .*nowhere"),
+        (
+            ["models.writer.adapter=org/a", "models.writer.engine=openai", "models.writer.base_url=http://host/v1"],
+            "adapter: engine openai takes none; a server knows it by a name of its own",
+        ),
+        (["models.writer.engine_args={enable_lora: true}"], "enable_lora: the factory sets this argument itself"),
+    ],
+)
+def test_an_adapter_that_no_engine_could_use_is_refused(job, overrides: list[str], why: str) -> None:
+    with pytest.raises(YamlError, match=why):
+        job(*overrides)
+
+
 @pytest.mark.parametrize(
     ("argument", "why"),
     [

@@ -12,8 +12,9 @@ from factory.spec.phases import phases
 from tests.jobs import scripted_job, write_personas
 from tests.opinions import opinions, with_opinions
 
-LOCAL, SERVED = {"name": "org/local"}, {"engine": "openai", "name": "served", "base_url": "http://host/v1"}
-MODELS = {"writer": LOCAL, "judge": LOCAL, "critic": LOCAL, "server": SERVED, "other_server": SERVED}
+SERVED = {"engine": "openai", "name": "served", "base_url": "http://host/v1"}
+MODELS: dict[str, Any] = {name: {"name": f"org/{name}"} for name in ("writer", "judge", "critic")}
+MODELS |= {"server": SERVED, "other_server": SERVED}
 
 pytestmark = pytest.mark.usefixtures(opinions.__name__)
 
@@ -22,7 +23,7 @@ def job_of(folder: Path, makers: dict[str, Any], scores: dict[str, Any], **more:
     """A job with these entries; a score with a `model` is an opinion."""
     write_personas(folder, 1)
     own = {name: entry for name, entry in scores.items() if "model" not in entry}
-    job = scripted_job(folder, models=MODELS, makers=makers, scores=own, **more)
+    job = scripted_job(folder, makers=makers, scores=own, **{"models": MODELS} | more)
     return with_opinions(job, **{name: entry for name, entry in scores.items() if "model" in entry})
 
 
@@ -99,3 +100,22 @@ def test_a_phase_tells_whether_a_language_model_is_asked_in_it(tmp_path: Path) -
     assert [phase.language for phase in found] == [True, False]
     found = phases(job_of(tmp_path, {"converse": {}}, {"consistency": {}, "a": {"model": "server"}}))
     assert [phase.language for phase in found] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("judge", "workers", "wanted"),
+    [
+        ({"adapter": "org/tuned"}, {}, "writer: converse a"),
+        ({"adapter": "org/tuned"}, {"writer": {"max": 2}}, "writer: converse a"),
+        ({"adapter": "org/tuned"}, {"judge": {"max": 2}}, "writer: converse | judge: a"),
+        ({"adapter": "org/tuned", "max_num_seqs": 8}, {}, "writer: converse | judge: a"),
+        ({}, {}, "writer: converse a"),
+    ],
+)
+def test_models_that_differ_in_their_adapters_alone_share_workers(
+    tmp_path: Path, judge: dict[str, Any], workers: dict[str, Any], wanted: str
+) -> None:
+    """Unless some are set for one of them."""
+    models = {"writer": {"name": "org/writer"}, "judge": {"name": "org/writer"} | judge}
+    job = job_of(tmp_path, {"converse": {}}, {"a": {"model": "judge"}}, models=models, run={"workers": workers})
+    assert " | ".join(f"{phase.workers}: {' '.join(phase.stages)}" for phase in phases(job)) == wanted
