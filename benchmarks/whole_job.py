@@ -122,7 +122,7 @@ def names(worker: workers.Worker) -> dict[int, str]:
     }
     batchers = [
         (scorer._batcher._thread, "NLI" if isinstance(scorer, Nli) else "embedder")
-        for scorer in worker._scorers.values()
+        for scorer in worker._models.scorers.values()
     ]
     return known | {thread.native_id: name for thread, name in batchers if thread.native_id is not None}
 

@@ -20,9 +20,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from urllib.parse import unquote
 
-Kind = Literal["slow", "slowdown", "reset", "cut", "lost", "silence", "denied"]
+Kind = Literal["slow", "slowdown", "reset", "cut", "lost", "silence", "denied", "unconditional"]
 """`reset` breaks off within the request, and nothing reaches the server; `cut` within the answer; `lost` before it,
-when the server has done what was asked."""
+when the server has done what was asked; `unconditional` has the server not hear of a condition, as if it knew none."""
 
 _CONTROL = "/-faults"
 
@@ -145,7 +145,10 @@ class _Proxy:
             await reader.read()  # until the client gives up
         else:
             kept = "\r\n".join(
-                line for line in lines if not line.lower().startswith(("connection:", "expect:", "transfer-encoding:"))
+                line
+                for line in lines
+                if not line.lower().startswith(("connection:", "expect:", "transfer-encoding:"))
+                and not (kind == "unconditional" and line.lower().startswith("if-none-match:"))
             )
             if "transfer-encoding" in headers:
                 kept += f"\r\nContent-Length: {len(body)}"

@@ -21,7 +21,7 @@ import ray
 
 from factory.cli import main
 from factory.engines import Request, Sampling, vllm
-from factory.running import workers
+from factory.running import models
 from factory.running.run import _Driver
 from factory.scorers.nli import Nli
 from factory.store.storage import Storage
@@ -54,7 +54,7 @@ def reach(event: str) -> None:
 def in_worker() -> None:
     """Make what a worker does events: `generate` and `score` before each call of a model, `staged` and `merged` after
     each file."""
-    _before(workers._Counted, "generate", lambda _: "generate")
+    _before(models.Counted, "generate", lambda _: "generate")
     _before(Nli, "score", lambda _: "score")
     _after(Storage, "write_arrow", lambda _: "staged")
     _after(Storage, "write_parquet", lambda _: "merged")

@@ -172,9 +172,9 @@ class Rehearsal:
             "factory.running.run._COMMIT_EVERY_S": self.commit_every_s,
             "factory.running.run._GATHER_S": 0.0,
             "factory.running.run.plan": planning,
-            "factory.running.workers.open_engine": lambda *_: self.talker,
-            "factory.running.workers.Nli": lambda model: _Named(model.name, self.nli),
-            "factory.running.workers.Embeddings": lambda _: HashEmbedder(),
+            "factory.running.models.open_engine": lambda *_: self.talker,
+            "factory.running.models.Nli": lambda model: _Named(model.name, self.nli),
+            "factory.running.models.Embeddings": lambda _: HashEmbedder(),
         }
         with ExitStack() as stack:
             for name, stand_in in replaced.items():

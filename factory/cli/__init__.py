@@ -24,6 +24,7 @@ from factory.planning.diff import diff as corpus_diff
 from factory.planning.garbage import gc as collect_garbage
 from factory.planning.plan import plan as make_plan
 from factory.planning.wanted import PlanError
+from factory.running.check import check as check_job
 from factory.running.pool import RunError
 from factory.running.run import run as run_job
 from factory.running.tolerance import Stop
@@ -135,6 +136,23 @@ def run(  # noqa: PLR0917 -- typer reads the options off the signature
         raise typer.Exit(_INTERRUPTED)
     if result.stopped is not None:
         raise typer.Exit(_STOPPED[result.stopped])
+
+
+@app.command()
+def check(job: _Job, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Try a job out before its run: storage, seeds, models and keys, and one row through all of it, which is not kept.
+
+    Exit codes: 0 all is well, 2 a mistake in the job file, 1 anything else.
+    """
+    loaded = load_job(job, overrides or ())
+    with lasting_output():
+        checked = check_job(loaded, (lambda _: None) if as_json else display.show_step)
+        if as_json:
+            print_json(to_jsonable_python(checked) | {"sound": checked.sound})
+        elif checked.row is not None:
+            display.show_row(checked.row)
+    if not checked.sound:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -12,18 +12,15 @@ import asyncio
 import gc
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import cast
+from dataclasses import dataclass, field
 
 from factory.base.packages import needing
-from factory.engines import Engine, Health, LanguageModel, Reply, Request, ServerError
-from factory.engines.opening import open_engine
-from factory.methods import Kit, ModelKind
+from factory.engines import Health, ServerError
+from factory.methods import ModelKind
 from factory.planning.shard import STAGING, ShardSpec, Todo, todo
 from factory.running.merging import Merged, merge
+from factory.running.models import Models
 from factory.running.pipeline import Failure, dead_letter, fail_scores, run_row
-from factory.scorers.embeddings import EmbeddingModel, Embeddings
-from factory.scorers.nli import Nli, NliModel
 from factory.spec.identity import Entry, entries
 from factory.spec.job import Job
 from factory.spec.phases import Making
@@ -87,26 +84,6 @@ class TaskResult:
     refusal: str | None = None
 
 
-class _Counted:
-    """An engine, with an adapter perhaps, that leaves a mark on the worker's heartbeat with every answer."""
-
-    def __init__(self, engine: Engine, worker: Worker, adapter: str | None = None) -> None:
-        self._engine = engine
-        self._worker = worker
-        self._adapter = adapter
-        self.capacity = engine.capacity
-
-    async def generate(self, request: Request) -> Reply:
-        if self._adapter is not None:
-            request = replace(request, adapter=self._adapter)
-        reply = await self._engine.generate(request)
-        self._worker.beat(tokens=reply.completion_tokens)
-        return reply
-
-    async def close(self) -> None:
-        await self._engine.close()
-
-
 class Worker:
     """One worker of a phase. Raises EngineStartError or ScorerStartError when a model cannot be opened."""
 
@@ -118,13 +95,11 @@ class Worker:
         self._making = making
         self._opening = asyncio.Lock()
         self._opened = asyncio.Event()
-        self._engines: dict[str, Engine] = {}
-        self._opened_engines: dict[str, Engine] = {}
-        self._scorers: dict[str, Nli | Embeddings] = {}
         self._slots: asyncio.Semaphore | None = None
         self._room = 0
         self._winding_down = False
         self._health = Health()
+        self._models = Models(job, self._entries, self._health, lambda tokens: self.beat(tokens=tokens))
         self._refusal: str | None = None
         self._heartbeat = Heartbeat()
         self._last_beat = time.monotonic()
@@ -202,7 +177,7 @@ class Worker:
             if self._winding_down:
                 return False
             try:
-                letter = await run_row(one, self._making.recipes[one.row.kind], self._entries, self._kit)
+                letter = await run_row(one, self._making.recipes[one.row.kind], self._entries, self._models.kit)
             except ServerError as error:
                 self._refusal, self._winding_down = str(error), True
                 return False
@@ -259,8 +234,7 @@ class Worker:
                         raise error
             finally:
                 gc.enable()
-            room = max((engine.capacity for engine in self._engines.values()), default=_SCORING_IN_FLIGHT)
-            room = self._job.run.dialogues_in_flight or room
+            room = self._job.run.dialogues_in_flight or self._models.capacity or _SCORING_IN_FLIGHT
             if self._slots is not None:
                 for _ in range(room - self._room):  # the engine has opened after scorers alone were at work
                     self._slots.release()
@@ -274,39 +248,9 @@ class Worker:
     async def _open_models(self, needed: Sequence[tuple[ModelKind, Entry]]) -> None:
         for kind, entry in needed:
             with needing(f"{entry.section}.{entry.name}"):
-                await self._open_model(entry.models[kind])
-
-    async def _open_model(self, name: str) -> None:
-        model = self._job.models[name]
-        if model.kind == "language":
-            if name not in self._engines:
-                self._engines[name] = _Counted(await self._shared(self._job.engine_of(name)), self, model.adapter)
-        elif name not in self._scorers:
-            self._scorers[name] = await asyncio.to_thread(_open_scorer, model)
-
-    async def _shared(self, name: str) -> Engine:
-        """The engine of a language model, which answers for those too that differ from it in their adapter."""
-        if name not in self._opened_engines:
-            asked = [entry.models["language"] for entry in self._entries.values() if "language" in entry.models]
-            sharing = [self._job.models[other] for other in asked if self._job.engine_of(other) == name]
-            adapters = list(dict.fromkeys(cast(LanguageModel, other).adapter for other in sharing))
-            model, patience_s = cast(LanguageModel, self._job.models[name]), self._job.run.server_patience_s
-            self._opened_engines[name] = await asyncio.to_thread(open_engine, model, patience_s, self._health, adapters)
-        return self._opened_engines[name]
-
-    def _kit(self, entry: Entry) -> Kit:
-        # A method touches only the models it needs, and those are open; the others are absent.
-        return Kit(
-            engine=cast(Engine, self._engines.get(entry.models.get("language", ""))),
-            nli=cast(Nli, self._scorers.get(entry.models.get("nli", ""))),
-            embedder=cast(Embeddings, self._scorers.get(entry.models.get("embedding", ""))),
-        )
+                await self._models.open(entry.models[kind])
 
 
 def _worker_died(cause: str) -> Failure:
     said = f", at last of: {cause}" if cause else ""
     return Failure("worker_died", f"the worker died or hung each time it had this row in hand{said}", 2)
-
-
-def _open_scorer(model: NliModel | EmbeddingModel) -> Nli | Embeddings:
-    return Nli(model) if isinstance(model, NliModel) else Embeddings(model)

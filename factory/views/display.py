@@ -21,6 +21,7 @@ from factory.base.places import absolute, plain
 from factory.base.redact import redact
 from factory.planning.garbage import Garbage
 from factory.planning.plan import Summary
+from factory.running.check import Step
 from factory.running.progress import Progress, Result
 from factory.store.records import Row, place_of
 from factory.store.versions import Version
@@ -217,6 +218,13 @@ def show_garbage(garbage: Garbage, deleted: bool) -> None:
         out.print(f"deleted: {garbage.bytes:,} bytes")
     else:
         out.print(f"{garbage.bytes:,} bytes can go; to delete them: --delete")
+
+
+def show_step(step: Step) -> None:
+    """Print what was tried, and what came of it."""
+    mark = "[green]ok[/]   " if step.wrong is None else "[red]wrong[/]"
+    told = "; ".join(filter(None, (step.found, step.wrong)))
+    out.print(f"{mark} {escape(step.what):<20} {step.seconds:6.1f} s  {escape(told)}", soft_wrap=True)
 
 
 def show_row(row: Row) -> None:

@@ -237,8 +237,8 @@ def test_a_pool_that_expects_work_opens_its_models_ahead_of_it(job: Job) -> None
 
     stand_ins = {
         "factory.running.pool.ray": local,
-        "factory.running.workers.Nli": nli,
-        "factory.running.workers.Embeddings": embedder,
+        "factory.running.models.Nli": nli,
+        "factory.running.models.Embeddings": embedder,
     }
     with ExitStack() as stack:
         for name, stand_in in stand_ins.items():

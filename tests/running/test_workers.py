@@ -15,7 +15,7 @@ import ray
 from pydantic import BaseModel
 
 from factory.engines import Completion, EngineStartError, LanguageModel, Reply, Request, Sampling
-from factory.running import workers
+from factory.running import models, workers
 from factory.running.run import run
 from factory.scorers.embeddings import EmbeddingModel
 from factory.scorers.nli import NliModel
@@ -52,17 +52,17 @@ def one_ray() -> Iterator[None]:
 
 def make_greedy() -> None:
     """Have a request with the fact GREED take what memory there is, which is ROOM more than the worker has by then."""
-    generate = workers._Counted.generate
+    generate = models.Counted.generate
     taken: list[bytes] = []
 
-    async def greedy(self: workers._Counted, request: Request) -> Reply:
+    async def greedy(self: models.Counted, request: Request) -> Reply:
         if any(GREED in message["content"] for message in request.messages):
             resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + ROOM, resource.RLIM_INFINITY))
             while True:
                 taken.append(b"1" * MIB)
         return await generate(self, request)
 
-    workers._Counted.generate = greedy  # type: ignore[method-assign]
+    models.Counted.generate = greedy  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(("fault", "rows_per_shard"), [("die", 4), ("dead", 1), ("hang", 1)])
@@ -103,9 +103,9 @@ def test_what_opens_beside_an_engine_that_cannot_is_waited_for(tmp_path: Path, m
     def refuse(model: LanguageModel, *_: object) -> None:
         raise EngineStartError("no room")
 
-    monkeypatch.setattr(workers, "Embeddings", slow)
-    monkeypatch.setattr(workers, "Nli", slow)
-    monkeypatch.setattr(workers, "open_engine", refuse)
+    monkeypatch.setattr(models, "Embeddings", slow)
+    monkeypatch.setattr(models, "Nli", slow)
+    monkeypatch.setattr(models, "open_engine", refuse)
     with pytest.raises(EngineStartError, match="no room"):
         asyncio.run(workers.Worker(job, 0, making(job)).prepare())
     assert opened == [EmbeddingModel, NliModel]
@@ -115,13 +115,13 @@ def test_models_that_share_an_engine_are_asked_by_their_adapters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_personas(tmp_path, 1)
-    models = {
+    named = {
         "spare": {"name": "persona-lm", "adapter": "org/spare"},
         "writer": {"name": "persona-lm"},
         "reader": {"name": "persona-lm", "adapter": "org/reader"},
     }
     makers = {"converse": {"model": "writer"}, "extract": {"model": "reader"}}
-    job = load_job(write_job(tmp_path, models=models, makers=makers))
+    job = load_job(write_job(tmp_path, models=named, makers=makers))
     opened, asked = [], []
 
     class Engine:
@@ -139,9 +139,9 @@ def test_models_that_share_an_engine_are_asked_by_their_adapters(
         worker = workers.Worker(job, 0, making(job))
         await worker.prepare()
         for name in makers:
-            await worker._kit(entries(job)[name]).engine.generate(Request((), Sampling()))
+            await worker._models.kit(entries(job)[name]).engine.generate(Request((), Sampling()))
 
-    monkeypatch.setattr(workers, "open_engine", open_engine)
+    monkeypatch.setattr(models, "open_engine", open_engine)
     asyncio.run(ask())
     assert opened == [("persona-lm", [None, "org/reader"])]
     assert asked == [None, "org/reader"]
