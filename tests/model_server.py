@@ -97,6 +97,7 @@ class ModelServer:
         self.models = MODELS
         self.asked: list[dict[str, Any]] = []
         self.keys: set[str | None] = set()
+        self.gateway: set[str | None] = set()
         self.good = self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
         self.closing = threading.Event()
@@ -156,10 +157,12 @@ def _handler(server: ModelServer) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:  # noqa: N802
             server.keys.add(self.headers["Authorization"])
+            server.gateway.add(self.headers["X-Gateway"])
             self.send(server.models)
 
         def do_POST(self) -> None:  # noqa: N802
             server.keys.add(self.headers["Authorization"])
+            server.gateway.add(self.headers["X-Gateway"])
             answer = server.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send(answer)
             if answer.status == 200 and answer.sent == 1.0 and b'"choices": [{"index": 0, "message"' in answer.body:

@@ -168,9 +168,16 @@ def test_an_error_that_nobody_foresaw_is_printed_without_the_key(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("field", "said"),
-    [("api_key_env", "capital letters"), ("base_url", "credentials do not belong"), ("api_key", "unknown field")],
+    [
+        ("api_key_env", "capital letters"),
+        ("headers_env", "capital letters"),
+        ("base_url", "credentials do not belong"),
+        ("api_key", "unknown field"),
+    ],
 )
 def test_a_key_in_the_wrong_field_is_not_repeated(field: str, said: str, tmp_path: Path) -> None:
+    secret = f"http://me:{SECRET}@host/v1"
+    value = {"X-Key": secret} if field == "headers_env" else secret
     with pytest.raises(YamlError, match=said) as caught:
-        scripted_job(tmp_path, models={"dialogue": {"name": "m", field: f"http://me:{SECRET}@host/v1"}})
+        scripted_job(tmp_path, models={"dialogue": {"name": "m", field: value}})
     assert SECRET not in "".join(traceback.format_exception(caught.value))

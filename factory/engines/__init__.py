@@ -65,6 +65,13 @@ UNSET = {"temperature": 0.7, "top_p": 0.9}
 (SmolLM2-135M drifts into no language)."""
 
 
+_VARIABLE, _HEADER = re.compile(r"[A-Z_][A-Z0-9_]{0,63}"), re.compile(r"[A-Za-z0-9-]{1,64}")
+_NO_SECRETS = PydanticCustomError(
+    "secret",
+    "the name of an environment variable is wanted, in capital letters; the key itself does not belong in a job file",
+)
+
+
 class LanguageModel(BaseModel):
     """A language model and the engine that serves it."""
 
@@ -106,6 +113,11 @@ class LanguageModel(BaseModel):
     )
     base_url: str | None = Field(None, description="openai: address of the server, such as http://host:8000/v1.")
     api_key_env: str = Field("OPENAI_API_KEY", description="openai: environment variable that holds the key.")
+    headers_env: dict[str, str] = Field(
+        {},
+        description="openai: further headers of each request, each with the environment variable that holds its value, "
+        "such as {X-Gateway-Token: GATEWAY_TOKEN}.",
+    )
     extra_body: dict[str, Any] = Field(
         {},
         description="openai: fields of the server's own that stand in each request, such as {reasoning_effort: low}. "
@@ -145,13 +157,19 @@ class LanguageModel(BaseModel):
     @field_validator("api_key_env")
     @classmethod
     def _a_name_and_no_key(cls, name: str) -> str:
-        if not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", name):
-            raise PydanticCustomError(
-                "secret",
-                "the name of an environment variable is wanted, in capital letters; the key itself does not belong "
-                "in a job file",
-            )
+        if not _VARIABLE.fullmatch(name):
+            raise _NO_SECRETS
         return name
+
+    @field_validator("headers_env")
+    @classmethod
+    def _names_and_no_values(cls, headers: dict[str, str]) -> dict[str, str]:
+        for header, variable in headers.items():
+            if not _HEADER.fullmatch(header):
+                raise ValueError("a header's name has letters, digits and hyphens")
+            if not _VARIABLE.fullmatch(variable):
+                raise _NO_SECRETS
+        return headers
 
     @field_validator("base_url")
     @classmethod

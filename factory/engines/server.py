@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -56,7 +56,14 @@ _HELLO = Request((Message(role="user", content="Say hello."),), Sampling(max_tok
 class Server:
     """One server, for requests of one event loop. `dialect` is how it wants to be asked, as far as it has shown."""
 
-    def __init__(self, model: LanguageModel, key: str | None, patience_s: float, health: Health) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        key: str | None,
+        headers: Mapping[str, str | None],
+        patience_s: float,
+        health: Health,
+    ) -> None:
         self.dialect = Dialect()
         self._model = model
         self._patience_s = patience_s
@@ -65,6 +72,7 @@ class Server:
         # Asking again is done here, where all requests know of each other.
         self._client = AsyncOpenAI(
             api_key=key or "none",
+            default_headers={header: value for header, value in headers.items() if value is not None},
             base_url=model.base_url,
             max_retries=0,
             timeout=httpx2.Timeout(model.timeout_s, connect=min(_CONNECT_S, model.timeout_s), pool=None),

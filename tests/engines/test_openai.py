@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from factory.base.redact import redact
 from factory.engines import Health, LanguageModel, Message, Reply, Request, RequestError, Sampling, ServerError
 from factory.engines.openai import OpenAIEngine
 from factory.engines.server import Server
@@ -309,6 +310,20 @@ def test_what_one_request_is_told_to_wait_all_wait(server: ModelServer) -> None:
 def test_the_key_is_sent(server: ModelServer) -> None:
     ask(server)
     assert server.keys == {f"Bearer {KEY}"}
+    assert server.gateway == {None}
+
+
+def test_headers_are_sent_with_all_requests_from_the_environment(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ServerError, match="set the environment variable GATEWAY, as headers_env says"):
+        ask(server, headers_env={"X-Gateway": "GATEWAY"})
+    assert server.gateway == set()
+    monkeypatch.setenv("GATEWAY", "gateway-secret-of-ours")
+    ask(server, headers_env={"X-Gateway": "GATEWAY"})
+    assert server.gateway == {"gateway-secret-of-ours"}
+    assert server.keys == {f"Bearer {KEY}"}
+    assert "gateway" not in redact("it is gateway-secret-of-ours")
 
 
 def test_the_request_as_sent(server: ModelServer) -> None:
