@@ -58,6 +58,8 @@ _READ = (
 )
 """Columns and, of nested ones, the fields in them that entries are made of."""
 
+_REPEATED = ("stages.list.element.stage", "stages.list.element.recipe")
+
 _SCHEMA = pa.schema(
     [
         ("first", pa.uint64()),
@@ -291,7 +293,7 @@ class Ledger:
 
     def _entries(self, numbers: Sequence[int]) -> Entries:
         """The entries of shards, from their rows."""
-        tables = [self.corpus.table.read(self.shards[number], _READ) for number in numbers]
+        tables = [self.corpus.table.read(self.shards[number], _READ, dictionaries=_REPEATED) for number in numbers]
         table = pa.concat_tables(tables)
         seeds = _column(table, "seeds")
         ends = mapped(seeds.offsets)
@@ -311,12 +313,17 @@ class Ledger:
     def _chains_of(self, stages: pa.ListArray) -> NDArray[np.int32]:
         flat, ends = stages.values, mapped(stages.offsets)
         failed = mapped(flat.field("failed").is_valid().cast(pa.uint64()))
-        entries = mix(text_keys("stage", flat.field("stage")), text_keys("recipe", flat.field("recipe")), failed)
+        entries = mix(_repeated("stage", flat.field("stage")), _repeated("recipe", flat.field("recipe")), failed)
         sums = _sums(mix(_within(np.diff(ends)), entries), ends)
         _, examples, which = np.unique(sums, return_index=True, return_inverse=True)
         told = stages.take(arrow(examples)).to_pylist()
         chains = [tuple((one["stage"], one["recipe"], one["failed"] is not None) for one in made) for made in told]
         return np.array([self.chain(chain) for chain in chains], np.int32)[which]
+
+
+def _repeated(kind: str, strings: pa.DictionaryArray) -> Keys:
+    """Keys of strings of which each stands there many times."""
+    return np.asarray(text_keys(kind, strings.dictionary)[mapped(strings.indices)])
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:

@@ -308,9 +308,9 @@ class Table:
         path = f"shards/n{rows.num_rows}-{uuid.uuid4().hex}.parquet"
         return Shard(path, self.storage.write_parquet(path, rows), rows.num_rows)
 
-    def read(self, shard: Shard, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows of a shard."""
-        return self.storage.read_parquet(shard.path, columns)
+    def read(self, shard: Shard, columns: Sequence[str] | None = None, dictionaries: Sequence[str] = ()) -> pa.Table:
+        """The rows of a shard, as `Storage.read_parquet` takes columns."""
+        return self.storage.read_parquet(shard.path, columns, dictionaries=dictionaries)
 
     def uri(self, shard: Shard) -> str:
         """The shard's address, for readers that know no Delta."""
