@@ -1,4 +1,4 @@
-"""What this machine multiplies itself.
+"""Which number types this machine multiplies natively.
 
 Limitations: it tells of the first GPU, or where there is none of the processor as torch sees it.
 """

@@ -29,7 +29,7 @@ _AROUND = " \t\r\n\f\v\0\u00a0\u200b\u2060\ufeff"
 """What files and shells leave around a key: white space, and marks that nobody sees."""
 
 _IN_ADDRESS = re.compile(r"(://)[^/\s@]+@")
-_VISIBLE = re.compile(r"[!-~]+")
+_VISIBLE, _HEADER = re.compile(r"[!-~]+"), re.compile(r"[ -~]+")
 _keys: set[str] = set()
 
 
@@ -37,15 +37,16 @@ class KeyFormatError(Exception):
     """A variable holds what no key can be: which character stands where, and what to do."""
 
 
-def read_key(variable: str) -> str | None:
+def read_key(variable: str, *, blanks: bool = False) -> str | None:
     """The key in an environment variable, without the white space around it; none if the variable is not set or empty.
+    With `blanks` it may have some inside, as the value of a header does.
 
     Raises KeyFormatError for a key that no HTTP header can carry.
     """
     key = os.environ.get(variable, "").strip(_AROUND)
     if not key:
         return None
-    sound = _VISIBLE.match(key)
+    sound = (_HEADER if blanks else _VISIBLE).match(key)
     place = sound.end() if sound else 0
     if place < len(key):
         what = "a blank or a line end" if key[place].isspace() else "a character that is no visible ASCII"

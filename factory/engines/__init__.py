@@ -94,7 +94,8 @@ class LanguageModel(BaseModel):
         None,
         min_length=1,
         description="vllm: a LoRA adapter on its weights, as PEFT writes it: a folder (from the job file) or a Hugging "
-        "Face id. Models that differ in nothing else share one engine.",
+        "Face id, of which main is taken. Models that differ in nothing else share one engine, and the workers of the "
+        "first of them, but for those that have their own in run.workers.",
     )
     quantization: str | None = Field(None, description="vLLM quantization method, if the weights need one named.")
     chat_template_kwargs: dict[str, Any] = Field(
@@ -116,7 +117,7 @@ class LanguageModel(BaseModel):
     headers_env: dict[str, str] = Field(
         {},
         description="openai: further headers of each request, each with the environment variable that holds its value, "
-        "such as {X-Gateway-Token: GATEWAY_TOKEN}.",
+        "a secret, such as {X-Gateway-Token: GATEWAY_TOKEN}.",
     )
     extra_body: dict[str, Any] = Field(
         {},

@@ -20,6 +20,8 @@ from factory.models.cached import made_once
 
 _VERSION = "1"
 """Raised when weights would be merged otherwise."""
+_UNUSED = ["onnx/*", "original/*", "*.gguf", "*.msgpack", "*.h5", "*.pth"]
+"""Files of a hub's model that transformers does not open."""
 _CONFIG = "adapter_config.json"
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks that vLLM makes room for."""
@@ -36,7 +38,11 @@ def located(adapter: str) -> Path:
 
     try:
         place = resolve(adapter)
-        folder = Path(place if is_folder(place) else snapshot_download(adapter, ignore_patterns=["*.md", "*.bin"]))
+        folder = Path(
+            place
+            if is_folder(place)
+            else snapshot_download(adapter, ignore_patterns=["*.md", "optimizer*", "training_args.bin"])
+        )
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         raise AdapterError(
             f"adapter {adapter}: there is no such folder, and the Hugging Face hub has none of that name, cannot be "
@@ -64,7 +70,7 @@ def merged(model: LanguageModel, adapter: Path) -> Path:
     from huggingface_hub import snapshot_download
 
     place = resolve(model.name)
-    folder = place if is_folder(place) else snapshot_download(place, revision=model.revision)
+    folder = place if is_folder(place) else snapshot_download(place, revision=model.revision, ignore_patterns=_UNUSED)
     name = blake("merged", _VERSION, revision_of(folder, None), revision_of(str(adapter), None))
     return made_once(f"merged-{name}", partial(_merge, folder, adapter, model.trust_remote_code))
 
@@ -84,8 +90,8 @@ def _merge(folder: str, adapter: Path, trusted: bool, fresh: Path) -> None:
 def _rank(folder: Path) -> int:
     try:
         config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-        kind, rank = config["peft_type"], config["r"]
-    except (ValueError, KeyError, TypeError) as error:
+        kind, rank = config["peft_type"], max([config["r"], *(config.get("rank_pattern") or {}).values()])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise AdapterError(f"adapter {folder.name}: {_CONFIG} cannot be read: {error!r}") from error
     if kind != "LORA" or not isinstance(rank, int) or not 1 <= rank <= _RANKS[-1]:
         raise AdapterError(

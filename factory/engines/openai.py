@@ -43,19 +43,20 @@ class OpenAIEngine:
         self._chance = Random()
         try:
             key = read_key(model.api_key_env)
-            headers = {header: read_key(variable) for header, variable in model.headers_env.items()}
+            headers = {header: read_key(variable, blanks=True) for header, variable in model.headers_env.items()}
         except KeyFormatError as error:
             raise ServerError(f"model {model.name}: {error}") from None
-        if lacking := [model.headers_env[header] for header, value in headers.items() if value is None]:
+        given = {header: value for header, value in headers.items() if value is not None}
+        if lacking := [variable for header, variable in model.headers_env.items() if header not in given]:
             raise ServerError(f"model {model.name}: set the environment variable {lacking[0]}, as headers_env says")
         if key is None and model.base_url is None:
             raise ServerError(
                 f"model {model.name}: set the environment variable {model.api_key_env} to the server's key, or "
                 "base_url to a server that needs none"
             )
-        checked = Server(model, key, headers, patience_s, health)
+        checked = Server(model, key, given, patience_s, health)
         asyncio.run(_check(checked))
-        self._server = Server(model, key, headers, patience_s, health)
+        self._server = Server(model, key, given, patience_s, health)
         self._server.learn_from(checked)
 
     async def generate(self, request: Request) -> Reply:

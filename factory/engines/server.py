@@ -60,7 +60,7 @@ class Server:
         self,
         model: LanguageModel,
         key: str | None,
-        headers: Mapping[str, str | None],
+        headers: Mapping[str, str],
         patience_s: float,
         health: Health,
     ) -> None:
@@ -72,7 +72,7 @@ class Server:
         # Asking again is done here, where all requests know of each other.
         self._client = AsyncOpenAI(
             api_key=key or "none",
-            default_headers={header: value for header, value in headers.items() if value is not None},
+            default_headers=headers,
             base_url=model.base_url,
             max_retries=0,
             timeout=httpx2.Timeout(model.timeout_s, connect=min(_CONNECT_S, model.timeout_s), pool=None),

@@ -270,7 +270,7 @@ def start(model: LanguageModel, adapters: Sequence[str | None] = (None,)) -> tup
         if platform and len(folders) == 1 and folders[0] is not None:
             name, revision, folders = str(merged(model, folders[0])), None, [None]
         room = arguments([folder for folder in folders if folder is not None])
-        loras = [folder and LoRARequest(folder.name, number, str(folder)) for number, folder in enumerate(folders, 1)]
+        loras = [folder and LoRARequest(str(folder), number, str(folder)) for number, folder in enumerate(folders, 1)]
         with without_signs(name) as path:
             engine = LLMEngine.from_engine_args(
                 EngineArgs(

@@ -3,8 +3,8 @@
 A plan that follows another of the same seeds, job and rows (`run` after `plan`, or a nightly run with nothing new) need
 not hash millions of slots again. What was compared is named by a key over all that the comparison reads: the files of
 the seeds, what is left out of them, the pairing, the recipes, the committed shards and the files of the ledger.
-Limitations: one comparison is kept, the last, and none of more than 131,072 differing rows; seeds behind https:// and a
-corpus that may only be read are compared each time.
+Limitations: one comparison is kept, the last, and none of more than 131,072 differing rows; seeds behind https:// are
+compared each time.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ def _key(wanted: Wanted, ledger: Ledger, retry: bool) -> str | None:
         wanted.job.pairing.model_dump_json(),
         *(recipe.model_dump_json() for kind in KINDS for recipe in wanted.making.recipes[kind]),
         json.dumps(sorted(found("makers"))),
+        str(wanted.donated),
         json.dumps([shard.path for shard in ledger.shards]),
         json.dumps(ledger.files),
         str(retry),

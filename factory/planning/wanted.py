@@ -83,7 +83,7 @@ class Wanted:
         self.making = making(job)
         makers = {entry.name: entry.method for entry in entries(job).values() if entry.section == "makers"}
         self._asking = [name for name, maker in makers.items() if maker.donors]
-        self._donated = max((maker.donors for maker in makers.values()), default=0)
+        self.donated = max((maker.donors for maker in makers.values()), default=0)
         self._talks = any("turns" in maker.writes for maker in makers.values())
         self.imported: NDArray[np.bool_] = seeds.sorted.turns > 0
         """Whether the seed at each place is a dialogue."""
@@ -91,7 +91,7 @@ class Wanted:
         self._check()
         self._personas = self._ring(~self.imported & ~self.left_out)
         self._partners = max(0, min(job.pairing.partners, len(self._personas) - 1))
-        if self._donated:
+        if self.donated:
             self._donors = self._ring(self._giving)
 
     def __len__(self) -> int:
@@ -114,7 +114,7 @@ class Wanted:
             raise PlanError(f"{personas} readable seed(s): a dialogue needs two personas; {self._unread()}")
         if dialogues and not self.making.recipes["imported"]:
             raise PlanError("the seeds are dialogues, but there is no maker, score or select to run on them")
-        if self._donated and not self._giving.any():
+        if self.donated and not self._giving.any():
             raise PlanError(
                 f"{self._asking[0]} needs facts of other speakers, but the seeds hold no persona; leave it out"
             )
@@ -153,7 +153,7 @@ class Wanted:
         for place, digest in enumerate(digests):
             inputs[place] = input_keys(digest[first], digest[second])
         donors = inputs[INPUTS.index(DONORS)]
-        for side in (0, 1) if self._donated else ():
+        for side in (0, 1) if self.donated else ():
             # In the order of the draws, so that what is read of the ring lies together.
             order = np.argsort(mix(_DONOR, slot, side))
             for start in range(0, len(slot), _DRAWN_AT_ONCE):
@@ -168,7 +168,7 @@ class Wanted:
     def _drawn(self, first: Indices, second: Indices, slot: Keys, side: int) -> tuple[Indices, Indices]:
         """The donors of one side, -1 where there are no more, and the places of the drawn facts among all: shape
         (donors, slots)."""
-        count = self._donated
+        count = self.donated
         given = self._donors.donors(mix(_DONOR, slot, side), np.stack([first, second], axis=1), count).T
         # As mix(_FACT, slot, side, number) would be, but what is the same for all numbers is mixed once.
         chance = mix(mix(_FACT, slot, side) ^ np.arange(count, dtype=np.uint64)[:, None])
@@ -180,7 +180,7 @@ class Wanted:
     def rows(self, slots: Slots) -> Iterator[Row]:
         """The skeletons of slots: seeds, speakers and donors, nothing made yet."""
         drawn = []
-        if self._donated:
+        if self.donated:
             drawn = [self._drawn(slots.first, slots.second, slots.slot, side) for side in (0, 1)]
         needed = np.unique(np.concatenate([slots.first, slots.second, *(given.ravel() for given, _ in drawn)]))
         needed = needed[needed >= 0]

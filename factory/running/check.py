@@ -1,9 +1,9 @@
 """A job tried out before money is spent on it: its storage, its seeds, its models, and one row through all of it.
 
-Everything happens in this process, as a worker would do it, and nothing is kept but what planning keeps. What fails
-does not stop the rest from being tried. Limitations: one row says little of how many will fail; what opens here may not
-open on another machine of a cluster; memory is that of this process and its children, so what several share is counted
-for each.
+Everything happens in this process, phase by phase, as workers would do it, and nothing is kept but what planning keeps.
+What is wrong with one thing does not keep the others from being tried, but for a row that nothing can be made of.
+Limitations: one row says little of how many will fail; what opens here may not open on another machine of a cluster;
+memory is that of this process and its children, so what several share is counted for each.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,14 +25,15 @@ from factory.base.redact import redact
 from factory.engines import EngineDeadError, EngineStartError, Health, LanguageModel, ServerError
 from factory.models import licence_of, short
 from factory.planning.plan import plan
-from factory.planning.shard import Todo
+from factory.planning.shard import STAGING, Todo
 from factory.planning.wanted import PlanError, Wanted
 from factory.running.models import Models
-from factory.running.pipeline import run_row
+from factory.running.pipeline import LACKING, run_row
 from factory.scorers.nli import ScorerStartError
 from factory.seeds.files import SourceError
-from factory.spec.identity import entries, row_fingerprints
-from factory.spec.job import SELECT, Job
+from factory.spec.identity import Entry, entries, row_fingerprints
+from factory.spec.job import Job
+from factory.spec.phases import Making, making
 from factory.store.records import Row, StageRecord
 from factory.store.shards import Shard
 from factory.store.storage import StorageError
@@ -83,7 +84,6 @@ class _Check:
         self.job = job.model_copy(update={"run": job.run.model_copy(update={"server_patience_s": patience_s})})
         self.report = report
         self.entries = entries(job)
-        self.models = Models(self.job, self.entries, Health(), lambda _: None)
         self.checked = Checked()
 
     def run(self) -> Checked:
@@ -96,37 +96,43 @@ class _Check:
             wanted, summary = planned.wanted, planned.summary
             unread = f", {summary.bad_seeds:,} that cannot be read" if summary.bad_seeds else ""
             step.found = f"{len(wanted.seeds):,} seeds{unread}; {summary.rows:,} rows to make, redo or drop"
-        asyncio.run(self._ask(wanted))
+            self.checked.row = _first(wanted)
+        asyncio.run(self._phases(making(self.job)))
         return self.checked
 
     @contextmanager
     def _step(self, what: str) -> Iterator[Step]:
         step, began = Step(what), time.perf_counter()
-        with suppress(*_WRONG):
-            try:
-                yield step
-            except _WRONG as error:
-                step.wrong = redact(str(error))
-                raise
-            finally:
-                step.seconds = time.perf_counter() - began
-                self._add(step)
+        try:
+            yield step
+        except _WRONG as error:
+            step.wrong = redact(str(error))
+        step.seconds = time.perf_counter() - began
+        self._add(step)
 
     def _add(self, step: Step) -> None:
         self.checked.steps.append(step)
         self.report(step)
 
-    async def _ask(self, wanted: Wanted | None) -> None:
-        try:
-            for name in dict.fromkeys(name for entry in self.entries.values() for name in entry.models.values()):
-                with self._step(f"models.{name}") as step, needing(f"models.{name}"):
-                    before = _held()
-                    await self.models.open(name)
-                    step.found = f"{self._told(name)}; {_grown(before)}"
-            if wanted is not None and self.checked.sound:
-                await self._make(wanted)
-        finally:
-            await self.models.close()
+    async def _phases(self, making: Making) -> None:
+        """Open the models of each phase, and have the row pass it, until it fails or a model that it needs does."""
+        going = self.checked.row is not None
+        for phase in making.phases:
+            asked = {name: self.entries[name] for name in phase.stages}
+            models = Models(self.job, asked, Health(), lambda _: None)
+            try:
+                opened = [await self._open(models, name, phase.workers) for name in _models_of(asked.values())]
+                if going := going and all(opened):
+                    going = await self._pass(making, asked, models)
+            finally:
+                await models.close()
+
+    async def _open(self, models: Models, name: str, workers: str) -> bool:
+        with self._step(f"models.{name}") as step, needing(f"models.{name}"):
+            before = _held()
+            await models.open(name)
+            step.found = f"{self._told(name)}; {_grown(before)} in each of the workers {workers}"
+        return step.wrong is None
 
     def _told(self, name: str) -> str:
         """What a model is."""
@@ -139,34 +145,37 @@ class _Check:
             told.append(f"licence {licence}")
         return ", ".join(told)
 
-    async def _make(self, wanted: Wanted) -> None:
-        """One row through all entries."""
-        row = _first(wanted)
-        recipes = wanted.making.recipes[row.kind]
-        stages = [recipe.stage for recipe in recipes if recipe.stage != SELECT]
-        self.checked.row = row
-        began = time.perf_counter()
-        with suppress(*_WRONG):
-            try:
-                letter = await run_row(
-                    Todo(row, row_fingerprints(recipes, row), stages), recipes, self.entries, self.models.kit
-                )
-            except _WRONG as error:
-                self._add(Step("row", wrong=redact(str(error)), seconds=time.perf_counter() - began))
-                raise
-            finally:
-                for record in row.stages:
-                    self._add(_cost(record))
-            if letter is not None:
-                said = f"; the model's last answer: {letter.text}" if letter.text else ""
-                wrong = f"{letter.reason}: {letter.detail}{said}"
-                self._add(Step(letter.stage, wrong=wrong, seconds=time.perf_counter() - began))
+    async def _pass(self, making: Making, asked: Mapping[str, Entry], models: Models) -> bool:
+        """Have the row pass these entries; whether it goes on."""
+        row = self.checked.row
+        assert row is not None
+        recipes = making.recipes[row.kind]
+        todo = Todo(row, row_fingerprints(recipes, row), [one.stage for one in recipes if one.stage in asked])
+        began, letter, wrong = time.perf_counter(), None, None
+        try:
+            letter = await run_row(todo, recipes, self.entries, models.kit)
+        except _WRONG as error:
+            wrong = redact(str(error))
+        passed = [record for record in row.stages if record.stage in asked]
+        for record in passed:
+            self._add(_cost(record))
+        spent = time.perf_counter() - began - sum(record.seconds for record in passed)
+        if letter is not None:
+            said = f"; the model's last answer: {letter.text}" if letter.text else ""
+            self._add(Step(letter.stage, wrong=f"{letter.reason}: {letter.detail}{said}", seconds=spent))
+        if wrong is not None:
+            self._add(Step("row", wrong=wrong, seconds=spent))
+        return letter is None and wrong is None
+
+
+def _models_of(asked: Iterable[Entry]) -> Iterable[str]:
+    return dict.fromkeys(name for entry in asked for name in entry.models.values())
 
 
 def _write_twice(corpus: str) -> None:
     """Have two writers write the same version of a table at once, some times over: a place without conditional writes
     lets both do it, unless one of them is too late to try. Raises CorpusError or StorageError."""
-    root = f"{corpus.rstrip('/')}/_check-{uuid.uuid4().hex}"
+    root = f"{corpus.rstrip('/')}/{STAGING}/check-{uuid.uuid4().hex}"
     tables = Table(root, _PROBE.schema), Table(root, _PROBE.schema)
     try:
         tables[0].commit([tables[0].write(_PROBE)], [], "check")
@@ -195,18 +204,23 @@ def _wins(table: Table, shard: Shard) -> bool:
 
 
 def _first(wanted: Wanted) -> Row:
-    """The first row that starts with the first seed that takes part."""
+    """The first row, in the order of the seeds that it starts with. Raises PlanError if there is none."""
     order = wanted.seeds.sorted
-    taking = np.flatnonzero(~wanted.left_out)
-    point = int(order.point[taking[np.argmin(order.seed[taking])]])
-    slots = wanted.slots(point, point)
-    return next(iter(wanted.rows(slots.at(np.arange(1)))))
+    for place in np.argsort(order.seed):
+        point = int(order.point[place])
+        slots = wanted.slots(point, point)
+        if len(slots):
+            return next(iter(wanted.rows(slots.at(np.arange(1)))))
+    raise PlanError("the seeds make no row: a dialogue needs two personas that take part; add seeds")
 
 
 def _cost(record: StageRecord) -> Step:
-    """What an entry took of the row."""
+    """What an entry took of the row. A row may lack what a score measures, and be sound."""
     asked = f"{record.prompt_tokens:,} tokens in and {record.completion_tokens:,} out" if record.calls else "no tokens"
-    return Step(record.stage, f"{record.calls} calls, {asked}", record.seconds, record.failed)
+    found, failed = f"{record.calls} calls, {asked}", record.failed
+    if failed is not None and failed.endswith(LACKING):
+        found, failed = f"{found}; no values: {failed}", None
+    return Step(record.stage, found, record.seconds, failed)
 
 
 def _held() -> tuple[int, int]:

@@ -43,7 +43,8 @@ class Counted:
 
 
 class Models:
-    """Models by their names in the job. `told` hears the tokens of each answer, `health` how servers are."""
+    """Models by their names in the job, for these entries. `told` hears the tokens of each answer, `health` how servers
+    are."""
 
     def __init__(self, job: Job, entries: Mapping[str, Entry], health: Health, told: Callable[[int], None]) -> None:
         self._job = job

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from factory.base.packages import MissingPackageError, explain_missing
 from factory.base.redact import redact
@@ -27,6 +28,8 @@ from factory.spec.identity import Entry, Recipe
 from factory.store.dead_letters import DeadLetter
 from factory.store.records import Row, RowError, StageRecord
 
+LACKING = "the row lacks what it measures"
+"""Why a score has no values that need none."""
 _LONGEST_DETAIL, _LONGEST_TEXT, _LONGEST_FAILURE = 1000, 2000, 300
 """Characters that are kept of a dead letter's detail and text, and of why a score failed."""
 
@@ -143,7 +146,7 @@ async def _run(entry: Entry, row: Row, kit: Kit) -> Failure | None:
 def _store(row: Row, entry: Entry, scored: Scored) -> Failure | None:
     """Keep what a score found. Why it has no values, if it says so, or they are not as it declares, or no numbers."""
     if scored.missing is not None:
-        return Failure(scored.missing, "the row lacks what it measures")
+        return Failure(scored.missing, LACKING)
     if wrong := ", ".join(dict.fromkeys(misfits(entry.method, scored))):
         return Failure("fault", wrong)
     found = [*scored.values.items(), *((one.kind, value) for one in scored.details for value in one.values)]
@@ -202,10 +205,16 @@ def _new_record(recipe: Recipe, fingerprint: str) -> StageRecord:
         stage=recipe.stage,
         recipe=recipe.id,
         fingerprint=fingerprint,
-        models=[f"{short(str(model['name']))}@{model.get('revision', '')}" for model in recipe.models.values()],
+        models=[_named(model) for model in recipe.models.values()],
         sampling=json.dumps(sampling) if sampling else None,
         started_at=datetime.now(UTC),
     )
+
+
+def _named(model: Mapping[str, Any]) -> str:
+    """A model by its name and revision, and its adapter likewise."""
+    name = f"{short(str(model['name']))}@{model.get('revision', '')}"
+    return f"{name} + {_named(model['adapter'])}" if "adapter" in model else name
 
 
 def dead_letter(

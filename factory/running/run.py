@@ -80,9 +80,10 @@ def run(
     """
     for model in job.models.values():
         if model.kind == "language" and model.engine == "openai":
-            for variable in (model.api_key_env, *model.headers_env.values()):
-                with suppress(KeyFormatError):  # a worker will tell; here it is read to be known, and masked
-                    read_key(variable)
+            with suppress(KeyFormatError):  # a worker will tell; here they are read to be known, and masked
+                read_key(model.api_key_env)
+                for variable in model.headers_env.values():
+                    read_key(variable, blanks=True)
     with heard() as on_first:
         found = plan(job, retry_failed=retry_failed, limit=limit, report=report_plan)
         driver = _Driver(found, report, 1.0 if allow_failures else job.run.max_failed_share)

@@ -99,7 +99,8 @@ class Worker:
         self._room = 0
         self._winding_down = False
         self._health = Health()
-        self._models = Models(job, self._entries, self._health, lambda tokens: self.beat(tokens=tokens))
+        asked = {stage: self._entries[stage] for stage in making.phases[phase].stages}
+        self._models = Models(job, asked, self._health, lambda tokens: self.beat(tokens=tokens))
         self._refusal: str | None = None
         self._heartbeat = Heartbeat()
         self._last_beat = time.monotonic()

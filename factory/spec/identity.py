@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,7 +18,7 @@ from factory.base.fingerprint import blake, fingerprint
 from factory.engines import LanguageModel
 from factory.engines.arguments import identifying
 from factory.methods import SEEDED, ModelKind, Params, models_of
-from factory.models import BUNDLED, is_folder, revision_of
+from factory.models import is_folder, revision_of
 from factory.spec.job import SELECT, Job, Section, method
 from factory.store.records import PARTS, Row
 
@@ -160,14 +160,17 @@ def identity_of(job: Job, name: str) -> dict[str, object]:
     if isinstance(model, LanguageModel) and (arguments := identifying(model.engine_args)):
         fields["engine_args"] = arguments
     if isinstance(model, LanguageModel) and model.adapter is not None:
-        folder = is_folder(model.adapter) or model.adapter in BUNDLED
-        fields["adapter"] = revision_of(model.adapter, None) if folder else model.adapter
+        fields["adapter"] = {"name": model.adapter, "revision": revision_of(model.adapter, None)}
     return fields | {"revision": revision_of(fields["name"], fields["revision"])}
 
 
 def _anywhere(model: dict[str, object]) -> dict[str, object]:
     """What identifies a model wherever its folder lies: of a folder the content, which its revision tells."""
-    return {name: value for name, value in model.items() if name != "name" or not is_folder(str(value))}
+    return {
+        name: _anywhere(cast(dict[str, object], value)) if name == "adapter" else value
+        for name, value in model.items()
+        if name != "name" or not is_folder(str(value))
+    }
 
 
 def row_fingerprints(chain: list[Recipe], row: Row) -> dict[str, str]:

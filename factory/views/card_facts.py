@@ -123,10 +123,12 @@ def _moved(params: dict[str, Any], defaults: dict[str, Any]) -> Iterator[tuple[s
 
 
 def _models(recipes: list[Recipe]) -> list[dict[str, Any]]:
-    """The models, each once a role, with the stages that asked it."""
+    """The models and their adapters, each once a role, with the stages that asked it."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for recipe in recipes:
-        for role, model in recipe.models.items():
+        models: dict[str, dict[str, Any]] = dict(recipe.models)
+        adapters = {f"{role} adapter": model["adapter"] for role, model in models.items() if "adapter" in model}
+        for role, model in (models | adapters).items():
             found.setdefault((role, str(model["name"]), str(model.get("revision", ""))), []).append(recipe.stage)
     return [
         {

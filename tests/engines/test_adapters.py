@@ -103,6 +103,7 @@ def test_room_is_made_for_the_largest_rank(adapters: list[str]) -> None:
         (json.dumps({"peft_type": "LORA"}), "adapter_config.json cannot be read: KeyError"),
         (json.dumps({"peft_type": "IA3", "r": 8}), "names IA3 of rank 8; vLLM takes LoRA up to rank 512"),
         (json.dumps({"peft_type": "LORA", "r": 1024}), "names LORA of rank 1024"),
+        (json.dumps({"peft_type": "LORA", "r": 8, "rank_pattern": {"q_proj": 600}}), "names LORA of rank 600"),
     ],
 )
 def test_a_folder_that_is_no_adapter_for_vllm_is_refused(tmp_path: Path, config: str | None, why: str) -> None:

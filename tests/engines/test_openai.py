@@ -121,7 +121,7 @@ def test_a_reset_connection_is_trouble_on_the_event_loop_of_workers_too() -> Non
 
     async def many() -> list[Any]:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-        server = Server(LanguageModel(engine="openai", name="m", base_url=url), KEY, 2.0, Health())
+        server = Server(LanguageModel(engine="openai", name="m", base_url=url), KEY, {}, 2.0, Health())
         return await asyncio.gather(*(server.ask(ASKED, 1) for _ in range(100)), return_exceptions=True)
 
     thread = threading.Thread(target=reset)
@@ -319,11 +319,11 @@ def test_headers_are_sent_with_all_requests_from_the_environment(
     with pytest.raises(ServerError, match="set the environment variable GATEWAY, as headers_env says"):
         ask(server, headers_env={"X-Gateway": "GATEWAY"})
     assert server.gateway == set()
-    monkeypatch.setenv("GATEWAY", "gateway-secret-of-ours")
+    monkeypatch.setenv("GATEWAY", " Basic gateway-secret-of-ours\n")
     ask(server, headers_env={"X-Gateway": "GATEWAY"})
-    assert server.gateway == {"gateway-secret-of-ours"}
+    assert server.gateway == {"Basic gateway-secret-of-ours"}
     assert server.keys == {f"Bearer {KEY}"}
-    assert "gateway" not in redact("it is gateway-secret-of-ours")
+    assert "gateway" not in redact("it is Basic gateway-secret-of-ours")
 
 
 def test_the_request_as_sent(server: ModelServer) -> None:

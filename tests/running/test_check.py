@@ -35,11 +35,23 @@ def job(tmp_path: Path) -> Job:
     return scripted_job(tmp_path, **SCORED)
 
 
+@pytest.fixture(scope="module")
+def faults(s3_server: str) -> Iterator[Faults]:
+    with (
+        process("tests.faulty_s3", s3_server.rpartition(":")[2]) as address,
+        pytest.MonkeyPatch.context() as variables,
+    ):
+        for name, value in environment(address).items():
+            variables.setenv(name, value)
+        yield Faults(address)
+
+
 def test_a_sound_job_makes_a_row_and_keeps_nothing(job: Job) -> None:
     heard: list[str] = []
+    scorers = ["models.nli", "models.embedding"]
     checked = check(job, lambda step: heard.append(step.what))
     assert checked.sound, wrong(checked)
-    assert heard == ["corpus", "seeds", "models.writer", "models.nli", "models.embedding", "converse", "consistency"]
+    assert heard == ["corpus", "seeds", "models.writer", "converse", *scorers, "consistency"]
     assert [step.what for step in checked.steps] == heard
     assert checked.row is not None
     assert len(checked.row.turns) == 4
@@ -51,7 +63,8 @@ def test_a_sound_job_makes_a_row_and_keeps_nothing(job: Job) -> None:
     assert found["converse"].startswith("4 calls, ")
     assert Corpus(job.corpus).table.shards() == []
     assert plan(job).summary.make == 5
-    assert {path.name for path in Path(job.corpus).iterdir()} <= {"_seeds", "_ledger"}
+    assert {path.name for path in Path(job.corpus).iterdir()} <= {"_seeds", "_ledger", "_staging"}
+    assert Corpus(job.corpus).storage.list("_staging") == []
 
 
 def test_each_mistake_is_told_beside_the_others(tmp_path: Path) -> None:
@@ -69,6 +82,25 @@ def test_each_mistake_is_told_beside_the_others(tmp_path: Path) -> None:
     assert "an NLI model has entailment" in found["models.nli"]
     assert checked.row is None
     assert not checked.sound
+
+
+def test_a_place_that_cannot_be_written_keeps_no_row_from_being_tried(tmp_path: Path, faults: Faults) -> None:
+    write_personas(tmp_path, 2)
+    faults.order(Order("unconditional", method="PUT", times=None))
+    checked = check(scripted_job(tmp_path, corpus="s3://corpora/tried"))
+    assert list(wrong(checked)) == ["corpus"]
+    assert checked.row is not None
+    assert len(checked.row.turns) == 4
+
+
+def test_a_first_seed_that_starts_no_row_is_passed_over(tmp_path: Path) -> None:
+    lines = [{"facts": ["I am alone."]}, {"turns": [{"speaker": "A", "text": "Hi."}, {"speaker": "B", "text": "Ho."}]}]
+    (tmp_path / "personas.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    makers = {"converse": {"turns": 4}, "extract": {}}
+    checked = check(scripted_job(tmp_path, makers=makers))
+    assert checked.sound, wrong(checked)
+    assert checked.row is not None
+    assert [turn.text for turn in checked.row.turns] == ["Hi.", "Ho."]
 
 
 def test_a_row_that_fails_says_why(tmp_path: Path) -> None:
@@ -93,17 +125,6 @@ def test_a_refused_key_is_found_and_not_told(tmp_path: Path, monkeypatch: pytest
     assert list(wrong(checked)) == ["models.writer"]
     assert "refuses the key in OPENAI_API_KEY" in wrong(checked)["models.writer"]
     assert KEY not in str(checked)
-
-
-@pytest.fixture(scope="module")
-def faults(s3_server: str) -> Iterator[Faults]:
-    with (
-        process("tests.faulty_s3", s3_server.rpartition(":")[2]) as address,
-        pytest.MonkeyPatch.context() as variables,
-    ):
-        for name, value in environment(address).items():
-            variables.setenv(name, value)
-        yield Faults(address)
 
 
 def test_a_store_without_conditional_writes_is_found(tmp_path: Path, faults: Faults) -> None:

@@ -127,6 +127,17 @@ def test_models_stand_there_with_the_licences_of_their_cards(
     assert line(card(made.corpus), "| org/talker | main |").endswith("| apache-2.0 |")
 
 
+def test_an_adapter_stands_in_the_rows_and_in_the_card(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(4))
+    job = job_in(tmp_path, "models.writer.adapter=org/voice")
+    Rehearsal().run(job)
+    told = {record.stage: record.models for record in rows_of(job).popitem()[1].stages}
+    assert told["converse"] == ["org/talker@main + org/voice@main"]
+    text = card(Corpus(job.corpus))
+    assert "not stated" in line(text, "| org/voice | main | language adapter | expand, converse, extract |")
+    assert "not stated" in line(text, "| org/talker | main | language | expand, converse, extract |")
+
+
 def test_a_licence_is_that_of_the_card_at_hand(tmp_path: Path) -> None:
     assert {licence_of(name) for name in ("persona-lm", "nli-small", "minilm")} == {"apache-2.0"}
     (tmp_path / "bare").mkdir()
