@@ -21,7 +21,7 @@ from hypothesis import settings
 from factory.models import resolve
 from factory.scorers.embeddings import EmbeddingModel, Embeddings
 from factory.scorers.nli import Nli, NliModel
-from tests.faulty_s3 import environment, process
+from tests.faulty_s3 import Faults, environment, process
 
 KEY = "sk-very-secret-key"
 
@@ -77,6 +77,18 @@ def bucket(s3_server: str) -> Iterator[str]:
         for name, value in environment(s3_server).items():
             variables.setenv(name, value)
         yield "s3://corpora"
+
+
+@pytest.fixture(scope="module")
+def faults(s3_server: str) -> Iterator[Faults]:
+    """The proxy before the S3 server, and the environment that leads to it."""
+    with (
+        process("tests.faulty_s3", s3_server.rpartition(":")[2]) as address,
+        pytest.MonkeyPatch.context() as variables,
+    ):
+        for name, value in environment(address).items():
+            variables.setenv(name, value)
+        yield Faults(address)
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from factory.store import table as table_module
 from factory.store.corpus import Corpus
 from factory.store.storage import Storage, StorageError
 from factory.store.table import ConflictError, CorpusError
-from tests.faulty_s3 import Faults, Kind, Order, environment, process
+from tests.faulty_s3 import Faults, Kind, Order
 from tests.jobs import scripted_job, write_personas
 from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, settled, some_personas, write_seeds
 from tests.store.test_corpus import lines_of, shard_of
@@ -63,18 +62,6 @@ DRIVER = (
     "import sys, pathlib; from tests.test_object_store import a_job, rehearse; "
     "rehearse(a_job(pathlib.Path(sys.argv[1]), sys.argv[2]))"
 )
-
-
-@pytest.fixture(scope="module")
-def faults(s3_server: str) -> Iterator[Faults]:
-    """The proxy before the S3 server, and the environment that leads to it."""
-    with (
-        process("tests.faulty_s3", s3_server.rpartition(":")[2]) as address,
-        pytest.MonkeyPatch.context() as variables,
-    ):
-        for name, value in environment(address).items():
-            variables.setenv(name, value)
-        yield Faults(address)
 
 
 @pytest.fixture(autouse=True)

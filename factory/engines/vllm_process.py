@@ -233,7 +233,7 @@ def _params(wanted: Texts | NextToken, unset: tuple[tuple[str, Any], ...]) -> An
 
 
 def _weights(dtype: str) -> str:
-    """The type of weights on a processor: of itself none that it only emulates, which is up to 60 times slower."""
+    """The type of weights on a processor: of itself none that it only emulates, which takes several times as long."""
     return "float32" if dtype == "auto" and not has_bfloat16() else dtype
 
 

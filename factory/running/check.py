@@ -46,6 +46,7 @@ _WRONG = (
     SourceError, StorageError,
 )  # fmt: skip
 _RACES = 5
+"""Times that two writers race: once, the later one may come too late to try."""
 _PROBE = pa.table({"version": pa.array([0], pa.int64())})
 _GIB = 2**30
 
@@ -90,13 +91,12 @@ class _Check:
         with self._step("corpus") as step:
             _write_twice(self.job.corpus)
             step.found = f"{self.job.corpus} can be written, and of two writers of one version one is refused"
-        wanted: Wanted | None = None
         with self._step("seeds") as step:
             planned = plan(self.job)
-            wanted, summary = planned.wanted, planned.summary
+            seeds, summary = planned.wanted.seeds, planned.summary
             unread = f", {summary.bad_seeds:,} that cannot be read" if summary.bad_seeds else ""
-            step.found = f"{len(wanted.seeds):,} seeds{unread}; {summary.rows:,} rows to make, redo or drop"
-            self.checked.row = _first(wanted)
+            step.found = f"{len(seeds):,} seeds{unread}; {summary.rows:,} rows to make, redo or drop"
+            self.checked.row = _first(planned.wanted)
         asyncio.run(self._phases(making(self.job)))
         return self.checked
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from factory.running.check import Checked, check
 from factory.spec.job import Job
 from factory.store.corpus import Corpus
 from tests.conftest import KEY
-from tests.faulty_s3 import Faults, Order, environment, process
+from tests.faulty_s3 import Faults, Order
 from tests.jobs import scripted_job, write_job, write_personas
 from tests.model_server import ModelServer, error
 from tests.running.test_run import POISON
@@ -33,17 +32,6 @@ def wrong(checked: Checked) -> dict[str, str]:
 def job(tmp_path: Path) -> Job:
     write_personas(tmp_path, 5)
     return scripted_job(tmp_path, **SCORED)
-
-
-@pytest.fixture(scope="module")
-def faults(s3_server: str) -> Iterator[Faults]:
-    with (
-        process("tests.faulty_s3", s3_server.rpartition(":")[2]) as address,
-        pytest.MonkeyPatch.context() as variables,
-    ):
-        for name, value in environment(address).items():
-            variables.setenv(name, value)
-        yield Faults(address)
 
 
 def test_a_sound_job_makes_a_row_and_keeps_nothing(job: Job) -> None:
