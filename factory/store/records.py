@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 from factory.base.fingerprint import blake
 from factory.store.structs import DETAIL, EXTRACTION, FACT, INT, MEMORY, SEED_REF, SPEAKER, STAGE_RECORD, STRING, TURN
 
-Gate = Literal["accepted", "format", "relation", "subject_length", "similarity"]
+Gate = Literal["accepted", "format", "relation", "subject_length", "similarity", "entailment", "speaker"]
 Decision = Literal["accept", "flag", "reject"]
 Value = float | int | str | bool
 
@@ -220,7 +220,7 @@ class Memory:
 
 @dataclass(slots=True)
 class Extraction:
-    """One line the extraction model wrote for a turn, and the gate that stopped it, or `accepted` (PPDS)."""
+    """One fact the extraction model wrote for a turn, and the gate that stopped it, or `accepted`."""
 
     speaker: int
     turn: int
@@ -230,6 +230,8 @@ class Extraction:
     relation: str | None = None
     object: str | None = None
     similarity: float | None = None
+    entailment: float | None = None
+    """P(entailment) of the fact by what its turn states."""
 
 
 @dataclass(slots=True)

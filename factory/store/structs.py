@@ -81,6 +81,7 @@ EXTRACTION = struct(
     relation=STRING,
     object=STRING,
     similarity=FLOAT,
+    entailment=FLOAT,
 )
 DETAIL = struct(
     score=STRING,

@@ -173,7 +173,7 @@ class Answers:
 
     def _completion(self, request: Request, place: int, *seed: object) -> Completion:
         finish, walked = pick(("stop", "stop", "stop", "length"), "finish", place, *seed), self.name * EACH + place
-        if request.json_schema is not None:
+        if request.json_schema is not None and self.method == "converse":
             text = a_script(self.name, place, *seed)
         elif request.n == EACH:
             text, finish = WALKED[walked % len(WALKED)], "length" if walked // len(WALKED) == 1 else "stop"
@@ -181,9 +181,10 @@ class Answers:
             lost = number("lost", *seed) % 6 == 0
             text = pick(ODD_TURNS, place, *seed) if lost else a_turn(self.name, place, *seed)
         else:
-            text = pick(("\n", "\r\n", "\n\n"), "between", *seed).join(
-                a_line(n, *seed) for n in range(number(*seed) % 6)
-            )
+            lines = [a_line(n, *seed) for n in range(number(*seed) % 6)]
+            text = pick(("\n", "\r\n", "\n\n"), "between", *seed).join(lines)
+            if number("json", *seed) % 2:
+                text = json.dumps({"facts": lines})[: -5 if finish == "length" else None]
         return Completion(text, len(text.split()), finish)
 
     async def close(self) -> None:

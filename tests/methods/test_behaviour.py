@@ -27,6 +27,7 @@ import pytest
 
 from factory.engines import RequestError
 from factory.methods import Kit, models_of
+from factory.methods.makers.listed import facts_in
 from factory.methods.registry import found as methods
 from factory.store.records import RowError
 from tests.methods import cases
@@ -174,9 +175,9 @@ def bases() -> Behaviours:
 @pytest.mark.parametrize(
     ("name", "target", "value"),
     [
-        ("expand", "factory.methods.makers.expand._LINE", re.compile(r"^-\s+(\S.*?)\s*$", re.MULTILINE)),
+        ("expand", "factory.methods.makers.expand.facts_in", lambda completion, **_: facts_in(completion)),
         ("converse", "factory.methods.makers.broken.MAX_OVERLAP", 0.8),
-        ("extract", "factory.methods.makers.extract._BULLET", re.compile(r"^(?:[-*]|\d+[.)])\s+")),
+        ("extract", "factory.methods.makers.extract._MOST", 4),
         ("augment", "factory.methods.makers.augment.draw", lambda row, purpose: 0.5),
         (
             "consistency",

@@ -36,3 +36,29 @@ def test_rendering_fills_both_blocks() -> None:
 def test_templates_are_sandboxed_and_strict(attack: str) -> None:
     with pytest.raises(PromptError):
         render(BOTH.replace("%s", attack), facts=["I have a dog."])
+
+
+EXAMPLES = """{% block system %}S{% endblock %}{% block examples %}
+A {{ x }}
+second line
+=> {"a": 1}
+B
+=> b
+{% endblock %}{% block user %}U{% endblock %}"""
+
+
+def test_examples_are_messages_before_the_question() -> None:
+    said = [(message["role"], message["content"]) for message in render(EXAMPLES, x="1")]
+    assert said == [
+        ("system", "S"),
+        ("user", "A 1\nsecond line"),
+        ("assistant", '{"a": 1}'),
+        ("user", "B"),
+        ("assistant", "b"),
+        ("user", "U"),
+    ]
+
+
+def test_an_example_without_an_answer_is_refused() -> None:
+    with pytest.raises(PromptError, match="block examples ends with a question"):
+        render(EXAMPLES.replace("=> b\n", ""), x="1")

@@ -112,12 +112,12 @@ def side_of(template: str, row: Row, number: int, facts: Sequence[str]) -> tuple
     opener is always asked to start; for its partner the opening is the first message."""
     speaker, partner = row.speakers[number % 2], row.speakers[(number + 1) % 2]
     about = tuple(speaker.attributes.items())
-    system, start = _start_of(template, tuple(facts), about, (speaker.role, partner.role), row.topic)
+    *begun, start = _start_of(template, tuple(facts), about, (speaker.role, partner.role), row.topic)
     history = (
         Message(role="assistant" if turn.speaker == number % 2 else "user", content=turn.text)
         for turn in row.turns[:number]
     )
-    return (system, start, *history) if number % 2 == 0 else (system, *history)
+    return (*begun, start, *history) if number % 2 == 0 else (*begun, *history)
 
 
 def sides_of(template: str, row: Row, facts: Sequence[Sequence[str]], *, ended: bool) -> list[tuple[Message, ...]]:
@@ -147,7 +147,7 @@ def _start_of(
     about: tuple[tuple[str, str], ...],
     roles: tuple[str | None, str | None],
     topic: str | None,
-) -> tuple[Message, Message]:
+) -> tuple[Message, ...]:
     own, partner = roles
     return render(template, facts=facts, attributes=dict(about), role=own, partner_role=partner, topic=topic)
 

@@ -9,7 +9,6 @@ are checked against the speaker's own, not for plausibility.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -17,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
-from factory.engines import Completion, Message, Request, Sampling
+from factory.base.sentences import split_sentences
+from factory.engines import Message, Request, Sampling
 from factory.methods import (
     Calls,
     EmbeddingModelName,
@@ -30,11 +30,11 @@ from factory.methods import (
     together,
 )
 from factory.methods.makers.compatible import compatible
+from factory.methods.makers.listed import FIRST_PERSON, any_text, beginning, facts_in, facts_schema
 from factory.methods.prompts import bundled, render
 from factory.store.records import Fact, Row, Speaker
 
 _SAMPLING = Sampling(max_tokens=128)
-_LINE = re.compile(r"^\s*-\s+(\S.*?)\s*$", re.MULTILINE)
 
 
 class ExpandParams(Params):
@@ -56,6 +56,11 @@ class ExpandParams(Params):
         description="A fact is dropped if P(contradiction) with a held fact is above this in either direction; the "
         "two-way check is Synthetic-Persona-Chat's, the value ours.",
     )
+    begins: tuple[str, ...] = Field(
+        FIRST_PERSON,
+        min_length=1,
+        description="What a new fact must begin with, in upper or lower case. Another language has others.",
+    )
     attempts: int = Field(2, ge=1, description="Calls per speaker, as long as facts are missing.")
     prompt: str | None = Field(None, description="Template file, relative to the job file; the bundled one without it.")
     model: LanguageModelName = Field("writer", description="The language model that writes them.")
@@ -70,13 +75,14 @@ class Expand:
     """Adds facts of origin `expand`.
 
     >>> from factory.methods.example import dialogue, made
-    >>> row = made(Expand, dialogue(), "- I sail.", "- I sing.\\n- I never work at night.", count=2, attempts=1)
+    >>> answers = '{"facts": ["I sail."]}', '{"facts": ["I sing.", "I never work at night."]}'
+    >>> row = made(Expand, dialogue(), *answers, count=2, attempts=1)
     >>> [speaker.facts_of("expand") for speaker in row.speakers]
     [['I sail.'], ['I sing.']]
     """
 
     name = "expand"
-    version = 1
+    version = 2
     Params = ExpandParams
     variables = frozenset({"facts", "count"})
     reads = frozenset({"facts.seed"})
@@ -124,14 +130,18 @@ class Expand:
             missing = self.params.count - len(new)
             if not missing:
                 break
-            reply = await kit.engine.generate(Request(self.messages(seed + new, missing), self.params.sampling))
-            proposed = proposals(reply.completions[0])
+            schema = facts_schema(any_text(self.params.begins), missing, missing)
+            request = Request(self.messages(seed + new, missing), self.params.sampling, json_schema=schema)
+            reply = await kit.engine.generate(request)
+            shown = [message["content"] for message in request.messages]
+            proposed = [
+                fact
+                for fact, whole in facts_in(reply.completions[0], bulleted=True)
+                if whole and self._states(fact) and not any(fact in text for text in shown)
+            ]
             fitting = await compatible(proposed, seed + new, kit, self.params.max_similarity, self.params.contradiction)
             new += [proposed[index] for index in fitting[:missing]]
         speaker.facts += [Fact(text, "expand", speaker.seed_id) for text in new]
 
-
-def proposals(completion: Completion) -> list[str]:
-    """The lines behind "- "; without the last one when the token limit cut it off."""
-    lines: list[str] = _LINE.findall(completion.text)
-    return lines[:-1] if completion.finish_reason == "length" else lines
+    def _states(self, fact: str) -> bool:
+        return beginning(self.params.begins).match(fact) is not None and len(split_sentences(fact)) == 1

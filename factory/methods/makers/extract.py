@@ -1,15 +1,18 @@
 """Extract: the facts that each turn reveals about its speaker, or none (PPDS, arXiv 2412.09034, NAACL 2025).
 
-As in PPDS, extraction is cast as writing: utterance in, facts or `[None]` out, in a strict format, through four cheap
-gates; what passes is merged per speaker. PPDS fine-tunes a T5 for it; here a language model is asked. Every line it
-wrote stays on the row with the gate that stopped it, since precision at scale is the method's point. Limitations: facts
-that need more than the one turn to be understood; PPDS's set of relations is not known to us.
+As in PPDS, extraction is cast as writing: utterance in, facts or nothing out, in a strict format, through four cheap
+gates; what passes is merged per speaker. PPDS fine-tunes a T5 for it; here a language model is asked, and two gates of
+NLI are added: the turn must entail the fact, and by what it says of its speaker, not of the partner. Every line
+it wrote stays on the row with the gate that stopped it, since precision at scale is the method's point. Limitations:
+facts that need more than the one turn to be understood; PPDS's set of relations is not known to us; in other languages
+than English `begins`, the prompt and an NLI model of that language must be given.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Annotated, Literal
 
 import numpy as np
@@ -17,17 +20,29 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 from factory.base.sentences import split_sentences
-from factory.engines import Completion, Message, Request, Sampling
-from factory.methods import Calls, EmbeddingModelName, Kit, LanguageModelName, ModelKind, Params, completing, together
+from factory.engines import Message, Request, Sampling
+from factory.methods import (
+    Calls,
+    EmbeddingModelName,
+    Kit,
+    LanguageModelName,
+    ModelKind,
+    NliModelName,
+    Params,
+    completing,
+    together,
+)
+from factory.methods.makers.listed import FIRST_PERSON, any_text, beginning, facts_in, facts_schema
 from factory.methods.makers.triples import RELATIONS, as_sentence, relation_name
 from factory.methods.prompts import bundled, render
 from factory.store.records import Extraction, Fact, Row
 
-_SAMPLING = Sampling(temperature=0, max_tokens=96)
-_BULLET = re.compile(r"^(?:[-*•]|\d+[.)])\s+")
-_NONE = re.compile(r"\W*none\W*", re.IGNORECASE)
-_STATEMENT = re.compile(r"(?:I|My|We|Our)\b(?:['’]\w+)?\s+\w[^?]*", re.IGNORECASE)
-"""In the first person, more than the pronoun, and no question."""
+_SAMPLING = Sampling(temperature=0, max_tokens=128)
+_QUESTION = re.compile("[?？]")
+_OWN = re.compile(r"\b(?:I|me|my|mine|we|us|our|ours|myself)\b", re.IGNORECASE)
+_PARTNER = re.compile(r"\b(?:you|your|yours|yourself)\b", re.IGNORECASE)
+_MOST = 5
+"""Facts of one turn, at most (ours)."""
 
 
 class ExtractParams(Params):
@@ -43,16 +58,29 @@ class ExtractParams(Params):
     max_subject_tokens: int = Field(
         5, ge=1, description="Longest subject of a triple, in words (PPDS, arXiv 2412.09034)."
     )
+    begins: tuple[str, ...] = Field(
+        FIRST_PERSON,
+        min_length=1,
+        description="What a sentence must begin with, in upper or lower case: one that does not is stopped at the gate "
+        "`format`. Another language has others, as `Ich `, `Mein`, `Wir `, `Unser`.",
+    )
     min_similarity: float = Field(
         0.1, ge=-1, le=1, description="Least embedding cosine of a fact and its utterance (PPDS, arXiv 2412.09034)."
+    )
+    min_entailment: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Least P(entailment) of a fact by its turn (ours).",
     )
     merge_similarity: float = Field(
         0.9, ge=0, le=1, description="Facts of one speaker with a higher cosine are one fact; the first stays (ours)."
     )
     prompt: str | None = Field(None, description="Template file, relative to the job file; the bundled one without it.")
     model: LanguageModelName = Field("writer", description="The language model that reads them off the turns.")
+    nli: NliModelName = Field("nli", description="The NLI model of the gates `entailment` and `speaker`.")
     embedding: EmbeddingModelName = Field(
-        "embedding", description="The embedding model of the last gate and of merging."
+        "embedding", description="The embedding model of the gate `similarity` and of merging."
     )
     sampling: Annotated[Sampling, BeforeValidator(completing(_SAMPLING))] = Field(
         _SAMPLING, description="How facts are sampled; fields left out keep this maker's defaults."
@@ -62,17 +90,18 @@ class ExtractParams(Params):
 class Extract:
     """Fills `extracted`, and adds facts of origin `extract`, each with the turn it was read off.
 
-    One request a turn. The gates are `format`, `relation` (triples: one of a fixed set), `subject_length` (triples) and
-    `similarity` (of fact and utterance).
+    One request a turn. PPDS's gates are `format`, `relation` (triples: one of a fixed set), `subject_length` (triples)
+    and `similarity` (of fact and utterance). Ours come last: `entailment`, where the turn does not entail the fact, and
+    `speaker`, where only what it says of the partner does.
 
     >>> from factory.methods.example import dialogue, made
-    >>> row = made(Extract, dialogue(), "[None]", "- I sew.\\n- Do I?", "- I ski a lot.")
+    >>> row = made(Extract, dialogue(), "[None]", '{"facts": ["I sew.", "Do I?"]}', '{"facts": ["I ski a lot."]}')
     >>> [(line.turn, line.text, line.gate) for line in row.extracted]
     [(1, 'I sew.', 'accepted'), (1, 'Do I?', 'format'), (2, 'I ski a lot.', 'accepted')]
     """
 
     name = "extract"
-    version = 3
+    version = 4
     Params = ExtractParams
     variables = frozenset({"utterance", "form", "relations"})
     reads = frozenset({"turns"})
@@ -86,8 +115,8 @@ class Extract:
 
     @property
     def needs(self) -> frozenset[ModelKind]:
-        """The language model reads, the embedder checks."""
-        return frozenset({"language", "embedding"})
+        """The language model reads, the other two check."""
+        return frozenset({"language", "nli", "embedding"})
 
     def calls(self, turns: NDArray[np.integer]) -> Calls:
         """One for each turn."""
@@ -103,18 +132,20 @@ class Extract:
     async def run(self, row: Row, kit: Kit) -> None:
         """Ask about every turn at once, then gate and merge. Raises RequestError and EngineDeadError."""
         self.clear(row)
-        requests = [Request(self.messages(turn.text), self.params.sampling) for turn in row.turns]
+        schema = facts_schema(self._pattern(), 0, _MOST)
+        requests = [Request(self.messages(turn.text), self.params.sampling, json_schema=schema) for turn in row.turns]
         replies = await together(kit.engine.generate(request) for request in requests)
         row.extracted = [
             self._gated(line, row.turns[number].speaker, number, whole)
             for number, reply in enumerate(replies)
-            for line, whole in written(reply.completions[0])
+            for line, whole in facts_in(reply.completions[0])
         ]
         passed = [line for line in row.extracted if line.gate == "accepted"]
         if passed:
             texts = [fact_of(line) for line in passed]
             vectors = await kit.embedder.encode([turn.text for turn in row.turns] + texts)
             self._compare(passed, vectors[: len(row.turns)], vectors[len(row.turns) :])
+            await self._entail(row, passed, texts, kit)
             self._merge(row, passed, texts, vectors[len(row.turns) :])
 
     def messages(self, utterance: str) -> tuple[Message, ...]:
@@ -126,6 +157,13 @@ class Extract:
         for number, turn in enumerate(row.turns):
             yield f"turn {number}", self.messages(turn.text)
 
+    def _pattern(self) -> str:
+        """The form of a line, for guided decoding."""
+        if self.params.form == "sentence":
+            return any_text(self.params.begins)
+        relations = "|".join(re.escape(relation) for relation in self.params.relations)
+        return rf'^[^|"\\\n]{{1,40}} \| ({relations}) \| [^|"\\\n]{{1,80}}$'
+
     def _gated(self, line: str, speaker: int, turn: int, whole: bool) -> Extraction:
         """A line before the first of PPDS's gates that stops it; the last gate, similarity, is still to come."""
         found = Extraction(speaker, turn, line, "accepted")
@@ -133,8 +171,8 @@ class Extract:
             found.gate = "format"
             return found
         if self.params.form == "sentence":
-            stated = _STATEMENT.fullmatch(line) and len(split_sentences(line)) == 1
-            found.gate = "accepted" if stated else "format"
+            stated = beginning(self.params.begins).match(line) and not _QUESTION.search(line)
+            found.gate = "accepted" if stated and len(split_sentences(line)) == 1 else "format"
             return found
         parts = [part.strip() for part in line.split("|")]
         if len(parts) != 3 or not all(parts):
@@ -153,6 +191,24 @@ class Extract:
             if line.similarity < self.params.min_similarity:
                 line.gate = "similarity"
 
+    async def _entail(self, row: Row, lines: list[Extraction], texts: list[str], kit: Kit) -> None:
+        """The two gates of NLI. The turn before is no part of the premise: the model was not shown it, and behind a
+        question NLI finds too much entailed (nli-small: "What do you like to do for fun? I play chess." entails "I won
+        at chess last year." at 0.82, the answer alone at 0.11)."""
+        asked = [(line, text) for line, text in zip(lines, texts, strict=True) if line.gate == "accepted"]
+        stated = [_stated(row.turns[line.turn].text, self.params.begins) for line, _ in asked]
+        pairs = [
+            (premise, text) for (_, text), premises in zip(asked, stated, strict=True) for premise in chain(*premises)
+        ]
+        scores = (score.entailment for score in await kit.nli.score(pairs))
+        for (line, _), (whole, own) in zip(asked, stated, strict=True):
+            line.entailment = max(islice(scores, len(whole)), default=0.0)
+            by_own = max(islice(scores, len(own)), default=0.0)
+            if line.entailment < self.params.min_entailment:
+                line.gate = "entailment"
+            elif by_own < self.params.min_entailment:
+                line.gate = "speaker"
+
     def _merge(self, row: Row, lines: list[Extraction], texts: list[str], facts: NDArray[np.float32]) -> None:
         kept: list[int] = []
         for index, line in enumerate(lines):
@@ -170,9 +226,15 @@ def fact_of(line: Extraction) -> str:
     return as_sentence(line.subject, line.relation, line.object)
 
 
-def written(completion: Completion) -> list[tuple[str, bool]]:
-    """The lines of a completion without bullets, empty lines and `[None]`, each with whether it is whole: the token
-    limit may have cut off the last one."""
-    stripped = [_BULLET.sub("", line.strip()) for line in completion.text.splitlines()]
-    cut = len(stripped) - 1 if completion.finish_reason == "length" else len(stripped)
-    return [(line, place < cut) for place, line in enumerate(stripped) if line and not _NONE.fullmatch(line)]
+def _stated(turn: str, begins: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """What a turn states, sentence by sentence and as a whole; and what of that is not of the partner alone ("You have
+    two dogs!"). Questions state nothing, though NLI models find that one entails its answer, unless they begin as facts
+    do ("I ski, do you?")."""
+    sentences = split_sentences(turn)
+    stated = [one for one in sentences if not _QUESTION.search(one) or beginning(begins).match(one)]
+    own = [one for one in stated if _OWN.search(one) or not _PARTNER.search(one)]
+    return _premises(stated), _premises(own)
+
+
+def _premises(sentences: list[str]) -> list[str]:
+    return list(dict.fromkeys([*sentences, " ".join(sentences)])) if sentences else []

@@ -1,5 +1,8 @@
 """Prompts: Jinja templates, each with a `system` and a `user` block; those of the factory's own methods lie here.
 
+A block `examples`, where there is one, shows how others were answered: what was asked and, behind `=> `, the answer in
+one line. Each is a message of the user's and one of the model's before the real one, which even small models follow.
+
 Which names a template may use, its method says. Templates run in Jinja's sandbox, since a job may bring its own; an
 undefined name is an error, never an empty string.
 """
@@ -7,7 +10,8 @@ undefined name is an error, never an empty string.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from factory.engines import Message
 
+_ANSWERED = re.compile(r"(.+?)^=> ([^\n]*)$", re.DOTALL | re.MULTILINE)
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 
 
@@ -62,12 +67,25 @@ def names_in(text: str) -> frozenset[str]:
     return frozenset(used | {node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)})
 
 
-def render(text: str, **values: object) -> tuple[Message, Message]:
-    """The system and the user message of a template. Raises PromptError, naming what the template lacks."""
+def render(text: str, **values: object) -> tuple[Message, ...]:
+    """The messages of a template: the system's, those of its examples, and the user's. Raises PromptError, naming what
+    the template lacks."""
     template = _template(text)
+    names = [name for name in ("system", "examples", "user") if name in template.blocks]
     try:
         context = template.new_context(dict(values))
-        system, user = ("".join(template.blocks[name](context)).strip() for name in ("system", "user"))
+        parts = {name: "".join(template.blocks[name](context)).strip() for name in names}
     except TemplateError as error:
         raise PromptError(f"prompt template: {error}") from error
-    return Message(role="system", content=system), Message(role="user", content=user)
+    system, user = Message(role="system", content=parts["system"]), Message(role="user", content=parts["user"])
+    return system, *_examples(parts.get("examples", "")), user
+
+
+def _examples(text: str) -> Iterator[Message]:
+    end = 0
+    for found in _ANSWERED.finditer(text):
+        yield Message(role="user", content=found[1].strip())
+        yield Message(role="assistant", content=found[2].strip())
+        end = found.end()
+    if text[end:].strip():
+        raise PromptError("prompt template: the block examples ends with a question, without `=> ` and its answer")

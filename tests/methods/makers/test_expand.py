@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from copy import deepcopy
 from dataclasses import replace
 
@@ -11,18 +12,18 @@ from hypothesis import strategies as st
 
 from factory.engines import Completion, EngineDeadError, RequestError
 from factory.methods.makers.compatible import compatible
-from factory.methods.makers.expand import Expand, ExpandParams, proposals
+from factory.methods.makers.expand import Expand, ExpandParams
 from factory.store.records import Fact
 from tests.methods.cases import SAMPLING, telling
 from tests.methods.parts import Said, a_row, run, user_text
 
 BASE = {
     "count": 3, "max_similarity": 0.75, "contradiction": 0.5, "attempts": 2, "sampling": SAMPLING,
-    "prompt": telling("facts", "count"),
+    "prompt": telling("facts", "count"), "begins": ("I ", "My "),
 }  # fmt: skip
 MOVES = [
     {}, {"count": 1}, {"count": 6}, {"max_similarity": 0.25}, {"contradiction": 0.25}, {"attempts": 4},
-    {"sampling": SAMPLING | {"top_k": 0}},
+    {"sampling": SAMPLING | {"top_k": 0}}, {"begins": ("I ",)},
 ]  # fmt: skip
 
 FACTS = [
@@ -120,10 +121,25 @@ def test_fewer_facts_than_asked_for_are_no_failure(kit_of):
     assert len(kit.engine.requests) == 4, "two attempts a speaker"
 
 
-def test_a_line_the_token_limit_cut_off_is_no_fact():
-    text = "- I like tea.\n- I have a bro"
-    assert proposals(Completion(text, 9, "length")) == ["I like tea."]
-    assert proposals(Completion(text, 9, "stop")) == ["I like tea.", "I have a bro"]
+def test_a_fact_the_token_limit_cut_off_or_that_is_none_in_the_first_person_is_dropped(kit_of):
+    answers = (
+        Completion('{"facts": ["I like tea.", "I have a bro', 9, "length"),
+        '{"facts": ["The person sings.", "I like tea. I sing.", "My car is red."]}',
+    )
+    row = run(Expand(ExpandParams(attempts=1)), a_row(["I have a dog."], ["I work as a nurse."]), kit_of(*answers))
+    assert [expanded(row, speaker) for speaker in (0, 1)] == [["I like tea."], ["My car is red."]]
+
+
+def test_the_model_is_guided_to_as_many_facts_as_are_missing_and_to_how_they_begin(kit_of):
+    engine = SaidBy({"Ich singe.": ['{"facts": ["Ich segle."]}', ""], "Ich nähe.": ["", ""]})
+    row = a_row(["Ich singe."], ["Ich nähe."])
+    run(Expand(ExpandParams(count=2, begins=("Ich ",), contradiction=1)), row, replace(kit_of(), engine=engine))
+    assert [expanded(row, speaker) for speaker in (0, 1)] == [["Ich segle."], []]
+    guided = [request.json_schema["properties"]["facts"] for request in engine.requests]
+    assert sorted(one["maxItems"] for one in guided) == [1, 2, 2, 2]
+    assert all(one["minItems"] == one["maxItems"] for one in guided)
+    assert {re.search(one["items"]["pattern"], "Ich segle.") is not None for one in guided} == {True}
+    assert {re.search(one["items"]["pattern"], "I sail.") is not None for one in guided} == {False}
 
 
 def test_running_again_is_running_once(kit_of):

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 
 import pytest
 
 from factory.engines import Completion, EngineDeadError
-from factory.methods.makers.extract import Extract, ExtractParams, written
+from factory.methods.makers.extract import Extract, ExtractParams
 from factory.methods.makers.triples import RELATIONS, as_sentence
 from factory.store.records import Fact
 from tests.methods import cases
@@ -14,17 +15,19 @@ from tests.methods.parts import a_row, run, user_text
 
 BASE = {
     "form": "sentence", "relations": cases.RELATIONS, "max_subject_tokens": 5, "min_similarity": 0.125,
-    "merge_similarity": 0.75, "sampling": SAMPLING, "prompt": telling("utterance", "form", "relations"),
+    "merge_similarity": 0.75, "min_entailment": 0.5, "begins": ("I ", "My "),
+    "sampling": SAMPLING, "prompt": telling("utterance", "form", "relations"),
 }  # fmt: skip
 MOVES = [
     {}, {"min_similarity": -1.0}, {"min_similarity": -1.0, "merge_similarity": 0.25},
-    {"sampling": SAMPLING | {"temperature": 0}},
+    {"sampling": SAMPLING | {"temperature": 0}}, {"min_entailment": 0.125}, {"begins": ("My ",)},
     {"form": "triple"}, {"form": "triple", "relations": ("have_pet", "job")},
     {"form": "triple", "max_subject_tokens": 2},
     {"form": "triple", "min_similarity": -1.0, "merge_similarity": 1.0, "max_subject_tokens": 9},
 ]  # fmt: skip
 
 SENTENCE, TRIPLE = Extract(ExtractParams()), Extract(ExtractParams(form="triple"))
+EVERYTHING = Extract(ExtractParams(min_entailment=0))
 
 
 def gates(row):
@@ -33,7 +36,8 @@ def gates(row):
 
 def test_one_call_a_turn_and_facts_of_its_speaker(kit_of):
     kit = kit_of("- I have a dog.", "[None]", "I work as a nurse.\n- My dog is called Rex.")
-    row = run(SENTENCE, a_row(turns=["I walk my dog a lot.", "Nice!", "Rex, my dog, waits while I nurse people."]), kit)
+    turns = ["I have a big dog.", "Nice!", "I work as a nurse. My dog is called Rex."]
+    row = run(SENTENCE, a_row(turns=turns), kit)
     assert [user_text(request) for request in kit.engine.requests] == [f"Message: {turn.text}" for turn in row.turns]
     assert row.speakers[0].facts == [
         Fact("I have a dog.", "extract", "s0", 0),
@@ -44,17 +48,61 @@ def test_one_call_a_turn_and_facts_of_its_speaker(kit_of):
     assert {line.turn for line in row.extracted} == {0, 2}
 
 
-@pytest.mark.parametrize("nothing", ["[None]", "none", "[NONE].", "(None)", "- [None]", "", "\n \n"])
-def test_nothing_is_nothing(nothing):
-    assert written(Completion(nothing, 1, "stop")) == []
-
-
-def test_a_line_the_token_limit_cut_off_is_kept_and_not_read(kit_of):
-    completion = Completion("- I like tea.\n- I have a bro", 9, "length")
-    assert written(completion) == [("I like tea.", True), ("I have a bro", False)]
+def test_a_fact_the_token_limit_cut_off_is_kept_and_not_read(kit_of):
+    completion = Completion('{"facts": ["I like tea.", "I have a bro', 9, "length")
     row = run(SENTENCE, a_row(turns=["I like tea, and I have a brother."]), kit_of(completion))
     assert gates(row) == [("I like tea.", "accepted"), ("I have a bro", "format")]
     assert row.speakers[0].facts_of("extract") == ["I like tea."]
+
+
+def test_what_the_turn_does_not_entail_is_no_fact_however_alike(kit_of):
+    turns = ["What do you like to do for fun?", "I play chess. Do you have a dog?"]
+    answers = "I like to have fun.", "I play chess.\nI won at chess last year.\nI have a dog."
+    row = run(SENTENCE, a_row(turns=turns), kit_of(*answers))
+    assert gates(row) == [
+        ("I like to have fun.", "entailment"),
+        ("I play chess.", "accepted"),
+        ("I won at chess last year.", "entailment"),
+        ("I have a dog.", "entailment"),
+    ]
+    assert [line.entailment >= 0.5 for line in row.extracted] == [False, True, False, False]
+    assert row.speakers[0].facts_of("extract") == []
+
+
+def test_a_question_that_begins_as_a_statement_counts(kit_of):
+    assert gates(run(SENTENCE, a_row(turns=["I have two dogs, do you?"]), kit_of("I have two dogs."))) == [
+        ("I have two dogs.", "accepted")
+    ]
+
+
+def test_what_a_turn_says_of_the_partner_is_no_fact_of_the_speaker(kit_of):
+    row = run(SENTENCE, a_row(turns=["Your brother is a nurse. I sew."]), kit_of("My brother is a nurse.\nI sew."))
+    assert gates(row) == [("My brother is a nurse.", "speaker"), ("I sew.", "accepted")]
+    assert row.speakers[0].facts_of("extract") == ["I sew."]
+
+
+def test_other_languages_say_how_a_fact_begins(kit_of):
+    german = Extract(ExtractParams(begins=("Ich ", "Mein", "我"), min_entailment=0))
+    lines = [
+        "Ich habe einen Hund.",
+        "Meine Mutter singt.",
+        "I have a dog.",
+        "我有一只狗。",
+        "Ich?",
+        "Ich habe? Einen Hund.",
+    ]
+    row = run(german, a_row(turns=["Ich habe einen Hund, meine Mutter singt, 我有一只狗。"]), kit_of("\n".join(lines)))
+    assert [gate for _, gate in gates(row)] == ["accepted", "accepted", "format", "accepted", "format", "format"]
+
+
+def test_the_model_is_guided_to_the_form(kit_of):
+    for maker, good, bad in ((SENTENCE, "I sew.", "She sews."), (TRIPLE, "I | own | a boat", "I | sail | a boat")):
+        kit = kit_of("[None]")
+        run(maker, a_row(turns=["Hi."]), kit)
+        facts = kit.engine.requests[0].json_schema["properties"]["facts"]
+        assert re.search(facts["items"]["pattern"], good)
+        assert not re.search(facts["items"]["pattern"], bad)
+        assert facts["minItems"] == 0
 
 
 def test_the_format_gate_wants_one_statement_in_the_first_person(kit_of):
@@ -69,7 +117,9 @@ def test_the_format_gate_wants_one_statement_in_the_first_person(kit_of):
         "We were born at St. Mary's with my sisters!": "accepted",
     }
     row = run(
-        SENTENCE, a_row(turns=["My two sisters were born as twins."]), kit_of("\n".join(f"- {line}" for line in lines))
+        EVERYTHING,
+        a_row(turns=["My two sisters were born as twins."]),
+        kit_of("\n".join(f"- {line}" for line in lines)),
     )
     assert gates(row) == list(lines.items())
 
