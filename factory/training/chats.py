@@ -1,4 +1,4 @@
-"""A corpus as chats to train on: each dialogue from either side, in the very prompts that generation sends.
+"""Chats to train on: a corpus, each dialogue from either side, in the very prompts that generation sends; or files.
 
 Shards are read one after another, in a drawn order, so memory holds one shard however large the corpus. Limitations:
 shuffling is by shard and within it, not over the whole corpus.
@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from factory.base.fingerprint import fraction
 from factory.engines import Message
 from factory.engines.template import ChatTemplate, ChatTemplateError
 from factory.methods.makers.converse import sides_of
 from factory.methods.origins import Origin
+from factory.seeds.files import BadRow, find_files
+from factory.seeds.formats import read_rows
 from factory.store.corpus import Corpus
 from factory.store.records import Decision, Row
 from factory.training import TrainingError
@@ -27,6 +30,13 @@ IGNORED = -100
 """The label of tokens that are not learned (PyTorch's cross entropy)."""
 
 Chat = tuple[Message, ...]
+
+
+class _Weighed(Message, total=False):
+    weight: Literal[0, 1]
+
+
+_CHAT = TypeAdapter(Annotated[tuple[_Weighed, ...], Field(min_length=2)])
 
 
 class ChatSource(BaseModel):
@@ -45,6 +55,53 @@ class ChatSource(BaseModel):
     held: float = Field(
         0.02, ge=0, lt=1, description="Share of the seeds, by hash, whose rows are kept for the held-out perplexity."
     )
+
+
+class ChatFiles(BaseModel):
+    """Files of chats: JSON Lines or Parquet with a column `messages`, as chat APIs have it, and if there is one `id`,
+    the same for chats of one origin. The assistant's messages are learned, but for those of `weight` 0."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    files: tuple[str, ...] = Field(min_length=1, description="Paths, globs or URIs; relative paths start at this file.")
+    held: float = Field(
+        0.02, ge=0, lt=1, description="Share of the ids, by hash, whose chats are kept for the held-out perplexity."
+    )
+
+
+def read_chats(source: ChatFiles, held: bool) -> list[Chat]:
+    """The chats on one side of the split, in order. Raises TrainingError for a row that is no chat, with its place."""
+    found = []
+    for path in source.files:
+        for file in find_files(path, "auto", Path()):
+            for line, row in read_rows(file, ("messages", "id")):
+                if isinstance(row, BadRow):
+                    raise TrainingError(f"{file.name}, line {line}: {row}")
+                chat = _chat(row.get("messages"), f"{file.name}, line {line}")
+                if _seed_is_held(str(row.get("id", f"{file.name} {line}")), source.held) == held:
+                    found.append(chat)
+    return found
+
+
+def _chat(messages: object, place: str) -> Chat:
+    try:
+        chat = _CHAT.validate_python(messages)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in ("messages", *first["loc"]))
+        raise TrainingError(f"{place}: {where}: {first['msg']}; a chat is a list of role and content") from error
+    if chat[-1]["role"] != "assistant" or chat[-1].get("weight", 1) == 0:
+        raise TrainingError(f"{place}: the chat does not end with an answer to learn, of role assistant")
+    return chat
+
+
+def drawn_chats(source: ChatFiles, tokens: Tokens, order: random.Random) -> Iterator[Chat]:
+    """All chats of files to train on, once, in a drawn order. Raises TrainingError if there are none."""
+    chats = read_chats(source, held=False)
+    if not chats:
+        raise TrainingError(f"{', '.join(source.files)}: holds no chat to train on")
+    order.shuffle(chats)
+    return (part for chat in chats for part in tokens.parts(chat))
 
 
 def is_held(row: Row, share: float) -> bool:
@@ -152,7 +209,11 @@ class Tokens:
 
 
 def _answers(chat: Chat) -> list[int]:
-    return [number for number, message in enumerate(chat) if message["role"] == "assistant"]
+    return [
+        number
+        for number, message in enumerate(chat)
+        if message["role"] == "assistant" and cast(_Weighed, message).get("weight", 1)
+    ]
 
 
 def pad(rows: Sequence[dict[str, list[int]]], filler: int) -> dict[str, torch.Tensor]:

@@ -1,8 +1,8 @@
-"""`factory train-lm`: train any causal language model, or an adapter of it, on a corpus.
+"""`factory train-lm`: train any causal language model, or an adapter of it, on a corpus or on chats of one's own.
 
-The model learns each speaker's turns from that speaker's prompt, as generation sends it, so what comes out can be the
-dialogue model of the next job. The held-out perplexity, with the speaker's own facts and with a stranger's, says
-whether it uses the persona. Limitations: sharded models; the weights must fit the device.
+Of a corpus the model learns each speaker's turns from that speaker's prompt, as generation sends it, so what comes out
+can be the dialogue model of the next job. The held-out perplexity, with the speaker's own facts and with a stranger's,
+says whether it uses the persona. Limitations: sharded models; the weights must fit the device.
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ from factory.training import TrainingError
 from factory.training.chats import (
     IGNORED,
     Chat,
+    ChatFiles,
     ChatSource,
     Tokens,
     characters,
     chats_of,
+    drawn_chats,
     epoch,
     pad,
     prompt_facts,
+    read_chats,
     rows_of,
 )
 from factory.training.loop import replace_folder
@@ -44,7 +47,7 @@ from factory.training.templates import Templates
 from factory.training.trainer import Steps, begin, fit, pinned
 
 _HELD_ROWS = 200
-"""Dialogues of the held-out perplexity, at most."""
+"""Dialogues or chats of the held-out perplexity, at most."""
 
 
 class Lora(BaseModel):
@@ -68,7 +71,7 @@ class LmConfig(BaseModel):
     )
     revision: str | None = Field(None, description="Branch, tag or commit of a Hugging Face model.")
     trust_remote_code: bool = Field(False, description="Run Python code from the model's repository.")
-    data: ChatSource
+    data: ChatSource | ChatFiles
     max_tokens: int = Field(1024, ge=16, description="Longest chat, in tokens; longer ones are cut.")
     seed: int = 0
     weights: Literal["float32", "bfloat16"] = Field(
@@ -86,17 +89,21 @@ class LmConfig(BaseModel):
 
     @field_validator("data")
     @classmethod
-    def _corpus_from_base(cls, data: ChatSource, info: ValidationInfo) -> ChatSource:
-        return data.model_copy(update={"corpus": absolute(data.corpus, info.data.get("base", "."))})
+    def _data_from_base(cls, data: ChatSource | ChatFiles, info: ValidationInfo) -> ChatSource | ChatFiles:
+        base = info.data.get("base", ".")
+        if isinstance(data, ChatFiles):
+            return data.model_copy(update={"files": tuple(absolute(path, base) for path in data.files)})
+        return data.model_copy(update={"corpus": absolute(data.corpus, base)})
 
 
 @dataclass(frozen=True, slots=True)
 class LmResult:
-    """What a training came to. Perplexities are per token of held-out turns; none where no seed is held out."""
+    """What a training came to. Perplexities are per token of held-out turns; none where nothing is held out. Files have
+    no version, and no strangers."""
 
     output: str
     steps: int
-    corpus_version: int
+    corpus_version: int | None
     perplexity: float | None
     perplexity_wrong_persona: float | None
 
@@ -106,15 +113,17 @@ def train_lm(config: LmConfig, output: Path) -> LmResult:
     that a killed training resumes from, and the loss curve. Raises TrainingError and CorpusError."""
     work = output.with_name(f"{output.name}.training")
     begin(work, config)
-    version = pinned(config.data.corpus, config.data.version, work / "corpus_version")
-    source = config.data.model_copy(update={"version": version})
+    source, version = config.data, None
+    if isinstance(source, ChatSource):
+        version = pinned(source.corpus, source.version, work / "corpus_version")
+        source = source.model_copy(update={"version": version})
     tokenizer, model, dtype = _load(config)
     tokens = Tokens(tokenizer, config.max_tokens)
-    chats = partial(epoch, source, tokens)
+    chats = partial(epoch, source, tokens) if isinstance(source, ChatSource) else partial(drawn_chats, source, tokens)
     stream = partial(Stream, chats, tokens, characters, seed=config.seed, batch=config.training.batch)
     collate = partial(pad, filler=tokenizer.pad_token_id or tokenizer.eos_token_id)
     fit(model, stream, collate, config.training, seed=config.seed, work=work)
-    own, wrong = persona_perplexity(model, tokens, source)
+    own, wrong = _held_out(model, tokens, source)
     with tempfile.TemporaryDirectory(dir=work) as folder:
         model.to(dtype)
         if config.lora is None:
@@ -126,7 +135,14 @@ def train_lm(config: LmConfig, output: Path) -> LmResult:
             model.save_pretrained(folder, save_embedding_layers=False)
             Path(folder, "README.md").unlink()  # which names the folder
         replace_folder(Path(folder), output)
-    return LmResult(str(output), config.training.steps, source.version or 0, own, wrong)
+    return LmResult(str(output), config.training.steps, version, own, wrong)
+
+
+def _held_out(model: Any, tokens: Tokens, source: ChatSource | ChatFiles) -> tuple[float | None, float | None]:
+    if isinstance(source, ChatSource):
+        return persona_perplexity(model, tokens, source)
+    chats = read_chats(source, held=True)[:_HELD_ROWS]
+    return (perplexity(model, tokens, chats) if chats else None), None
 
 
 def _load(config: LmConfig) -> tuple[Any, Any, torch.dtype]:

@@ -1,14 +1,11 @@
-"""A committed corpus of a few dialogues, and a model small enough to train in seconds."""
+"""A committed corpus of a few dialogues."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
 from factory.methods import struct_of
 from factory.methods.scores.consistency import Consistency
-from factory.models import resolve
 from factory.store.corpus import Corpus
 from factory.store.records import Detail, Row, rows_to_table
 from tests.methods.parts import a_row
@@ -44,13 +41,3 @@ def write_corpus(root: Path, rows: list[Row], per_shard: int = 5) -> Corpus:
     shards = [corpus.table.write(rows_to_table(part, SCORES)) for part in parts]
     corpus.table.commit(shards, [], "test")
     return corpus
-
-
-def write_tiny_lm(folder: Path) -> None:
-    """A one-layer Llama with persona-lm's tokenizer and chat template."""
-    tokenizer = AutoTokenizer.from_pretrained(resolve("persona-lm"))
-    size = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), dtype="bfloat16", **size)).bfloat16().save_pretrained(
-        folder
-    )
-    tokenizer.save_pretrained(folder)

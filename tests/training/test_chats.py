@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,19 +18,23 @@ from factory.training import TrainingError
 from factory.training.chats import (
     IGNORED,
     Chat,
+    ChatFiles,
     ChatSource,
     Tokens,
     chats_of,
+    drawn_chats,
     epoch,
     is_held,
     pad,
     prompt_facts,
+    read_chats,
     rows_of,
 )
 from factory.training.templates import Templates
 from factory.views.explain import sent_prompts
 from tests import rehearsal
 from tests.rehearsal import Rehearsal, job_in, some_personas, write_seeds
+from tests.tiny import tiny_model
 from tests.training.corpora import dialogue, write_corpus
 
 # As Qwen3's: only the last answer is rendered with its thoughts.
@@ -40,7 +46,7 @@ THINKING = (
 
 @pytest.fixture
 def tokens() -> Tokens:
-    return Tokens(AutoTokenizer.from_pretrained(resolve("persona-lm")), 256)
+    return Tokens(AutoTokenizer.from_pretrained(tiny_model()), 256)
 
 
 def sides(row: Row) -> list[Chat]:
@@ -170,3 +176,55 @@ def test_padding_is_not_learned() -> None:
     assert batch["input_ids"].tolist() == [[1, 2, 3], [4, 9, 9]]
     assert batch["labels"].tolist() == [[IGNORED, 2, 3], [4, IGNORED, IGNORED]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
+def chat_line(name: str, *said: str, **last: object) -> str:
+    roles = ["system", *["user", "assistant"] * len(said)]
+    messages = [{"role": role, "content": text} for role, text in zip(roles, said, strict=False)]
+    return json.dumps({"id": name, "messages": [*messages[:-1], messages[-1] | last]})
+
+
+def test_chats_of_files_are_split_by_their_ids(tmp_path: Path, tokens: Tokens) -> None:
+    lines = [chat_line(f"d{number // 2}", "Be kind.", f"Hi {number}.", "Hello.") for number in range(60)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines[:20]))
+    (tmp_path / "b.jsonl").write_text("\n".join(lines[20:]))
+    source = ChatFiles(files=(f"{tmp_path}/*.jsonl",), held=0.3)
+    trained, held = ([chat[1]["content"] for chat in read_chats(source, held=side)] for side in (False, True))
+    assert sorted(trained + held) == sorted(f"Hi {number}." for number in range(60))
+    assert 0 < len(held) < len(trained)
+    numbers = {int(text[3:-1]) for text in held}
+    assert all(number ^ 1 in numbers for number in numbers), "chats of one origin stay on one side"
+    epochs = [[chat[1]["content"] for chat in drawn_chats(source, tokens, random.Random(n))] for n in (1, 1, 2)]
+    assert epochs[0] == epochs[1] != epochs[2]
+    assert sorted(epochs[2]) == sorted(trained)
+
+
+def test_answers_of_weight_0_are_not_learned(tmp_path: Path, tokens: Tokens) -> None:
+    messages = [
+        {"role": "user", "content": "One?"},
+        {"role": "assistant", "content": "An example.", "weight": 0},
+        {"role": "user", "content": "Two?"},
+        {"role": "assistant", "content": "An answer."},
+    ]
+    (tmp_path / "chats.jsonl").write_text(json.dumps({"messages": messages}))
+    (chat,) = read_chats(ChatFiles(files=(str(tmp_path / "chats.jsonl"),), held=0), held=False)
+    found = tokens(chat)
+    learned = [token for token in found["labels"] if token != IGNORED]
+    assert tokens.tokenizer.decode(learned) == "An answer.<|end|>"
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("{", "line 1: "),
+        ('{"chat": []}', "line 1: messages: Input should be a valid tuple"),
+        (chat_line("a", "Be kind."), "line 1: messages: Tuple should have at least 2 items"),
+        (chat_line("a", "Be kind.", "Hi."), "line 1: the chat does not end with an answer to learn"),
+        (chat_line("a", "Be kind.", "Hi.", "Hello.", weight=0), "does not end with an answer to learn"),
+        (chat_line("a", "Be kind.", "Hi.", "Hello.", role="bot"), "line 1: messages.2.role: Input should be"),
+    ],
+)
+def test_a_line_that_is_no_chat_is_named(tmp_path: Path, line: str, why: str) -> None:
+    (tmp_path / "chats.jsonl").write_text(line)
+    with pytest.raises(TrainingError, match=re.escape(why)):
+        read_chats(ChatFiles(files=(str(tmp_path / "chats.jsonl"),)), held=False)

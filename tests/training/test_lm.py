@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -22,15 +23,16 @@ from factory.cli import app
 from factory.seeds.files import SourceError
 from factory.spec.yamlfile import YamlError, load_yaml
 from factory.training import TrainingError, lm
-from factory.training.chats import Chat, ChatSource, Tokens
+from factory.training.chats import Chat, ChatFiles, ChatSource, Tokens
 from factory.training.lm import LmConfig, Lora, persona_perplexity, train_lm
 from factory.training.nli import NliConfig, gather
-from tests.training.corpora import dialogue, write_corpus, write_tiny_lm
+from tests.tiny import write_tiny
+from tests.training.corpora import dialogue, write_corpus
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> LmConfig:
-    write_tiny_lm(tmp_path / "base")
+    write_tiny(tmp_path / "base")
     write_corpus(tmp_path / "corpus", [dialogue(number) for number in range(40)])
     return LmConfig.model_validate(
         {
@@ -164,3 +166,22 @@ def test_an_adapter_is_trained_beside_a_model_that_stays_as_it_is(config: LmConf
     moved = {name for name, value in merged.items() if not torch.equal(value, kept[name])}
     assert moved
     assert not [name for name in moved if "norm" in name or "embed" in name]
+
+
+def test_a_model_learns_chats_of_files(config: LmConfig, tmp_path: Path) -> None:
+    chats = [
+        {
+            "id": str(number),
+            "messages": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Cello."}],
+        }
+        for number in range(40)
+    ]
+    (tmp_path / "chats.jsonl").write_text("\n".join(map(json.dumps, chats)))
+    files = ChatFiles(files=(str(tmp_path / "chats.jsonl"),), held=0.2)
+    short = config.training.model_copy(update={"steps": 1})
+    before = train_lm(config.model_copy(update={"data": files, "training": short}), tmp_path / "one")
+    after = train_lm(config.model_copy(update={"data": files}), tmp_path / "all")
+    assert before.perplexity is not None
+    assert after.perplexity is not None
+    assert after.perplexity < before.perplexity / 2
+    assert (after.corpus_version, after.perplexity_wrong_persona) == (None, None)
