@@ -18,10 +18,10 @@ import psutil
 import pytest
 from hypothesis import settings
 
-from factory.models import resolve
 from factory.scorers.embeddings import EmbeddingModel, Embeddings
 from factory.scorers.nli import Nli, NliModel
 from tests.faulty_s3 import Faults, environment, process
+from tests.tiny import tiny_model
 
 KEY = "sk-very-secret-key"
 
@@ -93,12 +93,12 @@ def faults(s3_server: str) -> Iterator[Faults]:
 
 @contextmanager
 def vllm_serving(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """An OpenAI-compatible server of persona-lm, which wants KEY: its address and its process."""
+    """An OpenAI-compatible server of the tiny model, which wants KEY: its address and its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     options = (
-        f"--model {resolve('persona-lm')} --served-model-name persona-lm --host 127.0.0.1 --port {port} "
+        f"--model {tiny_model()} --served-model-name tiny --host 127.0.0.1 --port {port} "
         f"--block-size 32 --api-key {KEY} --enforce-eager --max-model-len 512 --max-num-seqs 16 "
         "--enable-prompt-tokens-details "
         '--structured-outputs-config {"backend":"guidance","disable_any_whitespace":true}'

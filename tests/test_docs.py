@@ -34,7 +34,7 @@ from factory.store.records import ROW_SCHEMA
 from factory.training.labelled import LABELS
 from tests import faulty_s3
 from tests.pages import PAGES, ROOT, PageError, blocks_of, environment, run_page
-from tests.training.corpora import write_tiny_lm
+from tests.tiny import write_tiny
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -79,7 +79,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "jobs" / "quickstart.yaml").write_text(yaml.safe_dump(job), encoding="utf-8")
     pairs = [{"premise": f"I have {n} dogs.", "hypothesis": f"Hi {n}.", "label": LABELS[n % 3]} for n in range(30)]
     (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)))
-    write_tiny_lm(folder / "tiny")
+    write_tiny(folder / "tiny")
     decisions = ["accept", "flag", "reject"]
     lm = {"model": "tiny", "data": {"corpus": "out/quickstart", "decisions": decisions}, "training": STEPS}
     (folder / "lm.yaml").write_text(yaml.safe_dump(lm))

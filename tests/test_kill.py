@@ -27,6 +27,7 @@ from tests.conftest import KEY, vllm_serving
 from tests.jobs import write_job, write_personas
 from tests.killing import FOLDER, POISON, RUNTIME, order
 from tests.running.test_run import assert_settled, letters_of, poisoned, rows_of
+from tests.tiny import tiny_model
 
 ROOT = Path(__file__).parents[1]
 ROWS, SHARD, IN_FLIGHT = 24, 4, 2
@@ -145,7 +146,7 @@ def test_with_vllm_everything_dies_once_and_nothing_is_lost(
     tmp_path: Path, cluster: Cluster, deaths: Path, request: pytest.FixtureRequest
 ) -> None:
     """A worker in the middle of generation, the driver over a result, a node: each under real vLLM."""
-    path = written(tmp_path, {"name": "persona-lm", "max_model_len": 512, "max_num_seqs": 1})
+    path = written(tmp_path, {"name": tiny_model(), "max_model_len": 512, "max_num_seqs": 1})
     order(deaths, "generate", after=10)
     order(deaths, "result", after=1)
     killed_driver(path, deaths, RAY_ADDRESS=cluster.address)
@@ -164,7 +165,7 @@ def test_with_vllm_everything_dies_once_and_nothing_is_lost(
 
 
 def test_a_request_that_kills_vllm_costs_its_row_alone(tmp_path: Path, joined: Cluster) -> None:
-    model = {"name": "persona-lm", "max_model_len": 512, "max_num_seqs": 8}
+    model = {"name": tiny_model(), "max_model_len": 512, "max_num_seqs": 8}
     path = write_job(tmp_path, models={"writer": model}, run={"rows_per_shard": 1})
     job = load_job(path)
     marks = [{number: "I keep poison."} for number in range(4)]
@@ -189,11 +190,11 @@ def test_the_engine_process_of_a_server_that_is_killed_stops_the_run_and_spares_
 
     longer = {"makers": {"converse": {"turns": 6}}}
     with vllm_serving(tmp_path) as (address, server):
-        served = {"name": "persona-lm", "engine": "openai", "base_url": address, "max_num_seqs": 1}
+        served = {"name": "tiny", "engine": "openai", "base_url": address, "max_num_seqs": 1}
         made = load_job(written(tmp_path, served, longer), ["run.server_patience_s=3"])
         result = run(made, report=kill)
     assert result.stopped == "server"
-    assert re.match(f"model persona-lm: {address} (cannot be reached|answers 5)", str(result.why))
+    assert re.match(f"model tiny: {address} (cannot be reached|answers 5)", str(result.why))
     assert (result.lost, result.failed, letters_of(made)) == (0, 0, {})
     assert 0 < len(rows_of(made)) < ROWS
     assert plan(made).summary.make == ROWS - len(rows_of(made))

@@ -51,7 +51,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packages")
     write_seeds(folder, some_personas(4))
     Rehearsal().run(job_in(folder))
-    (folder / "lm.yaml").write_text(f"model: persona-lm\ndata: {{corpus: {folder}/corpus}}\ntraining: {{steps: 1}}\n")
+    (folder / "lm.yaml").write_text(f"model: smollm2\ndata: {{corpus: {folder}/corpus}}\ntraining: {{steps: 1}}\n")
     pairs = ["premise,hypothesis,label", "I bake.,I am a nurse.,contradiction", "I bake.,I like tea.,neutral"]
     (folder / "pairs.csv").write_text("\n".join(pairs))
     return folder

@@ -1,4 +1,4 @@
-"""What the bundled model says by transformers alone."""
+"""What the tiny model says by transformers alone."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from factory.engines import Request
-from factory.models import resolve
+from tests.tiny import tiny_model
 
 
 @cache
 def transformer() -> tuple[Any, Any]:
-    folder = resolve("persona-lm")
+    folder = tiny_model()
     return AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
 
 

@@ -16,9 +16,9 @@ from factory.engines import EngineStartError, LanguageModel, Message, Request, S
 from factory.engines.adapters import AdapterError, arguments, located, merged
 from factory.engines.vllm import VllmEngine
 from factory.engines.vllm_process import start
-from factory.models import resolve
+from tests.tiny import tiny_model
 
-MODEL = LanguageModel(name="persona-lm", dtype="float32", max_model_len=256, max_num_seqs=8)
+MODEL = LanguageModel(name=tiny_model(), dtype="float32", max_model_len=256, max_num_seqs=8)
 ASKED: tuple[Message, ...] = (
     {"role": "system", "content": "You are a baker."},
     {"role": "user", "content": "Hi, what do you do?"},
@@ -27,7 +27,7 @@ TOKENS = 12
 
 
 def base() -> Any:
-    return AutoModelForCausalLM.from_pretrained(resolve("persona-lm"), dtype=torch.float32)
+    return AutoModelForCausalLM.from_pretrained(tiny_model(), dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         model = get_peft_model(base(), LoraConfig(r=rank, target_modules="all-linear"))
         for name, weights in model.named_parameters():
             if "lora_B" in name:
-                torch.nn.init.normal_(weights, std=0.3)
+                torch.nn.init.normal_(weights, std=1.0)
         made.append(str(tmp_path_factory.mktemp(f"rank-{rank}")))
         model.save_pretrained(made[-1])
     return made
@@ -47,7 +47,7 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def said_by(model: Any) -> str:
     """What transformers makes of it, greedily."""
-    tokenizer = AutoTokenizer.from_pretrained(resolve("persona-lm"))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model())
     asked = tokenizer.apply_chat_template(
         list(ASKED), add_generation_prompt=True, return_tensors="pt", return_dict=True
     )

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from factory.engines import Message
 from factory.engines.chat import ChatTokenizer
-from factory.models import resolve
+from tests.tiny import tiny_model
 
 TEMPLATE = (
     "<s>{% for message in messages %}<|{{ message.role }}|>\n{{ message.content }}</s>\n{% endfor %}<|assistant|>\n"
@@ -65,8 +65,8 @@ KINDS = {
 
 @cache
 def tokenizer_of(kind: str) -> Any:
-    if kind == "persona-lm":
-        return AutoTokenizer.from_pretrained(resolve("persona-lm"))
+    if kind == "tiny":
+        return AutoTokenizer.from_pretrained(tiny_model())
     return PreTrainedTokenizerFast(tokenizer_object=KINDS[kind](), chat_template=TEMPLATE, eos_token="</s>")
 
 
@@ -75,7 +75,7 @@ def chat_of(kind: str) -> ChatTokenizer:
     return ChatTokenizer(tokenizer_of(kind))
 
 
-@pytest.mark.parametrize("kind", ["persona-lm", *KINDS])
+@pytest.mark.parametrize("kind", ["tiny", *KINDS])
 @settings(max_examples=60, deadline=None)
 @given(said=st.lists(st.one_of(st.sampled_from(TALK), st.text(max_size=20)), min_size=1, max_size=6))
 def test_pieces_make_the_whole(kind: str, said: list[str]) -> None:
@@ -86,7 +86,7 @@ def test_pieces_make_the_whole(kind: str, said: list[str]) -> None:
     assert chat_of(kind)(chat) == whole
 
 
-@pytest.mark.parametrize("kind", ["persona-lm", *KINDS])
+@pytest.mark.parametrize("kind", ["tiny", *KINDS])
 @settings(max_examples=60, deadline=None)
 @given(said=st.one_of(st.sampled_from(TALK), st.text(max_size=20)), cut=st.integers(0, 3))
 def test_an_answer_reads_as_decoded_token_by_token(kind: str, said: str, cut: int) -> None:
@@ -99,7 +99,7 @@ def test_an_answer_reads_as_decoded_token_by_token(kind: str, said: str, cut: in
 
 
 def test_what_was_tokenised_is_kept() -> None:
-    chat = chat_of("persona-lm")
+    chat = chat_of("tiny")
     before = (Message(role="system", content="Kept once."), Message(role="user", content="Hello there."))
     chat(before)
     seen = chat._ids.cache_info().misses
@@ -108,7 +108,7 @@ def test_what_was_tokenised_is_kept() -> None:
 
 
 def test_a_tokenizer_that_comes_with_a_longest_length_cuts_no_prompt() -> None:
-    tokenizer = AutoTokenizer.from_pretrained(resolve("persona-lm"))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model())
     chat = (Message(role="system", content="I own 2 cats. " * 40), Message(role="user", content="Hello there."))
     whole = ChatTokenizer(tokenizer)(chat)
     tokenizer.backend_tokenizer.enable_truncation(64)

@@ -731,11 +731,11 @@ def test_a_real_vllm_server(vllm_server: str) -> None:
             await engine.generate(said("I like trains. " * 400))
 
     health = Health()
-    use(vllm_server, talk, name="persona-lm", health=health, timeout_s=60)
+    use(vllm_server, talk, name="tiny", health=health, timeout_s=60)
     assert health.notes == []
 
 
 def test_a_real_vllm_server_refuses_a_wrong_key(vllm_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "wrong")
     with pytest.raises(ServerError, match="refuses the key in OPENAI_API_KEY"):
-        ask(vllm_server, name="persona-lm")
+        ask(vllm_server, name="tiny")

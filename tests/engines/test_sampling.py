@@ -9,6 +9,7 @@ import pytest
 
 from factory.engines import Completion, LanguageModel, Message, Request, Sampling, vllm_process
 from factory.engines.vllm import VllmEngine
+from tests.tiny import tiny_model
 
 HELLO = (Message(role="system", content="About you:\n- I have a dog."), Message(role="user", content="Hello!"))
 
@@ -19,7 +20,7 @@ def test_a_text_that_ends_the_answer_is_no_part_of_it() -> None:
     arguments = {"override_generation_config": {"temperature": 0}, "max_num_batched_tokens": 512}
 
     async def asked() -> tuple[Completion, Completion, str]:
-        model = LanguageModel(name="persona-lm", max_model_len=256, max_num_seqs=4, engine_args=arguments)
+        model = LanguageModel(name=tiny_model(), max_model_len=256, max_num_seqs=4, engine_args=arguments)
         engine = VllmEngine(model)
         try:
             (whole,) = (await engine.generate(Request(HELLO, greedy))).completions

@@ -30,11 +30,11 @@ from factory.engines import (
     vllm_process,
 )
 from factory.engines.vllm import VllmEngine
-from factory.models import resolve
 from tests.engines.reference import constrained
+from tests.tiny import tiny_model
 
 NUMBERS = {"type": "array", "items": {"type": "integer"}, "minItems": 1500}
-MODEL = LanguageModel(name="persona-lm", max_num_seqs=32)
+MODEL = LanguageModel(name=tiny_model(), max_num_seqs=32)
 SYSTEM = Message(
     role="system",
     content="You are a person chatting with someone. Speak for yourself.\nAbout you:\n- I have two cats.\n- I bake.",
@@ -332,7 +332,7 @@ def children() -> list[psutil.Process]:
 
 
 def changed_model(folder: Path, drop: str | None = None, **config: Any) -> str:
-    shutil.copytree(resolve("persona-lm"), folder, dirs_exist_ok=True)
+    shutil.copytree(tiny_model(), folder, dirs_exist_ok=True)
     (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | config))
     if drop is not None:
         (folder / drop).unlink()
@@ -351,8 +351,8 @@ def test_start_errors_are_one_readable_line(tmp_path: Path, monkeypatch: pytest.
     hub = start(name="nobody/nothing")
     assert "hub has none of that name" in hub
     assert "cannot be reached" in hub
-    assert "more than the model was made for" in start(name="persona-lm", max_model_len=10**6)
-    odd = start(name="persona-lm", engine_args={"kv_cache_dtpye": "fp8"})
+    assert "more than the model was made for" in start(name=tiny_model(), max_model_len=10**6)
+    odd = start(name=tiny_model(), engine_args={"kv_cache_dtpye": "fp8"})
     assert odd.endswith("engine_args.kv_cache_dtpye: vLLM has no such argument; did you mean kv_cache_dtype?")
     memory = start(name=changed_model(tmp_path / "long", max_position_embeddings=10**6), gpu_memory_utilization=0.01)
     assert "not enough memory for the KV cache; lower max_model_len" in memory
@@ -394,6 +394,7 @@ def test_a_tokenizer_of_the_model_s_own_code_is_opened_where_that_is_allowed(
 
 OWN_TOKENIZER = """
 from transformers import PreTrainedTokenizerFast
+from tests.tiny import tiny_model
 
 class OwnTokenizer(PreTrainedTokenizerFast):
     pass

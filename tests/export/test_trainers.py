@@ -14,9 +14,8 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from factory.export import export
 from factory.methods.exports.preference import Of
-from factory.models import resolve
 from factory.spec.job import Job
-from tests.training.corpora import write_tiny_lm
+from tests.tiny import write_tiny
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{{ '<|' + m['role'] + '|>' }}{% if m['role'] == 'assistant' %}"
@@ -24,7 +23,7 @@ TEMPLATE = (
     "{% else %}{{ (m['content'] | trim) + '<|end|>' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-"""persona-lm's, with the marks that TRL's assistant-only loss goes by."""
+"""The tiny model's, with the marks that TRL's assistant-only loss goes by."""
 STEPS = {
     "max_steps": 10, "per_device_train_batch_size": 8, "learning_rate": 1e-2, "warmup_steps": 0, "logging_steps": 1,
     "report_to": [], "use_cpu": True, "bf16": False, "save_strategy": "no", "disable_tqdm": True, "max_length": 512,
@@ -35,7 +34,7 @@ STEPS = {
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("tiny")
-    write_tiny_lm(folder)
+    write_tiny(folder)
     return str(folder)
 
 
@@ -58,7 +57,7 @@ def test_sft_learns_the_assistants_turns(job: Job, tiny: str, tmp_path: Path) ->
     told = export(job.corpus, "chat", str(tmp_path / "chat"), splits={"test": 0.3})
     data = load_dataset("parquet", data_dir=told.to, cache_dir=str(tmp_path / "cache"))
     one_batch = data["train"].select(range(8))
-    tokenizer = AutoTokenizer.from_pretrained(resolve("persona-lm"))
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
     tokenizer.chat_template = TEMPLATE
     config = SFTConfig(str(tmp_path / "out"), assistant_only_loss=True, **STEPS)
     trainer = SFTTrainer(model_of(tiny), config, train_dataset=one_batch, processing_class=tokenizer)
@@ -74,7 +73,7 @@ def test_sft_learns_the_assistants_turns(job: Job, tiny: str, tmp_path: Path) ->
 def test_dpo_learns_to_prefer(job: Job, tiny: str, tmp_path: Path, of: Of) -> None:
     told = export(job.corpus, "preference", str(tmp_path / "pairs"), form="jsonl", of=of)
     data = load_dataset("json", data_dir=told.to, cache_dir=str(tmp_path / "cache"))
-    tokenizer = AutoTokenizer.from_pretrained(resolve("persona-lm"))
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
     trainer = DPOTrainer(
         model_of(tiny), None, DPOConfig(str(tmp_path / "out"), **STEPS),
         train_dataset=data["train"].select(range(8)), processing_class=tokenizer,

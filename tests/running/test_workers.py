@@ -91,9 +91,7 @@ def test_a_row_that_takes_all_memory_is_condemned_and_costs_no_other(tmp_path: P
 
 def test_what_opens_beside_an_engine_that_cannot_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_personas(tmp_path, 1)
-    job = load_job(
-        write_job(tmp_path, models={"writer": {"name": "persona-lm"}}, makers={"expand": {}, "converse": {}})
-    )
+    job = load_job(write_job(tmp_path, models={"writer": {"name": "smollm2"}}, makers={"expand": {}, "converse": {}}))
     opened = []
 
     def slow(model: BaseModel) -> None:
@@ -116,9 +114,9 @@ def test_models_that_share_an_engine_are_asked_by_their_adapters(
 ) -> None:
     write_personas(tmp_path, 1)
     named = {
-        "spare": {"name": "persona-lm", "adapter": "org/spare"},
-        "writer": {"name": "persona-lm"},
-        "reader": {"name": "persona-lm", "adapter": "org/reader"},
+        "spare": {"name": "smollm2", "adapter": "org/spare"},
+        "writer": {"name": "smollm2"},
+        "reader": {"name": "smollm2", "adapter": "org/reader"},
     }
     makers = {"converse": {"model": "writer"}, "extract": {"model": "reader"}}
     job = load_job(write_job(tmp_path, models=named, makers=makers))
@@ -143,7 +141,7 @@ def test_models_that_share_an_engine_are_asked_by_their_adapters(
 
     monkeypatch.setattr(models, "open_engine", open_engine)
     asyncio.run(ask())
-    assert opened == [("persona-lm", [None, "org/reader"])]
+    assert opened == [("smollm2", [None, "org/reader"])]
     assert asked == [None, "org/reader"]
 
 
