@@ -47,7 +47,7 @@ def default_of(field: FieldInfo) -> str:
         return "below"
     if isinstance(default, tuple) and len(default) > _LONGEST:
         return f"{len(default)} values"
-    return f"`{json.dumps(list(default) if isinstance(default, tuple) else default)}`"
+    return f"`{json.dumps(list(default) if isinstance(default, tuple) else default, ensure_ascii=False)}`"
 
 
 def _sections() -> Iterator[str]:

@@ -21,6 +21,7 @@ _COLUMNS: dict[Check, str] = {
     "turn_persona": "contradiction",
     "turn_turn": "self_contradiction",
     "extracted_persona": "extracted_contradiction",
+    "extracted_extracted": "extracted_contradiction",
 }
 """The columns that hold the highest P(contradiction) of each check's pairs."""
 
@@ -55,7 +56,7 @@ def marks(row: Row, scores: Sequence[str], policy: Conditions) -> Iterator[dict[
     """The pairs that contradict each other, the clearest first: the `turn`, the `fact` and its `origin` (or the earlier
     turn `said`), the fact `extracted` from the turn, the entry `by` which it is known, P(contradiction) as `score`, the
     `check`, and whether it `rejects`."""
-    pairs = [(score, one) for score in scores for one in scored_pairs(row, score)]
+    pairs = [(score, one) for score in scores for one in scored_pairs(row, score) if one.pair.check in _COLUMNS]
     for score, one in sorted(pairs, key=lambda pair: -pair[1].found.contradiction):
         flag, reject = bands(policy, score, one.pair.check)
         if one.found.contradiction >= flag:
@@ -65,7 +66,7 @@ def marks(row: Row, scores: Sequence[str], policy: Conditions) -> Iterator[dict[
                 "fact": one.pair.premise,
                 "origin": one.pair.origin,
                 "said": one.pair.other if one.pair.check == "turn_turn" else None,
-                "extracted": one.pair.hypothesis if one.pair.check == "extracted_persona" else None,
+                "extracted": one.pair.hypothesis if _COLUMNS[one.pair.check] == _COLUMNS["extracted_persona"] else None,
                 "by": score,
                 "score": round(one.found.contradiction, 4),
                 "rejects": one.found.contradiction >= reject,

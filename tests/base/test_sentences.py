@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.base.sentences import ends_sentence, split_sentences
+from factory.base.sentences import ends_sentence, parts_of, split_sentences
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,17 @@ def test_no_character_is_lost(text: str) -> None:
 def test_a_whole_sentence_is_known_by_its_end(text: str) -> None:
     assert ends_sentence(text)
     assert not ends_sentence(f"{text} I like")
+
+
+@given(st.text(alphabet="ab .!?\n", max_size=200), st.integers(1, 9))
+def test_parts_are_short_enough_and_hold_every_word(text: str, words: int) -> None:
+    parts = parts_of(text, words)
+    assert " ".join(parts).split() == text.split()
+    assert all(len(part.split()) <= words for part in parts)
+    if len(text.split()) <= words:
+        assert parts == [text]
+
+
+def test_a_part_ends_with_a_sentence_where_one_fits() -> None:
+    text = "I am old. I sew a lot. " + "very " * 7 + "long."
+    assert parts_of(text, 6) == ["I am old.", "I sew a lot.", "very " * 5 + "very", "very long."]

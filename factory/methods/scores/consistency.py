@@ -3,29 +3,37 @@
 Relevance by embedding chooses which pairs reach the NLI model: generic NLI finds contradiction in unrelated
 sentences, and pays for each. A pair that is not scored counts as neutral. Generic NLI is weak on persona talk: trained
 on SNLI, it is right on 46 % of Dialogue NLI (Welleck et al., ACL 2019), so know your model's error rates:
-`factory calibrate`. Limitations: each pair is judged without its context, so a contradiction may be none in context
-(CAFFEINE, EACL 2024, finds that of 65 % of flagged pairs).
+`factory calibrate`. A turn that is longer than such models read is scored in parts. Limitations: each pair is judged
+without its context, so a contradiction may be none in context (CAFFEINE, EACL 2024, finds that of 65 % of flagged
+pairs); a part is without the rest of its turn, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from itertools import chain, islice, product
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from factory.base.sentences import parts_of, split_sentences
 from factory.methods import Calls, Column, EmbeddingModelName, Kit, ModelKind, NliModelName, Params, Scored
 from factory.scorers.nli import Probabilities
 from factory.store.records import Detail, Fact, Row, Value
 
-Check = Literal["turn_persona", "turn_turn", "extracted_persona"]
+Check = Literal["turn_persona", "turn_turn", "extracted_persona", "extracted_turn", "extracted_extracted"]
 Cosine = Callable[[str, str], float]
-_CHECKS: tuple[Check, ...] = ("turn_persona", "turn_turn", "extracted_persona")
+_CHECKS: tuple[Check, ...] = get_args(Check)
 _VALUES = ("similarity", "entailment", "neutral", "contradiction")
-_OF_FACTS = ("contradiction", "extracted_contradiction", "c_score", "apc", "coverage")
+_OF_TURNS: frozenset[Check] = frozenset({"turn_persona", "turn_turn"})
+_OF_EXTRACTED: frozenset[Check] = frozenset({"extracted_persona", "extracted_extracted"})
+_OF_FACTS = ("contradiction", "c_score", "apc", "coverage")
+_PART = 48
+"""Words of a text that are scored at once: two texts of so many are within the 128 tokens that NLI models are trained
+on (PAML, ACL 2019), at up to 1.3 tokens a word."""
 
 
 class ConsistencyParams(Params):
@@ -64,7 +72,10 @@ class Consistency:
     """Scores pairs of what a speaker says and the facts it holds or what it said before, by NLI.
 
     Pairs are each turn with its speaker's facts (`turn_persona`), given or expanded, and with the speaker's earlier
-    turns (`turn_turn`), and each extracted fact with the same facts (`extracted_persona`). The C score grows with the
+    turns (`turn_turn`), and each extracted fact with the same facts (`extracted_persona`), with the turn it was read
+    off (`extracted_turn`, where the fact is the hypothesis) and with the speaker's other extracted facts
+    (`extracted_extracted`). Of a turn in parts, the part counts that contradicts most, if one does, or else the one
+    entailed most. The C score grows with the
     profile, so `profile_length` stands beside it. Of APC a relevant fact must be entailed, an irrelevant one not
     contradicted; relevance is a cosine here, a trained classifier there (arXiv 2405.07726). What is measured against
     facts is null where no speaker holds any.
@@ -78,7 +89,7 @@ class Consistency:
     """
 
     name = "consistency"
-    version = 1
+    version = 2
     Params = ConsistencyParams
     reads = frozenset({"facts.seed", "facts.expand", "facts.extract", "turns"})
     columns = (
@@ -87,10 +98,18 @@ class Consistency:
         Column(
             "extracted_contradiction",
             "double",
-            "Highest P(contradiction) of an extracted and a held fact.",
+            "Highest P(contradiction) of an extracted fact with a held one or another extracted one.",
             0,
             1,
             "lower",
+        ),
+        Column(
+            "extracted_entailment",
+            "double",
+            "Lowest P(entailment) of an extracted fact by its turn; 1 if none was extracted.",
+            0,
+            1,
+            "higher",
         ),
         Column(
             "c_score",
@@ -137,28 +156,55 @@ class Consistency:
         if not row.turns:
             return Scored(missing="input_missing")
         pairs = list(pairs_of(row))
-        texts = sorted({turn.text for turn in row.turns}.union(*((pair.premise, pair.hypothesis) for pair in pairs)))
-        vectors = await kit.embedder.encode(texts)
-        cosines, place = vectors @ vectors.T, {text: index for index, text in enumerate(texts)}
+        parts = {text: parts_of(text, _PART) for text in _texts(row, pairs)}
+        whole = sorted(set(chain.from_iterable(parts.values())))
+        vectors, place = await kit.embedder.encode(whole), {text: number for number, text in enumerate(whole)}
+        cosines = vectors @ vectors.T
 
         def cosine(one: str, other: str) -> float:
-            return float(cosines[place[one], place[other]])
+            return max(float(cosines[place[a], place[b]]) for a, b in product(parts[one], parts[other]))
 
-        relevant = [pair for pair in pairs if cosine(pair.premise, pair.hypothesis) >= self.least(pair.check)]
-        judged = await kit.nli.score([(pair.premise, pair.hypothesis) for pair in relevant])
+        relevant = [pair for pair in pairs if self._is_relevant(pair, cosine)]
+        asked = [list(_asked(pair, parts)) for pair in relevant]
+        judged = iter(await kit.nli.score(list(chain.from_iterable(asked))))
         scored = [
-            ScoredPair(pair, cosine(pair.premise, pair.hypothesis), found)
-            for pair, found in zip(relevant, judged, strict=True)
+            ScoredPair(pair, cosine(pair.premise, pair.hypothesis), counting(pair.check, islice(judged, len(some))))
+            for pair, some in zip(relevant, asked, strict=True)
         ]
         values: dict[str, Value | None] = dict(measures(row, scored, cosine, self.params.coverage_similarity))
         if not any(persona(row, speaker) for speaker in range(len(row.speakers))):
             values |= dict.fromkeys(_OF_FACTS)
         return Scored(values, [one.detail() for one in scored])
 
+    def _is_relevant(self, pair: Pair, cosine: Cosine) -> bool:
+        """A fact is scored against its own turn however far they are apart."""
+        return pair.check == "extracted_turn" or cosine(pair.premise, pair.hypothesis) >= self.least(pair.check)
+
+
+def _asked(pair: Pair, parts: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
+    """What NLI is asked for a pair. Of a turn that a fact was read off, each sentence is asked by itself, too: beside
+    others NLI misses what one of them entails."""
+    yield from product(parts[pair.premise], parts[pair.hypothesis])
+    if pair.check == "extracted_turn" and len(sentences := split_sentences(pair.premise)) > 1:
+        yield from product(chain.from_iterable(parts_of(one, _PART) for one in sentences), parts[pair.hypothesis])
+
+
+def _texts(row: Row, pairs: Iterable[Pair]) -> set[str]:
+    return {turn.text for turn in row.turns}.union(*((pair.premise, pair.hypothesis) for pair in pairs))
+
+
+def counting(check: Check, found: Iterable[Probabilities]) -> Probabilities:
+    """Of the parts of a pair: the one that contradicts most, if that is the likeliest for it, or else the one entailed
+    most. A fact that was read off a turn needs one part that entails it."""
+    known = list(found)
+    one, best = max(known, key=lambda part: part.contradiction), max(known, key=lambda part: part.entailment)
+    return one if check != "extracted_turn" and verdict(one) == "contradiction" else best
+
 
 class Pair(NamedTuple):
     """A premise and a hypothesis that may be worth scoring. `fact` is the place of the premise among the speaker's
-    facts of its origin, `other` that of the premise among the turns or of the hypothesis among the extracted facts."""
+    facts of its origin, `other` that of the premise among the turns or of the hypothesis among the extracted facts.
+    What is read off a turn has the turn."""
 
     check: Check
     speaker: int
@@ -195,7 +241,7 @@ class ScoredPair:
 
 def pairs_of(row: Row) -> Iterator[Pair]:
     """Every turn against its speaker's facts (given or expanded) and earlier turns, and every extracted fact against
-    the same facts."""
+    the same facts, its turn and the facts extracted before it."""
     held = [list(held_facts(row, speaker)) for speaker in range(len(row.speakers))]
     for number, turn in enumerate(row.turns):
         for origin, place, fact in held[turn.speaker]:
@@ -204,9 +250,14 @@ def pairs_of(row: Row) -> Iterator[Pair]:
             if earlier.speaker == turn.speaker:
                 yield Pair("turn_turn", turn.speaker, number, earlier.text, turn.text, before)
     for speaker in range(len(row.speakers)):
-        for other, found in enumerate(facts_of(row, speaker, "extract")):
+        extracted = facts_of(row, speaker, "extract")
+        for other, found in enumerate(extracted):
+            at = found.turn or 0
             for origin, place, fact in held[speaker]:
-                yield Pair("extracted_persona", speaker, found.turn or 0, fact, found.text, other, origin, place)
+                yield Pair("extracted_persona", speaker, at, fact, found.text, other, origin, place)
+            yield Pair("extracted_turn", speaker, at, row.turns[at].text, found.text, other)
+            for place, known in enumerate(extracted[:other]):
+                yield Pair("extracted_extracted", speaker, at, known.text, found.text, other, "extract", place)
 
 
 def scored_pairs(row: Row, score: str = "consistency") -> list[ScoredPair]:
@@ -223,6 +274,8 @@ def _stored(row: Row, detail: Detail) -> Pair:
     premise, hypothesis = "", row.turns[turn].text
     if detail.origin is not None and detail.fact is not None:
         premise = facts_of(row, speaker, detail.origin)[detail.fact].text
+    if detail.kind == "extracted_turn":
+        premise = hypothesis
     if detail.other is not None and detail.kind == "turn_turn":
         premise = row.turns[detail.other].text
     elif detail.other is not None:
@@ -267,15 +320,17 @@ def measures(
     """The values of a whole dialogue, from its scored pairs and the cosines of its facts and turns. `pairs` counts the
     pairs of turns with facts and with earlier turns, which the shares are of; without pairs, or facts, a share is 0."""
     scored = list(scored)
-    of_turns = [one for one in scored if one.pair.check != "extracted_persona"]
+    of_turns = [one for one in scored if one.pair.check in _OF_TURNS]
+    supported = [one.found.entailment for one in scored if one.pair.check == "extracted_turn"]
     of_turn = {(one.pair.turn, one.pair.premise): one for one in of_turns if one.pair.check == "turn_persona"}
     labels = [verdict(one.found) for one in of_turns]
     signs = [_SIGN[verdict(one.found)] for one in of_turn.values()]
     turns = len(row.turns)
     return {
-        "contradiction": _highest(scored, "turn_persona"),
-        "self_contradiction": _highest(scored, "turn_turn"),
-        "extracted_contradiction": _highest(scored, "extracted_persona"),
+        "contradiction": _highest(scored, {"turn_persona"}),
+        "self_contradiction": _highest(scored, {"turn_turn"}),
+        "extracted_contradiction": _highest(scored, _OF_EXTRACTED),
+        "extracted_entailment": min(supported, default=1.0),
         "c_score": sum(signs) / turns,
         "profile_length": sum(len(persona(row, turn.speaker)) for turn in row.turns) / turns,
         "apc": sum(_apc(row, number, of_turn, cosine) for number in range(turns)) / turns,
@@ -286,9 +341,9 @@ def measures(
     }
 
 
-def _highest(scored: Iterable[ScoredPair], check: Check) -> float:
-    """The highest P(contradiction) of the pairs of a check; 0 where none was relevant enough to be scored."""
-    return max((one.found.contradiction for one in scored if one.pair.check == check), default=0.0)
+def _highest(scored: Iterable[ScoredPair], checks: Set[Check]) -> float:
+    """The highest P(contradiction) of the pairs of some checks; 0 where none was relevant enough to be scored."""
+    return max((one.found.contradiction for one in scored if one.pair.check in checks), default=0.0)
 
 
 _SIGN = {"entailment": 1, "neutral": 0, "contradiction": -1}

@@ -11,6 +11,7 @@ from factory.methods.scores.consistency import (
     ConsistencyParams,
     Pair,
     ScoredPair,
+    counting,
     measures,
     pairs_of,
     scored_pairs,
@@ -95,7 +96,7 @@ def test_probabilities_are_the_models_own_and_pairs_below_relevance_are_not_scor
 def test_lower_relevance_scores_more_pairs_and_changes_none(verified, kit_of):
     wider = score(deepcopy(verified), kit_of(), relevance=-1, turn_relevance=-1)
     more = {one.pair: one.found for one in scored_pairs(wider)}
-    assert len(more) == 3 * 3 + 2 * 1 + (3 + 1) + 3
+    assert len(more) == 3 * 3 + 2 * 1 + (3 + 1) + 3 + 1
     for one in scored_pairs(verified):
         assert more[one.pair].entailment == pytest.approx(one.found.entailment, abs=0.05)
 
@@ -114,10 +115,52 @@ def test_what_is_stored_of_a_pair_leads_back_to_its_texts(verified):
 
 def test_what_is_measured_against_facts_is_null_without_any(kit_of):
     values = score(a_row(turns=["I like tea.", "Good evening.", "I don't like tea."]), kit_of()).scores["consistency"]
-    facts = ("contradiction", "extracted_contradiction", "c_score", "apc", "coverage")
+    facts = ("contradiction", "c_score", "apc", "coverage")
     assert {name for name, value in values.items() if value is None} == set(facts)
     assert values["self_contradiction"] > 0.5
     assert (values["profile_length"], values["pairs"]) == (0, 1)
+
+
+def test_what_is_extracted_without_a_persona_is_held_to_its_turn_and_to_itself(kit_of):
+    row = a_row(turns=["I have a dog. I like my job.", "Nice.", "I walk him each day."])
+    for turn, fact in ((0, "I have a dog."), (0, "I like my job."), (2, "I have no pets.")):
+        row.speakers[0].facts.append(Fact(fact, "extract", "s0", turn))
+    score(row, kit_of())
+    supported = of_check(row, "extracted_turn")
+    assert [
+        round(supported[row.turns[turn].text, fact].found.entailment)
+        for turn, fact in ((0, "I have a dog."), (0, "I like my job."), (2, "I have no pets."))
+    ] == [1, 1, 0]
+    (clash,) = (
+        one for one in scored_pairs(row) if one.pair.check == "extracted_extracted" and one.found.contradiction > 0.5
+    )
+    assert (clash.pair.premise, clash.pair.hypothesis) == ("I have a dog.", "I have no pets.")
+    values = row.scores["consistency"]
+    assert values["extracted_contradiction"] == clash.found.contradiction
+    assert values["extracted_entailment"] == min(one.found.entailment for one in supported.values()) < 0.5
+    assert values["contradiction"] is None
+
+
+def test_where_nothing_was_extracted_no_fact_is_in_doubt(verified, kit_of):
+    values = score(a_row(*PERSONAS, turns=TURNS), kit_of()).scores["consistency"]
+    assert (values["extracted_contradiction"], values["extracted_entailment"]) == (0.0, 1.0)
+
+
+FILLER = " ".join(f"The road went on past field number {number} and the weather stayed fine." for number in range(20))
+
+
+@pytest.mark.parametrize("text", ["I have a dog.", f"{FILLER} I have a dog.", f"I have a dog. {FILLER}"])
+def test_the_whole_of_a_long_turn_is_scored(text, kit_of):
+    row = score(a_row(["I do not have a dog."], ["I own a dog."], turns=[text, text]), kit_of())
+    assert row.scores["consistency"]["contradiction"] > 0.9
+    assert of_check(row, "turn_persona")["I own a dog.", text].found.entailment > 0.5
+
+
+def test_of_parts_the_one_that_contradicts_counts_or_else_the_one_entailed_most():
+    calm, odd, sure = Probabilities(0.1, 0.8, 0.1), Probabilities(0.1, 0.2, 0.7), Probabilities(0.9, 0.1, 0.0)
+    assert counting("turn_persona", [calm, odd, sure]) == odd
+    assert counting("turn_turn", [calm, Probabilities(0.2, 0.5, 0.3), sure]) == sure
+    assert counting("extracted_turn", [calm, odd, sure]) == sure
 
 
 def test_a_row_without_turns_has_nothing_to_measure():
