@@ -1,4 +1,4 @@
-"""The figures of nli-small's card: `python benchmarks/nli_small.py MODEL DATA`.
+"""The figures of nli-small's card: `python -m benchmarks.nli_small MODEL DATA`.
 
 DATA is a folder with the published files, in nli/ and dialogues/. Accuracy by source, on pairs that training leaves
 out; what each contradiction threshold costs and catches; and pairs of people's own: Grounded Minimal Editing's replies,
@@ -17,10 +17,10 @@ from pathlib import Path
 
 from sklearn.metrics import confusion_matrix
 
+from benchmarks.personas import PAIRS
 from factory.scorers.nli import Nli, NliModel, Probabilities
 from factory.training.labelled import LabelledPair, PairFile, read_pairs
 from factory.training.neutrals import dialogues_of
-from factory.training.pairs import draw_pair
 
 THRESHOLDS = (0.5, 0.8, 0.9)
 
@@ -36,12 +36,12 @@ def held_out(data: Path) -> dict[str, list[LabelledPair]]:
         "MultiNLI": PairFile(path=str(nli / "mnli_dev.csv"), limit=500),
         "ConjNLI, rule-made": PairFile(path=str(nli / "conjnli_train_15k.tsv"), limit=500, **mixed),
         "counterfactual dev": PairFile(path=str(nli / "counterfactual_nli_dev.tsv"), **numbered),
+        "persona, unseen values": PairFile(path=str(PAIRS / "unseen_values.parquet")),
+        "persona, unseen templates": PairFile(path=str(PAIRS / "unseen_templates.parquet")),
     }
     talk = dialogues_of(data / "dialogues" / "synthetic_persona_chat_valid.csv")[:100]
     return {
         **{name: read_pairs([file]).pairs for name, file in files.items()},
-        "persona, unseen values": [draw_pair(rng, "held") for _ in range(1000)],
-        "persona, unseen templates": [draw_pair(rng, "held", held_forms=True) for _ in range(1000)],
         "real talk, neutral": rng.sample([pair for dialogue in talk for pair in dialogue], 2000),
     }
 

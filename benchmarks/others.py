@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import statistics
 import subprocess
 import sys
@@ -30,11 +29,10 @@ import yaml
 
 from benchmarks import rivals, rivals_ray
 from benchmarks.machine import print_machine
+from benchmarks.personas import write_personas
 from benchmarks.rivals import Dialogue, Side
 from factory import Corpus
-from factory.training.grammar import draw_persona
 
-FACTS = 5
 WAYS = {
     "lockstep": rivals.lockstep,
     "own-loop": rivals.own_loop,
@@ -45,15 +43,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def job_of(folder: Path, given: Namespace) -> Path:
-    """A job that only talks, with a persona of the grammar for each dialogue."""
+    """A job that only talks, with a persona for each dialogue."""
     from vllm.platforms import current_platform
 
-    chance = random.Random(1)
-    lines = (
-        json.dumps({"id": f"p{number}", "facts": [fact.text for fact in draw_persona(chance, FACTS)]})
-        for number in range(given.dialogues)
-    )
-    (folder / "personas.jsonl").write_text("\n".join(lines))
+    write_personas(folder / "personas.jsonl", range(given.dialogues))
     model = {"name": given.model, "max_model_len": given.max_model_len, "max_num_seqs": given.in_flight}
     sampling = {"max_tokens": given.max_tokens, "temperature": given.temperature, "top_p": given.top_p}
     content = {
@@ -142,7 +135,7 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, default=24)
     parser.add_argument("--temperature", type=float, default=0.5)
     parser.add_argument("--top-p", type=float, default=0.9)
-    parser.add_argument("--model", default="persona-lm")
+    parser.add_argument("--model", default="smollm2")
     parser.add_argument("--max-model-len", type=int, default=1024)
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="threads of each engine")

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import statistics
 import tempfile
 from dataclasses import dataclass
@@ -25,14 +24,14 @@ from typing import Any
 import yaml
 
 from benchmarks.machine import print_machine
+from benchmarks.personas import write_personas
 from factory.running import workers
 from factory.running.run import run
 from factory.spec.jobfile import load_job
 from factory.store.corpus import Corpus
 from factory.store.versions import log
-from factory.training.grammar import draw_persona
 
-FACTS, MAX_TOKENS = 5, 24
+MAX_TOKENS = 24
 
 
 def in_worker() -> None:
@@ -78,12 +77,7 @@ def times(corpus: Corpus, *entries: str) -> Times:
 
 def made(folder: Path, corpus: str, scored: bool, given: argparse.Namespace, seed: int) -> Corpus:
     """Run the job, with or without scores."""
-    chance = random.Random(seed)
-    lines = (
-        json.dumps({"id": f"p{number}", "facts": [fact.text for fact in draw_persona(chance, FACTS)]})
-        for number in range(given.dialogues)
-    )
-    (folder / "personas.jsonl").write_text("\n".join(lines))
+    write_personas(folder / "personas.jsonl", range(seed * given.dialogues, (seed + 1) * given.dialogues))
     sampling = {"max_tokens": MAX_TOKENS, "temperature": 0.5}
     converse = {"turns": given.turns, "min_turns": given.turns, "sampling": sampling}
     half = max(1, (os.cpu_count() or 2) // 2)
@@ -112,7 +106,7 @@ def main() -> None:
     parser.add_argument("--rows-per-shard", type=int, default=32)
     parser.add_argument("--turns", type=int, default=6)
     parser.add_argument("--gpus", type=int, default=0, help="GPUs of the first phase's worker")
-    parser.add_argument("--model", default="persona-lm")
+    parser.add_argument("--model", default="smollm2")
     given = parser.parse_args()
     print_machine()
     hook = {

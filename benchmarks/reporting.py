@@ -2,10 +2,10 @@
 
     python -m benchmarks.reporting [--rows 100000]
 
-The corpus is made up: personas of the grammar that trains persona-lm, eight turns that say own facts or small talk,
-probabilities drawn so that people with allergies are contradicted more often, decisions by the conditions of
-`jobs/quickstart.yaml`. The report is made in a process of its own, and opened from disk in a headless Chromium.
-Limitations: texts as varied as a large model's.
+The corpus is made up: personas of `personas.py`, eight turns that say own facts or something else, probabilities drawn
+so that people with allergies are contradicted more often, decisions by the conditions of `jobs/quickstart.yaml`. The
+report is made in a process of its own, and opened from disk in a headless Chromium. Limitations: texts as varied as a
+large model's.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import pyarrow as pa
 from playwright.sync_api import sync_playwright
 
 from benchmarks.machine import print_machine
+from benchmarks.personas import facts_of, sentences
 from factory.methods import struct_of
 from factory.methods.scores.consistency import Consistency
 from factory.spec.jobfile import load_job
@@ -42,12 +43,11 @@ from factory.store.records import (
     row_id,
     rows_to_table,
 )
-from factory.training.grammar import draw_persona, sentence, small_talk
 
 PER_SHARD, FACTS, SCORED, TURNS = 2500, 5, 3, 8
 COLUMNS = {Consistency.name: struct_of(Consistency.columns)}
 JOB = Path(__file__).parents[1] / "jobs" / "quickstart.yaml"
-TALK = [form for forms in small_talk().values() for form in forms if "{" not in form]
+TALK = sentences("neutral")
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 REPORT = """
 import resource, sys, time
@@ -60,8 +60,7 @@ print(f"{time.monotonic() - began:.1f} s, {resource.getrusage(resource.RUSAGE_SE
 
 @cache
 def speaker(seed: int) -> Speaker:
-    facts = draw_persona(random.Random(seed), FACTS)
-    return Speaker(f"p{seed}", f"p{seed}", facts=[Fact(fact.text, "seed", f"p{seed}") for fact in facts])
+    return Speaker(f"p{seed}", f"p{seed}", facts=[Fact(fact, "seed", f"p{seed}") for fact in facts_of(seed, FACTS)])
 
 
 def made_up(number: int, rows: int) -> Row:
@@ -71,7 +70,7 @@ def made_up(number: int, rows: int) -> Row:
     row = Row(row_id((seeds[0].id, seeds[1].id), number), "generated", number, seeds, speakers)
     for turn in range(TURNS):
         own = speakers[turn % 2].facts_of("seed")
-        text = rng.choice(own) if rng.random() < 0.5 else sentence(rng.choice(TALK), rng)
+        text = rng.choice(own) if rng.random() < 0.5 else rng.choice(TALK)
         row.turns.append(Turn(turn % 2, text, "stop", 200, 15, 150, 1))
         odds = 0.05 if any("allerg" in fact for fact in own) else 0.004
         for place, fact in enumerate(own[:SCORED]):

@@ -1,7 +1,7 @@
 """Models of a real shape with random weights, for speed on a machine that has no real model.
 
-vLLM makes the weights up (`load_format="dummy"`); tokenizer and chat template are persona-lm's, so the vocabulary is
-small. Such a model never ends a turn and its turns read as noise: in a worker whose environment names `DUMMY`, every
+vLLM makes the weights up (`load_format="dummy"`); tokenizer and chat template are SmolLM2's. Such
+a model never ends a turn and its turns read as noise: in a worker whose environment names `DUMMY`, every
 turn is taken as sound.
 """
 
@@ -34,7 +34,7 @@ SHAPES = {
 
 def write_shape(folder: Path, shape: str) -> str:
     """Put a model of that shape, but its weights, into the folder; where it is."""
-    base, model = Path(resolve("persona-lm")), folder / f"shape-{shape}"
+    base, model = Path(resolve("smollm2")), folder / f"shape-{shape}"
     model.mkdir()
     for name in ("chat_template.jinja", "generation_config.json", "tokenizer.json", "tokenizer_config.json"):
         shutil.copy(base / name, model)

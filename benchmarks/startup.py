@@ -1,6 +1,6 @@
 """Time to the first generated token of `factory run`, over that of bare vLLM.
 
-    python -m benchmarks.startup [--rounds 3] [--gpus 0] [--model persona-lm]
+    python -m benchmarks.startup [--rounds 3] [--gpus 0] [--model smollm2]
 
 Each side is a process of its own, timed from the moment it is started to the moment its first token is there. The
 factory starts from nothing: a corpus that is not there yet, seeds that nobody has parsed, a Ray that is not running.
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import statistics
 import subprocess
 import sys
@@ -28,11 +27,11 @@ from pathlib import Path
 import yaml
 
 from benchmarks.machine import print_machine
+from benchmarks.personas import facts_of
 from factory.models import resolve
 from factory.store.corpus import Corpus
-from factory.training.grammar import draw_persona
 
-DIALOGUES, FACTS = 8, 5
+DIALOGUES = 8
 ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
 BARE = """
 import json, sys, time
@@ -51,7 +50,10 @@ print(time.time())
 
 def bare(given: argparse.Namespace, own_process: int) -> float:
     """Seconds to the first token of vLLM alone."""
-    messages = [{"role": "system", "content": "You talk.\n" + "\n".join(facts(0))}, {"role": "user", "content": "Hi."}]
+    messages = [
+        {"role": "system", "content": "You talk.\n" + "\n".join(facts_of(0))},
+        {"role": "user", "content": "Hi."},
+    ]
     command = [sys.executable, "-c", BARE, resolve(given.model), json.dumps(messages)]
     began = time.time()
     done = run(command, VLLM_ENABLE_V1_MULTIPROCESSING=str(own_process))
@@ -62,7 +64,7 @@ def factory(given: argparse.Namespace, candidates: int) -> float:
     """Seconds to the first token of a run. With candidates, the worker opens the NLI model and the embedder too."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        lines = (json.dumps({"id": f"p{number}", "facts": facts(number)}) for number in range(DIALOGUES))
+        lines = (json.dumps({"id": f"p{number}", "facts": facts_of(number)}) for number in range(DIALOGUES))
         (folder / "personas.jsonl").write_text("\n".join(lines))
         corpus = str(folder / "corpus")
         content = {
@@ -76,11 +78,6 @@ def factory(given: argparse.Namespace, candidates: int) -> float:
         began = time.time()
         run([sys.executable, "-m", "factory", "run", str(folder / "job.yaml")])
         return min(letter.failed_at.timestamp() for letter in Corpus(corpus).dead_letters()) - began
-
-
-def facts(number: int) -> list[str]:
-    """The facts of a persona."""
-    return [fact.text for fact in draw_persona(random.Random(number), FACTS)]
 
 
 def run(command: list[str], **more: str) -> str:
@@ -97,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--gpus", type=int, default=0, help="GPUs of the factory's engine: 1 where there is one")
-    parser.add_argument("--model", default="persona-lm")
+    parser.add_argument("--model", default="smollm2")
     given = parser.parse_args()
     print_machine()
     sides: dict[str, Callable[[], float]] = {

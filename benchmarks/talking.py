@@ -6,9 +6,7 @@ Limitations: all other makers and scores, and workers on other machines.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import random
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +14,14 @@ import ray
 import yaml
 
 from benchmarks import recording
+from benchmarks.personas import write_personas
 from benchmarks.recording import Asked, read
 from benchmarks.shapes import DUMMY, SHAPES, write_shape
 from factory.engines import LanguageModel
 from factory.running.run import run
 from factory.spec.jobfile import load_job
-from factory.training.grammar import draw_persona
 
-TURNS, FACTS, MAX_TOKENS = 6, 5, 24
+TURNS, MAX_TOKENS = 6, 24
 
 
 def arguments(description: str | None, dialogues: int) -> argparse.ArgumentParser:
@@ -34,7 +32,7 @@ def arguments(description: str | None, dialogues: int) -> argparse.ArgumentParse
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="threads of the engine, on either side")
     parser.add_argument("--gpus", type=int, default=0, help="GPUs of the engine, on either side")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", default="persona-lm")
+    parser.add_argument("--model", default="smollm2")
     parser.add_argument("--shape", choices=list(SHAPES), help="a model of random weights instead")
     return parser
 
@@ -52,13 +50,8 @@ def model_of(given: argparse.Namespace) -> LanguageModel:
 
 
 def job_of(folder: Path, given: argparse.Namespace, **converse: Any) -> Path:
-    """A job that only talks, with a persona of the grammar for each dialogue."""
-    chance = random.Random(1)
-    lines = (
-        json.dumps({"id": f"p{number}", "facts": [fact.text for fact in draw_persona(chance, FACTS)]})
-        for number in range(given.dialogues)
-    )
-    (folder / "personas.jsonl").write_text("\n".join(lines))
+    """A job that only talks, with a persona for each dialogue."""
+    write_personas(folder / "personas.jsonl", range(given.dialogues))
     talk = {"turns": TURNS, "min_turns": TURNS, "sampling": {"max_tokens": MAX_TOKENS, "temperature": 0.5}}
     content = {
         "corpus": str(folder / "corpus"),

@@ -2,7 +2,7 @@
 
     python -m benchmarks.whole_job [--dialogues 120] [--rounds 2] [--set FIELD=VALUE ...]
 
-The job is `jobs/quickstart.yaml`, all makers and scores, with personas of the grammar in place of its two dozen.
+The job is `jobs/quickstart.yaml`, all makers and scores, with personas of `personas.py` in place of its two dozen.
 Core-seconds are what the kernel counts for the driver, Ray's processes and each worker, from their starts to their
 ends, split by thread: a worker's event loop, those of the two scorers, and the engine's process. The event loop's are
 split by entry: each step of each coroutine is timed on the thread's own clock. Limitations: the last half second of a
@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import json
 import os
-import random
 import statistics
 import tempfile
 import threading
@@ -31,14 +30,14 @@ from typing import Any
 import psutil
 
 from benchmarks.machine import print_machine
+from benchmarks.personas import write_personas
 from factory.running import pipeline, workers
 from factory.running.run import Progress, run
 from factory.scorers.nli import Nli
 from factory.spec.jobfile import load_job
 from factory.spec.phases import Making
-from factory.training.grammar import draw_persona
 
-FOLDER, PERIOD_S, FACTS = "BENCHMARK_PROFILE", 0.5, 5
+FOLDER, PERIOD_S = "BENCHMARK_PROFILE", 0.5
 ENTRY: ContextVar[str] = ContextVar("entry", default="no entry")
 
 
@@ -143,12 +142,7 @@ class Children:
 
 def profile(folder: Path, given: argparse.Namespace) -> tuple[dict[str, float], int]:
     """Run the job: core-seconds by part, and dialogues accepted."""
-    chance = random.Random(1)
-    lines = (
-        json.dumps({"id": f"p{number}", "facts": [fact.text for fact in draw_persona(chance, FACTS)]})
-        for number in range(given.dialogues)
-    )
-    (folder / "personas.jsonl").write_text("\n".join(lines))
+    write_personas(folder / "personas.jsonl", range(given.dialogues))
     os.environ[FOLDER] = str(folder)
     own = [f"corpus={folder / 'corpus'}", f"seeds=[{{path: {folder / 'personas.jsonl'}}}]"]
     job = load_job(Path(__file__).parents[1] / "jobs" / "quickstart.yaml", [*own, *given.set])

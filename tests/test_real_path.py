@@ -63,7 +63,7 @@ def by_vllm(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """A finished corpus made in the worker's own vLLM."""
     folder = tmp_path_factory.mktemp("vllm")
     write_personas(folder, ROWS)
-    made = job(folder, {"name": "persona-lm", "max_model_len": 512, "max_num_seqs": 16})
+    made = job(folder, {"name": "smollm2", "adapter": "persona", "max_model_len": 768, "max_num_seqs": 16})
     result = run(made)
     assert result.committed + result.failed == ROWS
     assert result.tokens > 0
@@ -84,7 +84,7 @@ def test_an_openai_server_gives_the_same_kinds_of_rows(
     monkeypatch.setenv("PERSONA_KEY", KEY)
     write_personas(tmp_path, ROWS)
     server = {"engine": "openai", "base_url": vllm_server, "api_key_env": "PERSONA_KEY", "max_num_seqs": 16}
-    made = job(tmp_path, {"name": "persona-lm", **server})
+    made = job(tmp_path, {"name": "tiny", **server})
     run(made)
     rows = list(Corpus(made.corpus).rows())
     assert rows
@@ -97,7 +97,7 @@ def test_an_openai_server_gives_the_same_kinds_of_rows(
 
 def test_dialogues_start_at_extraction(tmp_path: Path) -> None:
     (tmp_path / "dialogues.jsonl").write_text(DIALOGUES, encoding="utf-8")
-    models = {"writer": {"name": "persona-lm", "max_model_len": 512, "max_num_seqs": 16}}
+    models = {"writer": {"name": "smollm2", "adapter": "persona", "max_model_len": 768, "max_num_seqs": 16}}
     seeds = [{"path": "dialogues.jsonl"}]
     made = load_job(write_job(tmp_path, models=models, seeds=seeds, makers={"extract": {}}, scores=SCORES))
 

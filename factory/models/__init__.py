@@ -21,7 +21,10 @@ from factory.base.packages import MissingPackageError
 from factory.base.places import Alias, absolute
 from factory.models import smollm2
 
-BUNDLED = frozenset({"persona-lm", "nli-small", "minilm", smollm2.NAME})
+PERSONA = "persona"
+"""The adapter that taught SmolLM2 the prompts of the makers."""
+
+BUNDLED = frozenset({smollm2.NAME, PERSONA, "nli-small", "minilm"})
 """Names that need no hub."""
 
 OPENING = threading.Lock()

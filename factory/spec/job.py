@@ -157,7 +157,7 @@ def _of_kind(value: Any) -> Any:
     given = {name: model for name, model in value.items() if model is not None}
     for name, model in given.items():
         if not isinstance(model, dict | BaseModel):
-            raise mistake("the fields of a model are wanted, such as {name: persona-lm}", str(name))
+            raise mistake("the fields of a model are wanted, such as {name: smollm2}", str(name))
     return {
         name: {**_BUNDLED.get(name, {"kind": "language"}), **model} if isinstance(model, dict) else model
         for name, model in (_BUNDLED | given).items()

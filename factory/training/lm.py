@@ -41,7 +41,7 @@ from factory.training.chats import (
     read_chats,
     rows_of,
 )
-from factory.training.loop import replace_folder
+from factory.training.output import replace_folder
 from factory.training.stream import Stream
 from factory.training.templates import Templates
 from factory.training.trainer import Steps, begin, fit, pinned

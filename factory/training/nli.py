@@ -1,8 +1,8 @@
 """`factory train-nli`: train any sequence classifier on NLI pairs, from labelled files or from a corpus's own scores.
 
 Premise = persona fact or earlier turn, hypothesis = utterance. A corpus gives the pairs that its NLI model was sure of,
-so that a small model can learn from a large one. The bundled nli-small is made by the same command, with persona pairs
-of the grammar (`factory.training.pairs`). Limitations: all pairs are held in memory.
+so that a small model can learn from a large one. The bundled nli-small is made by the same command. Limitations: all
+pairs are held in memory.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ from factory.models import placed, resolve
 from factory.store.corpus import Corpus
 from factory.training import TrainingError
 from factory.training.labelled import LABELS, LabelledPair, PairFile, read_pairs
-from factory.training.loop import replace_folder
 from factory.training.neutrals import TalkPairs, talk_pairs
-from factory.training.pairs import draw_pair
+from factory.training.output import replace_folder
 from factory.training.stream import Stream
 from factory.training.trainer import Steps, begin, fit, pinned
 
@@ -57,7 +56,6 @@ class NliConfig(BaseModel):
     trust_remote_code: bool = Field(False, description="Run Python code from the model's repository.")
     files: tuple[PairFile, ...] = Field((), description="Files of labelled pairs.")
     corpora: tuple[ScoredPairs, ...] = Field((), description="Corpora whose scored pairs are learned.")
-    grammar: int = Field(0, ge=0, description="Persona pairs drawn from the factory's own grammar.")
     talk: TalkPairs | None = Field(None, description="Neutral pairs of Synthetic-Persona-Chat.")
     held: float = Field(0.02, ge=0, lt=1, description="Share of the premises, by hash, kept for the accuracy.")
     max_tokens: int = Field(128, ge=16, description="Longest pair, in tokens; longer ones are cut.")
@@ -89,8 +87,8 @@ class NliConfig(BaseModel):
 
     @model_validator(mode="after")
     def _some_pairs(self) -> Self:
-        if not (self.files or self.corpora or self.grammar or self.talk):
-            raise ValueError("name pairs to train on: files, corpora, grammar or talk")
+        if not (self.files or self.corpora or self.talk):
+            raise ValueError("name pairs to train on: files, corpora or talk")
         return self
 
 
@@ -139,7 +137,6 @@ def gather(config: NliConfig) -> tuple[list[LabelledPair], list[LabelledPair], d
     pairs = [*found.pairs, *(pair for source in config.corpora for pair in scored_pairs(source))]
     held = [is_held(pair, config.held) for pair in pairs]
     trained = [pair for pair, out in zip(pairs, held, strict=True) if not out]
-    trained += [draw_pair(rng) for _ in range(config.grammar)]
     if config.talk is not None:
         trained += talk_pairs(config.talk, rng)
     if not trained:

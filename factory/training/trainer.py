@@ -31,7 +31,7 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from factory.store.corpus import Corpus
 from factory.training import TrainingError
-from factory.training.loop import draw_losses
+from factory.training.output import draw_losses
 from factory.training.stream import Stream
 
 

@@ -25,7 +25,7 @@ def copy_of(folder: Path, name: str) -> Path:
 
 
 def test_bundled_names_are_folders_with_weights() -> None:
-    for name in ("persona-lm", "nli-small", "minilm"):
+    for name in ("nli-small", "minilm"):
         assert (Path(resolve(name)) / "config.json").is_file()
         assert (Path(resolve(name)) / "model.safetensors").is_file()
 

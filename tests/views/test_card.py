@@ -139,7 +139,7 @@ def test_an_adapter_stands_in_the_rows_and_in_the_card(tmp_path: Path) -> None:
 
 
 def test_a_licence_is_that_of_the_card_at_hand(tmp_path: Path) -> None:
-    assert {licence_of(name) for name in ("persona-lm", "nli-small", "minilm")} == {"apache-2.0"}
+    assert {licence_of(name) for name in ("persona", "smollm2", "nli-small", "minilm")} == {"apache-2.0"}
     (tmp_path / "bare").mkdir()
     assert licence_of(str(tmp_path / "bare")) is None
     (tmp_path / "bare" / "README.md").write_text("No header.")
