@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, model_validator
 
-from factory.engines import Message, Reply, Request, Sampling
+from factory.engines import Completion, Message, Reply, Request, Sampling
 from factory.methods import (
     Calls,
     EmbeddingModelName,
@@ -30,10 +30,11 @@ from factory.methods import (
     completing,
     draw,
 )
-from factory.methods.makers.broken import END, excerpt, read
+from factory.methods.makers.broken import END, Said, excerpt, read
 from factory.methods.makers.script import read_script, script_schema
 from factory.methods.makers.simoap import choose
 from factory.methods.prompts import bundled, names_in, render
+from factory.methods.signs import is_suspect
 from factory.store.records import Row, RowError, Turn
 
 _SAMPLING = Sampling(max_tokens=64)
@@ -41,6 +42,7 @@ _THOUGHT = (
     "the model thought and said nothing; give it room (sampling.max_tokens), or have it think less, as by "
     "chat_template_kwargs of the model"
 )
+_Attempt = tuple[Said, Completion]
 _OF_TURNS = frozenset({"facts", "attributes", "role", "partner_role", "topic"})
 _OF_SCRIPTS = frozenset({"speakers", "topic", "opening", "turns"})
 
@@ -160,11 +162,13 @@ class Converse:
     Three bounds are ours: candidates that copy the turn they answer, that say a sentence again, or that contradict an
     own fact are taken only if there is no other.
 
-    A turn that is broken in all its `attempts` ends a dialogue of `min_turns` or more, and fails the row of a shorter
-    one, by the fault of the last: `turn_empty`, `turn_thought` (a thought and no turn), `turn_marker` (chat markup),
-    `turn_refusal` (an assistant speaks), `turn_repeat` (an earlier turn again), `turn_loop` (words four times in a
-    row), `turn_truncated` (cut off within a sentence). A script also by `script_format`: no alternating dialogue of the
-    right length. Labels of the job's own roles are taken off, and what one speaker says for the other is cut off.
+    A turn that copies the one before it, recites the persona or talks like an assistant (`factory.methods.signs`) is
+    asked for again while attempts are left, and said if no other comes. One that is broken in all its `attempts` ends a
+    dialogue of `min_turns` or more, and fails the row of a shorter one, by the fault of the last: `turn_empty`,
+    `turn_thought` (a thought and no turn), `turn_marker` (chat markup), `turn_refusal` (an assistant speaks),
+    `turn_repeat` (an earlier turn again), `turn_loop` (words four times in a row), `turn_truncated` (cut off within a
+    sentence). A script also by `script_format`: no alternating dialogue of the right length. Labels of the job's own
+    roles are taken off, and what one speaker says for the other is cut off.
 
     >>> from factory.methods.example import dialogue, made
     >>> row = made(Converse, dialogue(), "Do you ski?", "I do.", "", "So do I. [END]", min_turns=3)
@@ -173,7 +177,7 @@ class Converse:
     """
 
     name = "converse"
-    version = 5
+    version = 6
     Params = ConverseParams
     writes = frozenset({"turns", "topic", "opening", "roles"})
     of_imported = False
@@ -248,24 +252,33 @@ class Converse:
         number, earlier = len(row.turns), [turn.text for turn in row.turns]
         labels = _labels(row.speakers[number % 2].role), _labels(row.speakers[(number + 1) % 2].role)
         request = Request(self.messages(row, number), self.params.sampling, n=self.params.candidates)
-        turn = Turn(number % 2, "")
+        turn, spare = Turn(number % 2, ""), list[_Attempt]()
+        own, before = row.speakers[turn.speaker].facts_of("seed", "expand"), earlier[-1] if earlier else ""
         for _ in range(self.params.attempts):
             reply = await kit.engine.generate(request)
             _count(turn, reply)
-            said = [read(completion, earlier, *labels) for completion in reply.completions]
-            sound = [index for index, one in enumerate(said) if one.fault is None]
-            if sound:
-                chosen = sound[await self._choose(turn, [said[index].text for index in sound], row, kit)]
-                turn.text, turn.finish_reason = said[chosen].text, reply.completions[chosen].finish_reason
-                turn.reasoning = reply.completions[chosen].reasoning
-                row.turns.append(turn)
-                return said[chosen].ended and len(row.turns) >= self.params.min_turns
-            if number >= self.params.min_turns and any(one.ended and not one.text for one in said):
+            said = [(read(completion, earlier, *labels), completion) for completion in reply.completions]
+            sound = [one for one in said if one[0].fault is None]
+            natural = [one for one in sound if not is_suspect(one[0].text, before, own)]
+            if natural:
+                return await self._say(turn, natural, row, kit)
+            spare = sound or spare
+            if number >= self.params.min_turns and any(one.ended and not one.text for one, _ in said):
                 return True
+        if spare:
+            return await self._say(turn, spare, row, kit)
         if number >= self.params.min_turns:
             return True
-        told = excerpt(said[-1].text) if said[-1].fault != "turn_thought" else _THOUGHT
-        raise RowError(str(said[-1].fault), f"turn {number}: {told}", turn.attempts)
+        last = said[-1][0]
+        told = excerpt(last.text) if last.fault != "turn_thought" else _THOUGHT
+        raise RowError(str(last.fault), f"turn {number}: {told}", turn.attempts)
+
+    async def _say(self, turn: Turn, attempts: Sequence[_Attempt], row: Row, kit: Kit) -> bool:
+        """Add the turn with one of the attempts; true if the dialogue ends with it."""
+        said, completion = attempts[await self._choose(turn, [one.text for one, _ in attempts], row, kit)]
+        turn.text, turn.finish_reason, turn.reasoning = said.text, completion.finish_reason, completion.reasoning
+        row.turns.append(turn)
+        return said.ended and len(row.turns) >= self.params.min_turns
 
     async def _choose(self, turn: Turn, texts: Sequence[str], row: Row, kit: Kit) -> int:
         """Index of the text to say; the others are kept as candidates of the turn."""

@@ -8,10 +8,8 @@ talk that one trusts; assistants' phrases are English; shuffled words and replie
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
-from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -19,34 +17,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from factory.methods import Calls, Column, Kit, ModelKind, Params, Scored
+from factory.methods.signs import WORD, alike, is_assistants, pairs_of_words, recited
 from factory.store.records import Detail, Row
 
-_WORD = re.compile(r"\w+(?:['’]\w+)*")
 _VALUES = ("language", "loop", "parroting", "recital", "assistant")
 _LEAST_WORDS, _LEAST_LETTERS = 5, 12
 """Words, or letters of other scripts than Latin, of a turn whose language can be told: of 1,370 turns of
 Synthetic-Persona-Chat with five words none has P(English) below 0.1, of those with four 0.2 %."""
-_LOOP_WORDS = 4
-"""Words of a turn that can be said to repeat another: people say "thank you" twice."""
-_FACTS = 3
-"""Facts of a speaker who can recite them."""
-_STATED = 0.6
-"""Share of a fact's content words that a turn has which states it."""
-_COMMON = frozenset(
-    ("i", "me", "my", "am", "is", "are", "was", "be", "a", "an", "the", "and", "or", "but", "to", "of", "in", "on",
-     "at", "for", "with", "it", "do", "not", "have", "has", "had", "like", "love", "really", "very", "so", "that")
-)  # fmt: skip
-_ASSISTANT = re.compile(
-    r"\b(?:how (?:can|may) i (?:help|assist)|(?:here|ready) to (?:help|assist)|(?:happy|glad) to assist|"
-    r"(?:can|may) i (?:help|assist) you|assist you (?:today|with)|help you today|feel free to (?:ask|reach|let|share)|"
-    r"let me know if you (?:need|have|want|would)|if you have any (?:more |other |further )?(?:questions|concerns)|"
-    r"anything else (?:i can|you(?:'d| would) like|you need)|"
-    r"(?:as|i'm|i am) an? (?:virtual assistant|chatbot|(?:large )?language model|"
-    r"ai(?= (?:language )?(?:model|assistant)|\s*[,.;!]))|that(?:'s| is) an? (?:great|good|excellent) question|"
-    r"thank you for (?:reaching out|sharing)|i understand (?:that )?you(?:'re| are)|here are (?:some|a few)|"
-    r"certainly[!,]|it(?:'s| is) important to (?:note|remember))",
-    re.IGNORECASE,
-)
 
 
 class NaturalnessParams(Params):
@@ -130,14 +107,14 @@ class Naturalness:
         """Measure each turn; of the dialogue the worst counts."""
         if not row.turns:
             return Scored(missing="input_missing")
-        said = [_pairs(turn.text) for turn in row.turns]
+        said = [pairs_of_words(turn.text) for turn in row.turns]
         found = [
             (
                 _probability(turn.text, self.params.language),
-                max((_alike(said[number], said[other]) for other in _own_before(row, number)), default=0.0),
-                _alike(said[number], said[number - 1]) if number else 0.0,
-                _recited(turn.text, row.speakers[turn.speaker].facts_of("seed", "expand")),
-                float(_ASSISTANT.search(turn.text) is not None),
+                max((alike(said[number], said[other]) for other in _own_before(row, number)), default=0.0),
+                alike(said[number], said[number - 1]) if number else 0.0,
+                recited(turn.text, row.speakers[turn.speaker].facts_of("seed", "expand")),
+                float(is_assistants(turn.text)),
             )
             for number, turn in enumerate(row.turns)
         ]
@@ -167,35 +144,11 @@ def _identifier() -> Any:
 def _probability(text: str, language: str) -> float | None:
     """How probable it is that a text is in a language; none where it is too short to tell."""
     other = sum(letter.isalpha() and letter > "ɏ" for letter in text)
-    if len(_WORD.findall(text)) < _LEAST_WORDS and other < _LEAST_LETTERS:
+    if len(WORD.findall(text)) < _LEAST_WORDS and other < _LEAST_LETTERS:
         return None
     return next((float(one[1]) for one in _identifier().rank(text) if one[0] == language), 0.0)
-
-
-def _pairs(text: str) -> frozenset[tuple[str, str]]:
-    """The pairs of words that follow each other; none of a text that is too short to repeat another."""
-    words = _WORD.findall(text.casefold())
-    return frozenset(pairwise(words)) if len(words) >= _LOOP_WORDS else frozenset()
-
-
-def _alike(pairs: frozenset[tuple[str, str]], others: frozenset[tuple[str, str]]) -> float:
-    """Dice's coefficient of two sets of pairs."""
-    return 2 * len(pairs & others) / (len(pairs) + len(others)) if pairs and others else 0.0
 
 
 def _own_before(row: Row, number: int) -> Iterator[int]:
     speaker = row.turns[number].speaker
     return (other for other in range(number) if row.turns[other].speaker == speaker)
-
-
-def _recited(text: str, facts: Sequence[str]) -> float:
-    """The share of the facts that a text states, but for the first of them, which is what people do."""
-    if len(facts) < _FACTS:
-        return 0.0
-    said = set(_WORD.findall(text.casefold()))
-    stated = sum(_states(said, set(_WORD.findall(fact.casefold())) - _COMMON) for fact in facts)
-    return max(stated - 1, 0) / (len(facts) - 1)
-
-
-def _states(said: set[str], fact: set[str]) -> bool:
-    return bool(fact) and len(said & fact) / len(fact) >= _STATED

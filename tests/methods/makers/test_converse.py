@@ -153,6 +153,30 @@ def test_a_turn_that_cannot_be_mended_ends_a_dialogue_that_is_long_enough(kit_of
         run(converse(min_turns=5), a_row(), kit_of(*TALK[:4], "", "User: hi", TALK[0]))
 
 
+@pytest.mark.parametrize(
+    "sign",
+    [
+        "Me too! Do you live near the river now?",
+        "I ski, I sew clothes, I keep hens.",
+        "Hello! How can I help you today?",
+    ],
+)
+def test_a_turn_with_a_sign_of_bad_talk_is_asked_for_again_and_said_if_no_other_comes(kit_of, sign):
+    facts = ["I ski.", "I sew clothes.", "I keep hens."]
+    stage, opening = converse(turns=2, min_turns=2, attempts=2), "Do you live near the river now?"
+    row = run(stage, a_row([], facts), kit_of(opening, sign, "I do, and you?"))
+    assert [(turn.text, turn.attempts) for turn in row.turns[1:]] == [("I do, and you?", 2)]
+    for after in (sign, ""):
+        row = run(stage, a_row([], facts), kit_of(opening, sign, after))
+        assert [(turn.text, turn.attempts) for turn in row.turns[1:]] == [(sign, 2)]
+
+
+def test_of_candidates_those_without_a_sign_are_chosen_from(kit_of):
+    stage = converse(turns=1, min_turns=1, candidates=3, keep=1.0)
+    row = run(stage, a_row(["I ski."]), kit_of(["How can I help you today?", "I ski.", "I sail."]))
+    assert [candidate.text for candidate in row.turns[0].candidates] == ["I ski.", "I sail."]
+
+
 def test_thoughts_are_kept_with_their_turn_and_are_in_no_prompt(kit_of):
     thinking = Completion(TALK[1], 30, "stop", reasoning="He greets me.", reasoning_tokens=25)
     kit = kit_of(TALK[0], Completion("", 64, "length", reasoning="Hm", reasoning_tokens=64), thinking, TALK[2])
