@@ -237,6 +237,30 @@ def _weights(dtype: str) -> str:
     return "float32" if dtype == "auto" and not has_bfloat16() else dtype
 
 
+def _arguments(model: LanguageModel, revision: str | None, platform: dict[str, Any]) -> dict[str, Any]:
+    """What vLLM is told of a model; `platform` is for processors, empty elsewhere."""
+    return {
+        "served_model_name": model.name,
+        "revision": revision,
+        "tokenizer_revision": revision,
+        "dtype": _weights(model.dtype) if platform else model.dtype,
+        "quantization": model.quantization,
+        "trust_remote_code": model.trust_remote_code,
+        "max_model_len": model.max_model_len,
+        "max_num_seqs": model.max_num_seqs,
+        "tensor_parallel_size": model.tensor_parallel,
+        "distributed_executor_backend": "mp" if model.tensor_parallel > 1 else "uni",
+        "gpu_memory_utilization": model.gpu_memory_utilization,
+        "enable_prefix_caching": True,
+        # A small model writes blank lines between JSON tokens until max_tokens, if it may.
+        "structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True},
+        # vLLM seeds the whole process: workers with the default seed of 0 would draw the same dialogues.
+        "seed": secrets.randbits(31),
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+    } | platform
+
+
 def start(model: LanguageModel, adapters: Sequence[str | None] = (None,)) -> tuple[Any, Any, list[Any]]:
     """vLLM's own engine, with the model and its adapters open (`None` is the model alone), the model's tokenizer, and
     the adapters as requests name them. Raises EngineStartError."""
@@ -272,30 +296,8 @@ def start(model: LanguageModel, adapters: Sequence[str | None] = (None,)) -> tup
         room = arguments([folder for folder in folders if folder is not None])
         loras = [folder and LoRARequest(str(folder), number, str(folder)) for number, folder in enumerate(folders, 1)]
         with without_signs(name) as path:
-            engine = LLMEngine.from_engine_args(
-                EngineArgs(
-                    model=path,
-                    served_model_name=model.name,
-                    revision=revision,
-                    tokenizer_revision=revision,
-                    dtype=_weights(model.dtype) if platform else model.dtype,
-                    quantization=model.quantization,
-                    trust_remote_code=model.trust_remote_code,
-                    max_model_len=model.max_model_len,
-                    max_num_seqs=model.max_num_seqs,
-                    tensor_parallel_size=model.tensor_parallel,
-                    distributed_executor_backend="mp" if model.tensor_parallel > 1 else "uni",
-                    gpu_memory_utilization=model.gpu_memory_utilization,
-                    enable_prefix_caching=True,
-                    # A small model writes blank lines between JSON tokens until max_tokens, if it may.
-                    structured_outputs_config={"backend": "guidance", "disable_any_whitespace": True},
-                    # vLLM seeds the whole process: workers with the default seed of 0 would draw the same dialogues.
-                    seed=secrets.randbits(31),
-                    disable_log_stats=True,
-                    use_tqdm_on_load=False,
-                    **(platform | room | model.engine_args),
-                )
-            )
+            given = _arguments(model, revision, platform) | room | model.engine_args
+            engine = LLMEngine.from_engine_args(EngineArgs(model=path, **given))
             for lora in filter(None, loras):
                 engine.add_lora(lora)
             # Not the engine's own, which cannot be sent elsewhere.
