@@ -142,12 +142,11 @@ class LanguageModel(BaseModel):
         return arguments
 
     @model_validator(mode="after")
-    def _adapter_of_vllm(self) -> Self:
-        if self.adapter is not None and self.engine != "vllm":
+    def _adapter_of_no_server(self) -> Self:
+        if self.adapter is not None and self.engine == "openai":
             raise PydanticCustomError(
                 "adapter",
-                "adapter: engine {engine} takes none; a server knows it by a name of its own, to be put in name",
-                {"engine": self.engine},
+                "adapter: engine openai takes none; a server knows it by a name of its own, to be put in name",
             )
         return self
 
