@@ -83,14 +83,16 @@ class ConverseParams(Params):
         0.3,
         ge=-1,
         le=1,
-        description="Least embedding cosine of a candidate and a fact that NLI scores; less counts as neutral. Above "
-        "that of the score `consistency`, since of several candidates each is scored, and that score follows (ours).",
+        description="Least embedding cosine of a candidate and a fact or an own turn that NLI scores; less counts as "
+        "neutral. Above that of the score `consistency`, since of several candidates each is scored, and that score "
+        "follows (ours).",
     )
     contradiction: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="A candidate with P(contradiction) above this against an own fact is the last choice (ours).",
+        description="A candidate with P(contradiction) above this against an own fact, or an own earlier turn, is the "
+        "last choice (ours).",
     )
     prompt: str | None = Field(None, description="Template file, relative to the job file; the bundled one without it.")
     model: LanguageModelName = Field("writer", description="The language model that talks.")
@@ -160,7 +162,7 @@ class Converse:
     With `candidates` above 1, each turn is sampled so often. SimOAP (ACL 2023) draws 2,000, keeps the 100 nearest to
     the query by TF-IDF and says the one that the persona entails most; here tens are drawn and the share `keep` stays.
     Three bounds are ours: candidates that copy the turn they answer, that say a sentence again, or that contradict an
-    own fact are taken only if there is no other.
+    own fact or turn are taken only if there is no other.
 
     A turn that copies the one before it, recites the persona or talks like an assistant (`factory.methods.signs`) is
     asked for again while attempts are left, and said if no other comes. One that is broken in all its `attempts` ends a

@@ -3,8 +3,8 @@
 SimOAP samples 2,000 candidates, keeps the 100 nearest to the query by TF-IDF and of those takes the one that the
 persona entails most. We follow it with tens of candidates, and add three bounds that it lacks: TF-IDF rewards a
 candidate that parrots the query, and entailment one that says the same fact in every turn, so copies and repetitions
-are set aside, and so are candidates that contradict the persona, while there are others. As in `consistency`,
-embeddings choose the facts that a candidate is scored against.
+are set aside, and so are candidates that contradict the persona or what the speaker said before, while there are
+others. As in `consistency`, embeddings choose the facts and turns that a candidate is scored against.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ async def choose(
     contradiction: float,
 ) -> list[Candidate]:
     """The texts as candidates, exactly one of them chosen. `history` is the earlier turns, of which they answer the
-    last (without any, coherence is not scored), `facts` the speaker's own; `entailment` and `contradiction` are the
-    highest over the facts of embedding cosine `relevance` or more (0 without any), and only the candidates that
-    coherence kept have them. Every text holds a word."""
+    last (without any, coherence is not scored), `facts` the speaker's own; `entailment` is the highest over the facts
+    of cosine `relevance` or more, `contradiction` over these and the speaker's earlier turns of such a cosine (0
+    without any), and only the candidates that coherence kept have them. Every text holds a word."""
     candidates = [Candidate(text, chosen=False) for text in texts]
     kept = candidates
     if history:
@@ -50,15 +50,17 @@ async def choose(
         fresh = [index for index in original if not repeats(texts[index], said)] or original
         kept = [candidates[index] for index in fresh[: math.ceil(keep * len(fresh))]]
 
-    vectors = await kit.embedder.encode([*facts, *(candidate.text for candidate in kept)])
-    cosines = vectors[len(facts) :] @ vectors[: len(facts)].T
-    near = [(one, fact) for one in range(len(kept)) for fact in range(len(facts)) if cosines[one, fact] >= relevance]
-    scores = await kit.nli.score([(facts[fact], kept[one].text) for one, fact in near])
+    held = [*facts, *history[-2::-2]]
+    vectors = await kit.embedder.encode([*held, *(candidate.text for candidate in kept)])
+    cosines = vectors[len(held) :] @ vectors[: len(held)].T
+    near = [(one, place) for one in range(len(kept)) for place in range(len(held)) if cosines[one, place] >= relevance]
+    scores = await kit.nli.score([(held[place], kept[one].text) for one, place in near])
     ranks = []
     for one, candidate in enumerate(kept):
-        own = [score for (other, _), score in zip(near, scores, strict=True) if other == one]
-        candidate.entailment = entailed = max((score.entailment for score in own), default=0.0)
-        candidate.contradiction = contradicted = max((score.contradiction for score in own), default=0.0)
+        own = [(place, score) for (other, place), score in zip(near, scores, strict=True) if other == one]
+        entailed = max((score.entailment for place, score in own if place < len(facts)), default=0.0)
+        contradicted = max((score.contradiction for _, score in own), default=0.0)
+        candidate.entailment, candidate.contradiction = entailed, contradicted
         ranks.append((True, entailed) if contradicted <= contradiction else (False, -contradicted))
     kept[ranks.index(max(ranks))].chosen = True
     return candidates

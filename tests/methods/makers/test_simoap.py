@@ -39,6 +39,15 @@ def test_what_contradicts_the_persona_is_chosen_only_if_nothing_else_is_left(cho
     assert only == min(found.values(), key=lambda one: one.contradiction).text
 
 
+def test_what_contradicts_an_own_earlier_turn_is_chosen_only_if_nothing_else_is_left(chosen):
+    against, neutral, plays = "I have never played tennis.", "That is a nice question.", "I play tennis each day."
+    said, found = chosen([against, neutral], QUERY, [], before=["Oh.", plays])
+    assert (said, found[against].entailment) == (neutral, 0)
+    assert found[against].contradiction > 0.5
+    _, found = chosen([against, neutral], QUERY, [], before=[plays, "Oh."])
+    assert found[against].contradiction < 0.5, "the partner plays"
+
+
 def test_only_the_coherent_share_reaches_nli(chosen):
     texts = ["I have a dog.", "I did cook soup for dinner.", "Last night I had pasta.", "Blue is fine."]
     only, found = chosen(texts, QUERY, ["I have a dog."], keep=0.5)
