@@ -41,7 +41,7 @@ models:
 makers:
   expand: {{count: 1, attempts: 1}}
   converse: {{turns: 3, min_turns: 3, attempts: 1}}
-  extract: {{}}
+  extract: {{min_entailment: 0}}
   augment: {{count: 1, probability: 0.5}}
 scores:
   consistency: {{relevance: -1, turn_relevance: -1}}

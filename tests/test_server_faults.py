@@ -150,7 +150,7 @@ def test_what_is_begun_is_taken_up_where_a_server_left_it(server: ModelServer, t
 
 
 def extracting(body: dict[str, Any]) -> bool:
-    return len(body["messages"]) > 0 and "[None]" in json.dumps(body["messages"])
+    return len(body["messages"]) > 0 and "reveals about its speaker" in json.dumps(body["messages"])
 
 
 def test_a_server_that_is_away_is_told_and_waited_for_and_then_given_up(server: ModelServer, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_status_counts(folder: Path) -> None:
 
 def test_status_says_what_it_cost(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(8))
-    strict = ("select.reject.contradicts_persona=consistency.contradiction >= 0.4",)
+    strict = ("select.reject.contradicts_persona=consistency.contradiction >= 0.3",)
     job, rehearsal = job_in(tmp_path, *strict), Rehearsal()
     rehearsal.talker.mute = {"*p5*"}
     rehearsal.run(job)

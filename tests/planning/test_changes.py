@@ -27,10 +27,11 @@ seeds: [{{path: seeds/*.jsonl}}]
 models:
   writer: {{engine: vllm, name: org/talker}}
   nli: {{kind: nli, name: org/nli}}
+  gate: {{kind: nli, name: org/gate}}
   embedding: {{kind: embedding, name: org/vectors}}
 makers:
   converse: {{turns: 2, min_turns: 2, attempts: 1, prompt: turn.j2}}
-  extract: {{prompt: fact.j2}}
+  extract: {{prompt: fact.j2, nli: gate}}
 scores:
   consistency: {{relevance: -1, turn_relevance: -1}}
 select:
@@ -123,7 +124,8 @@ def counted(rehearsal: Rehearsal) -> Counter[str]:
     first = Counter(request.messages[0]["content"].split()[0] for request in rehearsal.talker.requests)
     talked, extracted = first.pop("Talk.", 0), first.pop("Extract.", 0)
     assert not first
-    return Counter(converse=talked, extract=extracted, scores=len(rehearsal.nli.asked))
+    scored = rehearsal.nli.calls.total() - rehearsal.nli.calls["org/gate"]
+    return Counter(converse=talked, extract=extracted, scores=scored)
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)

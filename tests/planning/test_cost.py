@@ -34,7 +34,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Row], dict[str,
     job = job_in(
         folder,
         "makers.converse.attempts=4",
-        "makers.extract.min_similarity=0.3",
+        "makers.extract.min_similarity=0",
         "select.reject.contradicts_persona=consistency.contradiction >= 0.4",
         "select.flag.may_contradict=consistency.contradiction >= 0.3",
         "select.reject.contradicts_itself=consistency.self_contradiction >= 0.3",

@@ -107,7 +107,7 @@ def test_without_history_characters_tell(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(4))
     summary = plan(job_in(tmp_path)).summary
     assert all("four characters a token" in basis for basis in summary.basis.values())
-    assert summary.completion_tokens == 4 * (2 * 128 + 3 * 64 + 3 * 96) // 2
+    assert summary.completion_tokens == 4 * (2 * 128 + 3 * 64 + 3 * 128) // 2
     expand, converse, extract = (len(one.prompt) // 4 for one in recipes(job_in(tmp_path), "generated") if one.prompt)
     facts, said_before = 2 * len("I keep *p0* pets.I own 0 boats.") // 8, 64 // 2
     of_row = 2 * (expand + facts) + 3 * (converse + facts + said_before) + 3 * (extract + facts)

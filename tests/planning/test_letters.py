@@ -170,7 +170,7 @@ def test_a_row_that_kills_its_worker_late_has_what_the_phase_before_took(tmp_pat
 
 def test_a_score_that_fails_costs_no_row(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(3))
-    job = job_in(tmp_path, "makers.expand=null", "makers.augment=null")
+    job = job_in(tmp_path, "makers.expand=null", "makers.extract=null", "makers.augment=null")
     Rehearsal(nli=BrokenNli()).run(job)
     assert not letters_of(job)
     rows = list(rows_of(job).values())

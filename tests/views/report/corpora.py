@@ -82,6 +82,7 @@ def dialogue(number: int) -> Row:
         "contradiction": wrong,
         "self_contradiction": 0.1,
         "extracted_contradiction": 0.0,
+        "extracted_entailment": 1.0,
         "c_score": 0.25,
         "profile_length": 4.0,
         "apc": 3.5 + number / 100,

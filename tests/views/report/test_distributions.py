@@ -29,7 +29,7 @@ def values(rows: list[Row], name: str) -> list[Any]:
 
 def test_each_is_that_of_the_rows(made: Made) -> None:
     told = made.figures["distributions"]
-    assert len(told) == 3 + 2 + 10
+    assert len(told) == 3 + 2 + 11
     for name, one in told.items():
         known = values(list(made.corpus.rows()), name)
         assert one["count"] == len(known), name

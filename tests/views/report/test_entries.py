@@ -34,7 +34,7 @@ class Made:
 
 def made(folder: Path, scores: str, *selects: str) -> Made:
     """A corpus with these scores, decided by each of the conditions in turn."""
-    write_seeds(folder, some_personas(9))
+    write_seeds(folder, some_personas(40))
     for select in selects:
         job = job_in(folder, f"scores={scores}", f"select={select}")
         Rehearsal().run(job)

@@ -70,7 +70,7 @@ def test_changes_are_those_since_the_run_before(made: Made) -> None:
         for name, mean in figures["means"].items():
             values = [row.scores["consistency"][name.removeprefix("consistency.")] for row in rows]
             assert mean == pytest.approx(sum(values) / len(rows)), name
-        assert len(figures["means"]) == 10
+        assert len(figures["means"]) == 11
 
 
 def test_changes_since_a_version_that_is_named(made: Made) -> None:

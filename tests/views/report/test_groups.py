@@ -45,7 +45,7 @@ def test_groups_tell_what_became_of_their_rows(made: Made) -> None:
         assert one["decisions"] == {name: count / 40 for name, count in Counter(row.decision for row in rows).items()}
         contradicted = sum(row.details[1].values[3] >= 0.6 for row in rows)
         assert one["contradicted"] == {"consistency": pytest.approx(contradicted / 40)}
-        assert len(one["means"]) == 10
+        assert len(one["means"]) == 11
         for name, mean in one["means"].items():
             column = name.removeprefix("consistency.")
             assert mean == pytest.approx(sum(row.scores["consistency"][column] for row in rows) / 40), name

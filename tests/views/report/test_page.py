@@ -95,7 +95,7 @@ def test_it_opens_without_an_error_or_a_request(context: BrowserContext, made: M
     for link in tab.locator("nav a").all():
         assert tab.locator(str(link.get_attribute("href"))).count() == 1
     plots = tab.locator("main svg")
-    assert plots.count() == 15 + 4
+    assert plots.count() == 16 + 4
     assert all(plot.get_attribute("role") == "img" and plot.get_attribute("aria-label") for plot in plots.all())
     assert wrong == []
 
