@@ -31,6 +31,7 @@ _WORD = re.compile(r"\w+")
 _LOOP = re.compile(r"\b(\w{3,}|\w+(?:\W+\w+){1,4}?)(?:\W+\1\b){3}", re.IGNORECASE)
 _MARKER = re.compile(
     r"<\||\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>"
+    r"|\[(?:insert|your|user|name|city|country|company)\b[^\]\n]*\]"
     r"|^\W*(?:user|assistant|system|human|bot|ai|you|me|(?:speaker|person|user)\s*[12ab])\W{0,2}:",
     re.IGNORECASE | re.MULTILINE,
 )

@@ -167,7 +167,8 @@ class Converse:
     A turn that copies the one before it, recites the persona or talks like an assistant (`factory.methods.signs`) is
     asked for again while attempts are left, and said if no other comes. One that is broken in all its `attempts` ends a
     dialogue of `min_turns` or more, and fails the row of a shorter one, by the fault of the last: `turn_empty`,
-    `turn_thought` (a thought and no turn), `turn_marker` (chat markup), `turn_refusal` (an assistant speaks),
+    `turn_thought` (a thought and no turn), `turn_marker` (chat markup, or a gap
+    to be filled, as "[your name]"), `turn_refusal` (an assistant speaks),
     `turn_repeat` (an earlier turn again), `turn_loop` (words four times in a row), `turn_truncated` (cut off within a
     sentence). A script also by `script_format`: no alternating dialogue of the right length. Labels of the job's own
     roles are taken off, and what one speaker says for the other is cut off.

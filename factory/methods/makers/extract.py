@@ -39,6 +39,10 @@ from factory.store.records import Extraction, Fact, Row
 
 _SAMPLING = Sampling(temperature=0, max_tokens=128)
 _QUESTION = re.compile("[?？]")
+_HOLLOW = re.compile(
+    r"(?:I|We) (?:am|are|do|did|have|had|can|could|will|would|was|were|know|see|agree)[.!]?", re.IGNORECASE
+)
+"""Answers that state nothing by themselves."""
 _OWN = re.compile(r"\b(?:I|me|my|mine|we|us|our|ours|myself)\b", re.IGNORECASE)
 _PARTNER = re.compile(r"\b(?:you|your|yours|yourself)\b", re.IGNORECASE)
 _MOST = 5
@@ -172,6 +176,7 @@ class Extract:
             return found
         if self.params.form == "sentence":
             stated = beginning(self.params.begins).match(line) and not _QUESTION.search(line)
+            stated = stated and not _HOLLOW.fullmatch(line)
             found.gate = "accepted" if stated and len(split_sentences(line)) == 1 else "format"
             return found
         parts = [part.strip() for part in line.split("|")]

@@ -21,6 +21,8 @@ EARLIER = ["I walk my dog in the park every day.", "Thanks!"]
         ("**Person B:** Hi there!", "turn_marker"),
         ("Assistant: Hi there!", "turn_marker"),
         ("Hi there! </s>", "turn_marker"),
+        ("I love to play [insert video game name].", "turn_marker"),
+        ("Hi [Your Name], I am a cook.", "turn_marker"),
         ("As an AI language model, I have no dog.", "turn_refusal"),
         ("Well, I'm an AI, so I don't eat.", "turn_refusal"),
         ("I am a large language model trained to chat.", "turn_refusal"),
@@ -55,6 +57,7 @@ def test_a_broken_turn_is_named(text, fault):
         "Ha ha ha ha ha, that is very, very, very funny.",
         "I like tea, I like coffee, I like milk, I like juice.",
         "日本が好きです。",
+        "That is funny [laughs].",
     ],
 )
 def test_what_people_say_is_not_broken(text):

@@ -111,6 +111,8 @@ def test_the_format_gate_wants_one_statement_in_the_first_person(kit_of):
         "The user has sisters.": "format",
         "Do I have sisters?": "format",
         "I": "format",
+        "I am.": "format",
+        "I do!": "format",
         "My sisters are twins.": "accepted",
         "I have sisters. I like them.": "format",
         "I am OK. I like them.": "format",
