@@ -15,6 +15,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.machine import print_machine
@@ -26,7 +27,8 @@ from factory.scorers.embeddings import EmbeddingModel, Embeddings
 from factory.scorers.nli import Nli, NliModel
 from factory.spec.jobfile import load_job
 from factory.store.corpus import Corpus
-from factory.store.records import Fact, Row, Speaker, Turn
+from factory.store.records import Row
+from factory.training.persona_chats import row_of
 from factory.training.published import HELD, Dialogue, dialogues
 
 JOB = Path(__file__).parents[1] / "jobs" / "quickstart.yaml"
@@ -45,16 +47,6 @@ def write_seeds(path: Path, found: Sequence[Dialogue]) -> None:
     facts = [persona for one in found for persona in one.personas if len(persona) >= 3]
     lines = [json.dumps({"id": f"p{number}", "facts": own}) for number, own in enumerate(facts[:PERSONAS])]
     path.write_text("\n".join(lines), encoding="utf-8")
-
-
-def row_of(dialogue: Dialogue) -> Row:
-    """People's dialogue as a row."""
-    speakers = [
-        Speaker(str(side), str(side), facts=[Fact(text, "seed", str(side)) for text in facts])
-        for side, facts in enumerate(dialogue.personas)
-    ]
-    turns = [Turn(number % 2, text) for number, text in enumerate(dialogue.turns[:TURNS])]
-    return Row(str(dialogue.number), "imported", 0, [], speakers, turns=turns)
 
 
 async def figures(rows: Sequence[Row], kit: Kit) -> dict[str, float]:
@@ -127,7 +119,7 @@ def main() -> None:
     print_machine()
     run(job, allow_failures=True)
     corpus = Corpus(job.corpus)
-    asyncio.run(tell(corpus, list(corpus.rows()), [row_of(one) for one in found]))
+    asyncio.run(tell(corpus, list(corpus.rows()), [row_of(replace(one, turns=one.turns[:TURNS])) for one in found]))
 
 
 if __name__ == "__main__":
