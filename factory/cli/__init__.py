@@ -28,7 +28,7 @@ from factory.running.check import check as check_job
 from factory.running.pool import RunError
 from factory.running.run import run as run_job
 from factory.running.tolerance import Stop
-from factory.scorers.nli import ScorerStartError
+from factory.scorers.classifier import ScorerStartError
 from factory.seeds.files import SourceError
 from factory.spec.jobfile import load_job
 from factory.spec.yamlfile import YamlError
@@ -224,12 +224,13 @@ def show(
 def explain(
     corpus: _Corpus,
     row: Annotated[str, typer.Argument(metavar="ROW", help="A row's id, or its first digits.")],
+    tokens: Annotated[bool, typer.Option(help="Show prompts as the model's chat template makes them.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Explain a row back to its seeds: recipes, prompts as sent, scored pairs, gates, versions."""
     opened = Corpus(corpus)
     found = find_row(opened, row)
-    explanation = explain_row(opened, found)
+    explanation = explain_row(opened, found, tokens=tokens)
     if as_json:
         print_json(explanation)
     else:

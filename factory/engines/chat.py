@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from factory.engines import Message
+from factory.engines.parsers import Split
 from factory.engines.reasoning import MARKS, split
 from factory.engines.template import ChatTemplate
 
@@ -29,10 +30,10 @@ _PROBE: tuple[Message, ...] = (
 
 
 class ChatTokenizer:
-    """The ids of chat prompts, by a model's own template with these options, and the text of answers. Raises
-    ChatTemplateError."""
+    """The ids of chat prompts, by a model's own template with these options, and the text of answers, of which `parser`
+    tells what was thought, or else `split` does. Raises ChatTemplateError."""
 
-    def __init__(self, tokenizer: Any, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, tokenizer: Any, options: Mapping[str, Any] | None = None, parser: Split | None = None) -> None:
         self._tokenizer, self._text = tokenizer, ChatTemplate(tokenizer, options)
         self._fast: Any = getattr(tokenizer, "backend_tokenizer", None)
         if self._fast is not None:  # some models' files ask for it, and a prompt would lose its end unseen
@@ -41,7 +42,8 @@ class ChatTokenizer:
         added = list(tokenizer.added_tokens_decoder.values())
         marks = [token.content for token in added if _cuts(token)]
         self._marks = re.compile("(" + "|".join(re.escape(mark) for mark in sorted(marks, key=len, reverse=True)) + ")")
-        self._shows_marks = any(token.special and token.content in MARKS for token in added)
+        self._parser = parser
+        self._shows_marks = parser is not None or any(token.special and token.content in MARKS for token in added)
         self._ids = lru_cache(_PIECES)(self._encode)
         text = self._text(_PROBE)
         self._piecewise = self._fast is not None and bool(marks) and self._in_pieces(text) == self._whole(text)
@@ -49,6 +51,10 @@ class ChatTokenizer:
     def __call__(self, messages: tuple[Message, ...]) -> list[int]:
         """The ids of the messages and of what opens the answer."""
         return self._tokenized(self._text(messages))
+
+    def text(self, messages: tuple[Message, ...]) -> str:
+        """The text of the messages and of what opens the answer."""
+        return self._text(messages)
 
     def answer(self, messages: tuple[Message, ...], text: str) -> list[int]:
         """The ids of a text as the answer to the messages."""
@@ -61,9 +67,14 @@ class ChatTokenizer:
         special tokens, and without a character that was cut off at the end. An answer that a schema `guided` has no
         thought in it, whatever the prompt opened."""
         text = str(self._decode(ids)).rstrip("\ufffd")
-        said, thought = (text, None) if guided else split(text, opened=self._text.opens_thought)
+        if guided:
+            said, thought = text, None
+        elif self._parser is not None:
+            said, thought = self._parser(text)
+        else:
+            said, thought = split(text, opened=self._text.opens_thought)
         if self._shows_marks:
-            said = self._marks.sub("", said)
+            said, thought = self._marks.sub("", said), thought and self._marks.sub("", thought)
         return said, thought, min(len(ids), len(self._whole(thought))) if thought else 0
 
     def _decode(self, ids: Sequence[int]) -> Any:

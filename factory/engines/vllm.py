@@ -41,6 +41,7 @@ from factory.engines import (
 )
 from factory.engines.chat import ChatTokenizer
 from factory.engines.choices import drawn
+from factory.engines.parsers import parser
 from factory.engines.template import ChatTemplateError
 from factory.engines.trie import ChoiceTrie
 from factory.engines.vllm_process import Answer, Ask, NextToken, Texts, explain
@@ -224,8 +225,10 @@ def _open(
         raise told
     tokenizer, max_model_len, stops = told
     try:
-        return ChatTokenizer(tokenizer, model.chat_template_kwargs), max_model_len, stops
-    except ChatTemplateError as error:
+        named = model.engine_args.get("reasoning_parser")
+        chat = ChatTokenizer(tokenizer, model.chat_template_kwargs, named and parser(named, tokenizer))
+        return chat, max_model_len, stops
+    except (EngineStartError, ChatTemplateError) as error:
         raise EngineStartError(f"model {model.name}: {error}") from error
     except Exception as error:  # of the chat template, or of a tokenizer that vLLM alone knows
         raise EngineStartError(f"model {model.name}: {explain(error)}") from error

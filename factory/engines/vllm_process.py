@@ -296,7 +296,9 @@ def start(model: LanguageModel, adapters: Sequence[str | None] = (None,)) -> tup
         room = arguments([folder for folder in folders if folder is not None])
         loras = [folder and LoRARequest(str(folder), number, str(folder)) for number, folder in enumerate(folders, 1)]
         with without_signs(name) as path:
-            given = _arguments(model, revision, platform) | room | model.engine_args
+            # The worker reads thoughts; an answer by a schema has none, and is not to wait for its end.
+            asked = {name: value for name, value in model.engine_args.items() if name != "reasoning_parser"}
+            given = _arguments(model, revision, platform) | room | asked
             engine = LLMEngine.from_engine_args(EngineArgs(model=path, **given))
             for lora in filter(None, loras):
                 engine.add_lora(lora)

@@ -270,6 +270,10 @@ def show_explanation(explanation: dict[str, Any], row: Row) -> None:
             out.print(f"  [yellow]{escape(stage['note'])}[/]")
         for prompt in stage["prompts"]:
             out.print(f"  [cyan]prompt for {prompt['for']}[/]")
+            if "text" in prompt:
+                shown = escape(prompt["text"]).replace("\n", "\n      ")
+                out.print(f"    [dim]{len(prompt['ids'])} tokens[/]\n      {shown}")
+                continue
             for message in prompt["messages"]:
                 text = escape(message["content"]).replace("\n", "\n      ")
                 out.print(f"    [dim]{message['role']}[/] {text}")

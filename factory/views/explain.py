@@ -7,7 +7,9 @@ rendered again. Limitations: of a stage's repeated calls (retries, second helpin
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,6 +22,7 @@ from factory.spec.identity import Recipe
 from factory.store.corpus import Corpus
 from factory.store.records import ROWS, Row
 from factory.store.table import CorpusError
+from factory.views.sent import Sent
 
 
 def find_row(corpus: Corpus, prefix: str) -> Row:
@@ -32,9 +35,11 @@ def find_row(corpus: Corpus, prefix: str) -> Row:
     return found[0]
 
 
-def explain(corpus: Corpus, row: Row) -> dict[str, Any]:
-    """Everything about a row, as JSON values: the row as stored, and per stage its recipe and its prompts."""
-    stages = []
+def explain(corpus: Corpus, row: Row, *, tokens: bool = False) -> dict[str, Any]:
+    """Everything about a row, as JSON values: the row as stored, and per stage its recipe and its prompts; with
+    `tokens` each as the model's chat template makes it, too (`text` and `ids`)."""
+    stages = list[dict[str, Any]]()
+    opened = cache(lambda model: Sent(json.loads(model)))  # calls of one model share its tokenizer
     for record in row.stages:
         recipe, made_with = kept(corpus, record.recipe)
         try:
@@ -44,13 +49,18 @@ def explain(corpus: Corpus, row: Row) -> dict[str, Any]:
                 [],
                 f"this version cannot render its prompts: {error.errors()[0]['msg']}; use that of made_with",
             )
+        model = opened(json.dumps(recipe.models["language"])) if tokens and sent else None
+        prompts = [
+            {"for": purpose, "messages": list(messages), **(model(messages) if model else {})}
+            for purpose, messages in sent
+        ]
         stages.append(
             {
                 "stage": record.stage,
                 "recipe": recipe.model_dump(mode="json"),
                 "made_with": made_with,
-                "prompts": [{"for": purpose, "messages": list(messages)} for purpose, messages in sent],
-                "note": note,
+                "prompts": prompts,
+                "note": model.missing if model else note,
             }
         )
     stored = ROWS.dump_python([row], mode="json")[0]
