@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
+from factory.base.words import content
+
 WORD = re.compile(r"\w+(?:['’]\w+)*")
 PARROTS, RECITES = 0.75, 0.7
 """From which on a turn is taken for a copy of the one before it, and for a recital (benchmarks/README.md, planted
@@ -19,10 +21,6 @@ _FACTS = 3
 """Facts of a speaker who can recite them."""
 _STATED = 0.6
 """Share of a fact's content words that a turn has which states it."""
-_COMMON = frozenset(
-    ("i", "me", "my", "am", "is", "are", "was", "be", "a", "an", "the", "and", "or", "but", "to", "of", "in", "on",
-     "at", "for", "with", "it", "do", "not", "have", "has", "had", "like", "love", "really", "very", "so", "that")
-)  # fmt: skip
 _ASSISTANT = re.compile(
     r"\b(?:how (?:can|may) i (?:help|assist)|(?:here|ready) to (?:help|assist)|(?:happy|glad) to assist|"
     r"(?:can|may) i (?:help|assist) you|assist you (?:today|with)|help you today|feel free to (?:ask|reach|let|share)|"
@@ -48,12 +46,15 @@ def alike(pairs: frozenset[tuple[str, str]], others: frozenset[tuple[str, str]])
 
 
 def recited(text: str, facts: Sequence[str]) -> float:
-    """The share of the facts that a text states, but for the first of them, which is what people do."""
+    """The share of the facts that a text states, but for the first of them, which is what people do; times the share of
+    its content words that are theirs, since people say more beside."""
     if len(facts) < _FACTS:
         return 0.0
-    said = set(WORD.findall(text.casefold()))
-    stated = sum(_states(said, set(WORD.findall(fact.casefold())) - _COMMON) for fact in facts)
-    return max(stated - 1, 0) / (len(facts) - 1)
+    said = content(text)
+    stated = [words for fact in facts if _states(said, words := content(fact))]
+    if len(stated) < 2:
+        return 0.0
+    return (len(stated) - 1) / (len(facts) - 1) * len(said & set().union(*stated)) / len(said)
 
 
 def _states(said: set[str], fact: set[str]) -> bool:

@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 from factory.base.fingerprint import blake
 from factory.store.structs import DETAIL, EXTRACTION, FACT, INT, MEMORY, SEED_REF, SPEAKER, STAGE_RECORD, STRING, TURN
 
-Gate = Literal["accepted", "format", "relation", "subject_length", "similarity", "entailment", "speaker"]
+Gate = Literal["accepted", "format", "relation", "subject_length", "hollow", "similarity", "entailment", "speaker"]
 Decision = Literal["accept", "flag", "reject"]
 Value = float | int | str | bool
 
@@ -145,6 +145,7 @@ class Candidate:
     coherence: float | None = None
     entailment: float | None = None
     contradiction: float | None = None
+    taken: float | None = None
     support: float | None = None
     """Share of the turn's other samples that vote for it (ScPO's votes, RELIC's entailed share)."""
 

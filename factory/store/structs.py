@@ -40,7 +40,13 @@ SPEAKER = struct(
     facts=pa.list_(FACT),
 )
 CANDIDATE = struct(
-    text=STRING, chosen=pa.bool_(), coherence=FLOAT, entailment=FLOAT, contradiction=FLOAT, support=FLOAT
+    text=STRING,
+    chosen=pa.bool_(),
+    coherence=FLOAT,
+    entailment=FLOAT,
+    contradiction=FLOAT,
+    taken=FLOAT,
+    support=FLOAT,
 )
 GROUNDING = struct(kind=STRING, id=STRING, score=FLOAT, used=pa.bool_())
 EDIT = struct(

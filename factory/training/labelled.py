@@ -10,15 +10,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from factory.seeds.files import BadRow, find_files
 from factory.seeds.formats import read_rows
 
-Label = Literal["entailment", "neutral", "contradiction"]
-LABELS: tuple[Label, ...] = get_args(Label)
+LABELS = ("entailment", "neutral", "contradiction")
 """In the order in which SNLI and MultiNLI number them: 0, 1, 2."""
 
 
@@ -28,7 +27,7 @@ class LabelledPair:
 
     premise: str
     hypothesis: str
-    label: Label
+    label: str
     source: str
 
 
@@ -42,7 +41,7 @@ class PairFile(BaseModel):
     premise: str = Field("premise", description="Column of the premise: a persona fact, or an earlier turn.")
     hypothesis: str = Field("hypothesis", description="Column of the hypothesis: the utterance.")
     label: str = Field(
-        "label", description="Column of the label: entailment, neutral or contradiction, or 0, 1 or 2 in that order."
+        "label", description="Column of the label: one of the labels, such as entailment, or its number, from 0."
     )
     skip: int = Field(0, ge=0, description="Pairs at the start to leave out, such as held-out ones.")
     limit: int | None = Field(None, ge=1, description="Pairs to take behind those; all without it.")
@@ -56,8 +55,8 @@ class Labelled:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def read_pairs(files: Sequence[PairFile], base: Path = Path()) -> Labelled:
-    """The labelled pairs of all files, in order; relative paths start at `base`. Raises SourceError."""
+def read_pairs(files: Sequence[PairFile], base: Path = Path(), labels: Sequence[str] = LABELS) -> Labelled:
+    """The pairs of all files with one of these labels, in order; relative paths start at `base`. Raises SourceError."""
     found = Labelled()
     for source in files:
         pairs: list[LabelledPair] = []
@@ -66,14 +65,14 @@ def read_pairs(files: Sequence[PairFile], base: Path = Path()) -> Labelled:
                 try:
                     if isinstance(row, BadRow):
                         raise row
-                    pairs.append(_pair(row, source, Path(file.name).stem))
+                    pairs.append(_pair(row, source, labels, Path(file.name).stem))
                 except BadRow as bad:
                     found.left_out[bad.reason] += 1
         found.pairs += pairs[source.skip :][: source.limit]
     return found
 
 
-def _pair(row: dict[str, Any], source: PairFile, name: str) -> LabelledPair:
+def _pair(row: dict[str, Any], source: PairFile, labels: Sequence[str], name: str) -> LabelledPair:
     for column in (source.premise, source.hypothesis, source.label):
         if row.get(column) is None:
             raise BadRow(f"no column {column}", f"the columns are {', '.join(row)}")
@@ -81,7 +80,7 @@ def _pair(row: dict[str, Any], source: PairFile, name: str) -> LabelledPair:
     if not (premise and hypothesis):
         raise BadRow("empty text", "a premise and a hypothesis are needed")
     given = str(row[source.label]).strip().lower()
-    label = next((label for number, label in enumerate(LABELS) if given in (label, str(number))), None)
+    label = next((label for number, label in enumerate(labels) if given in (label, str(number))), None)
     if label is None:
         raise BadRow("no gold label", f"the label is {given!r}")
     return LabelledPair(premise, hypothesis, label, name)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from factory.base.words import content
 from factory.training.labelled import LabelledPair
-from factory.training.words import content
 
 _TURN = re.compile(r"^User ([12]): (.*)$", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"[\[({]\s*(?:user|name|your|country|city)|user [12]", re.IGNORECASE)

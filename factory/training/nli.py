@@ -1,8 +1,8 @@
-"""`factory train-nli`: train any sequence classifier on NLI pairs, from labelled files or from a corpus's own scores.
+"""`factory train-nli`: train any sequence classifier on pairs of texts, from labelled files or from a corpus's own scores.
 
 Premise = persona fact or earlier turn, hypothesis = utterance. A corpus gives the pairs that its NLI model was sure of,
-so that a small model can learn from a large one. The bundled nli-small is made by the same command. Limitations: all
-pairs are held in memory.
+so that a small model can learn from a large one. The bundled nli-small is made by the same command, and so is
+talk-small, with labels of its own. Limitations: all pairs are held in memory.
 """
 
 from __future__ import annotations
@@ -54,6 +54,9 @@ class NliConfig(BaseModel):
     )
     revision: str | None = Field(None, description="Branch, tag or commit of a Hugging Face model.")
     trust_remote_code: bool = Field(False, description="Run Python code from the model's repository.")
+    labels: tuple[str, ...] = Field(
+        LABELS, min_length=2, description="The labels, in lower case; others than those of NLI make another classifier."
+    )
     files: tuple[PairFile, ...] = Field((), description="Files of labelled pairs.")
     corpora: tuple[ScoredPairs, ...] = Field((), description="Corpora whose scored pairs are learned.")
     talk: TalkPairs | None = Field(None, description="Neutral pairs of Synthetic-Persona-Chat.")
@@ -133,7 +136,7 @@ def gather(config: NliConfig) -> tuple[list[LabelledPair], list[LabelledPair], d
     """The pairs to train on, those held out, and how many rows of files were left out, by reason. Raises TrainingError
     if there is nothing to train on."""
     rng = random.Random(config.seed)
-    found = read_pairs(config.files, config.base)
+    found = read_pairs(config.files, config.base, config.labels)
     pairs = [*found.pairs, *(pair for source in config.corpora for pair in scored_pairs(source))]
     held = [is_held(pair, config.held) for pair in pairs]
     trained = [pair for pair, out in zip(pairs, held, strict=True) if not out]
@@ -178,13 +181,13 @@ def _encode(tokenizer: Any, label2id: dict[str, int], longest: int, pair: Labell
 
 def _load(config: NliConfig) -> tuple[Any, Any, torch.dtype]:
     """Tokenizer, model in float32 (mixed precision keeps full weights), and the type to save it in. A model that has
-    the three labels keeps its order; any other gets a new head."""
+    the labels keeps their order; any other gets a new head."""
     path = resolve(config.model)
     options: dict[str, Any] = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
     try:
         known = AutoConfig.from_pretrained(path, **options)
-        if {label.lower() for label in known.label2id} != set(LABELS):
-            names = dict(enumerate(LABELS))
+        if {label.lower() for label in known.label2id} != set(config.labels):
+            names = dict(enumerate(config.labels))
             options |= {
                 "id2label": names,
                 "label2id": {label: number for number, label in names.items()},

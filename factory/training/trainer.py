@@ -29,6 +29,7 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
+from factory.base.hardware import has_bfloat16
 from factory.store.corpus import Corpus
 from factory.training import TrainingError
 from factory.training.output import draw_losses
@@ -141,7 +142,7 @@ def fit(
     arguments = TrainingArguments(
         output_dir=str(work), max_steps=steps.steps, per_device_train_batch_size=steps.batch,
         gradient_accumulation_steps=steps.accumulate, learning_rate=steps.learning_rate, warmup_steps=steps.warmup,
-        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(), seed=seed, logging_steps=steps.report_every,
+        bf16=has_bfloat16(), use_cpu=not torch.accelerator.is_available(), seed=seed, logging_steps=steps.report_every,
         save_steps=steps.checkpoint_every, save_total_limit=2, report_to=list(steps.report_to) or "none",
         disable_tqdm=True,
         remove_unused_columns=False, ignore_data_skip=True, gradient_checkpointing=steps.gradient_checkpointing,

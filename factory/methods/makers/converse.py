@@ -91,8 +91,8 @@ class ConverseParams(Params):
         0.5,
         ge=0,
         le=1,
-        description="A candidate with P(contradiction) above this against an own fact, or an own earlier turn, is the "
-        "last choice (ours).",
+        description="A candidate with P(contradiction) above this against an own fact or an own earlier turn, or that "
+        "takes a fact of the partner for its own with such a P(entailment), is the last choice (ours).",
     )
     prompt: str | None = Field(None, description="Template file, relative to the job file; the bundled one without it.")
     model: LanguageModelName = Field("writer", description="The language model that talks.")
@@ -161,8 +161,9 @@ class Converse:
 
     With `candidates` above 1, each turn is sampled so often. SimOAP (ACL 2023) draws 2,000, keeps the 100 nearest to
     the query by TF-IDF and says the one that the persona entails most; here tens are drawn and the share `keep` stays.
-    Three bounds are ours: candidates that copy the turn they answer, that say a sentence again, or that contradict an
-    own fact or turn are taken only if there is no other.
+    Bounds of ours: candidates that copy the turn they answer, that say a sentence again, that contradict an own fact or
+    turn, or that take a fact of the partner for their own, are chosen only if there is no other; and a fact that is
+    told speaks for none.
 
     A turn that copies the one before it, recites the persona or talks like an assistant (`factory.methods.signs`) is
     asked for again while attempts are left, and said if no other comes. One that is broken in all its `attempts` ends a
@@ -180,7 +181,7 @@ class Converse:
     """
 
     name = "converse"
-    version = 6
+    version = 7
     Params = ConverseParams
     writes = frozenset({"turns", "topic", "opening", "roles"})
     of_imported = False
@@ -291,6 +292,7 @@ class Converse:
             texts,
             [earlier.text for earlier in row.turns],
             row.speakers[turn.speaker].facts_of("seed", "expand"),
+            row.speakers[1 - turn.speaker].facts_of("seed", "expand"),
             kit,
             keep=self.params.keep,
             max_copy=self.params.max_copy,

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 from factory.base.sentences import split_sentences
+from factory.base.words import content
 from factory.engines import Message, Request, Sampling
 from factory.methods import (
     Calls,
@@ -39,10 +40,14 @@ from factory.store.records import Extraction, Fact, Row
 
 _SAMPLING = Sampling(temperature=0, max_tokens=128)
 _QUESTION = re.compile("[?？]")
-_HOLLOW = re.compile(
-    r"(?:I|We) (?:am|are|do|did|have|had|can|could|will|would|was|were|know|see|agree)[.!]?", re.IGNORECASE
-)
-"""Answers that state nothing by themselves."""
+_COURTESY = frozenset(
+    ("know", "see", "agree", "think", "guess", "hope", "bet", "mean", "glad", "sure", "hear", "happy", "sorry", "thank",
+     "thanks", "well", "fine", "good", "great", "okay", "right", "true", "same", "doing", "going", "here", "there",
+     "yes", "no", "if", "either", "never", "always", "definitely", "myself", "one")
+)  # fmt: skip
+"""Words that state nothing of a speaker, beside those that all talk shares."""
+_OF_OTHERS = re.compile(r"\W*(?:\w+\W+)?(?:it|that|this|they|those|these|he|she|there)\b(?!\s*,)", re.IGNORECASE)
+"""The beginning of a sentence about something else, behind one word perhaps ("Yes, it is fun.")."""
 _OWN = re.compile(r"\b(?:I|me|my|mine|we|us|our|ours|myself)\b", re.IGNORECASE)
 _PARTNER = re.compile(r"\b(?:you|your|yours|yourself)\b", re.IGNORECASE)
 _MOST = 5
@@ -95,8 +100,9 @@ class Extract:
     """Fills `extracted`, and adds facts of origin `extract`, each with the turn it was read off.
 
     One request a turn. PPDS's gates are `format`, `relation` (triples: one of a fixed set), `subject_length` (triples)
-    and `similarity` (of fact and utterance). Ours come last: `entailment`, where the turn does not entail the fact, and
-    `speaker`, where only what it says of the partner does.
+    and `similarity` (of fact and utterance). Ours are `hollow` (sentences: "I agree.", "I am sure."), and the last two:
+    `entailment`, where the turn does not entail the fact, and `speaker`, where only what it says of the partner or of
+    something else ("It is really fun.") does.
 
     >>> from factory.methods.example import dialogue, made
     >>> row = made(Extract, dialogue(), "[None]", '{"facts": ["I sew.", "Do I?"]}', '{"facts": ["I ski a lot."]}')
@@ -105,7 +111,7 @@ class Extract:
     """
 
     name = "extract"
-    version = 4
+    version = 5
     Params = ExtractParams
     variables = frozenset({"utterance", "form", "relations"})
     reads = frozenset({"turns"})
@@ -176,8 +182,10 @@ class Extract:
             return found
         if self.params.form == "sentence":
             stated = beginning(self.params.begins).match(line) and not _QUESTION.search(line)
-            stated = stated and not _HOLLOW.fullmatch(line)
-            found.gate = "accepted" if stated and len(split_sentences(line)) == 1 else "format"
+            if not (stated and len(split_sentences(line)) == 1):
+                found.gate = "format"
+            elif not content(line) - _COURTESY:
+                found.gate = "hollow"
             return found
         parts = [part.strip() for part in line.split("|")]
         if len(parts) != 3 or not all(parts):
@@ -232,12 +240,12 @@ def fact_of(line: Extraction) -> str:
 
 
 def _stated(turn: str, begins: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """What a turn states, sentence by sentence and as a whole; and what of that is not of the partner alone ("You have
-    two dogs!"). Questions state nothing, though NLI models find that one entails its answer, unless they begin as facts
-    do ("I ski, do you?")."""
+    """What a turn states, sentence by sentence and as a whole; and what of that is not of others alone ("You have two
+    dogs!", "It is fun."). Questions state nothing, though NLI models find that one entails its answer, unless they
+    begin as facts do ("I ski, do you?")."""
     sentences = split_sentences(turn)
     stated = [one for one in sentences if not _QUESTION.search(one) or beginning(begins).match(one)]
-    own = [one for one in stated if _OWN.search(one) or not _PARTNER.search(one)]
+    own = [one for one in stated if _OWN.search(one) or not (_PARTNER.search(one) or _OF_OTHERS.match(one))]
     return _premises(stated), _premises(own)
 
 

@@ -1,31 +1,38 @@
 """Choosing one of several candidate turns: coherence first, then entailment (SimOAP, ACL 2023).
 
 SimOAP samples 2,000 candidates, keeps the 100 nearest to the query by TF-IDF and of those takes the one that the
-persona entails most. We follow it with tens of candidates, and add three bounds that it lacks: TF-IDF rewards a
-candidate that parrots the query, and entailment one that says the same fact in every turn, so copies and repetitions
-are set aside, and so are candidates that contradict the persona or what the speaker said before, while there are
-others. As in `consistency`, embeddings choose the facts and turns that a candidate is scored against.
+persona entails most. We follow it with tens of candidates, and add bounds that it lacks. TF-IDF rewards a candidate
+that parrots the query, and entailment one that says the same fact in every turn: copies and repetitions are set aside,
+and a fact that the speaker has told counts no more. Set aside are, too, candidates that contradict the persona or what
+the speaker said before, and those that take a fact of the partner for their speaker's own, while there are others. As
+in `consistency`, embeddings choose the facts and turns that a candidate is scored against.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
+
+import numpy as np
+from numpy.typing import NDArray
 
 from factory.base.sentences import split_sentences
-from factory.methods import Kit
+from factory.methods import Kit, together
 from factory.store.records import Candidate
 
 _WORD = r"\w+"
 _SAYING = 3
 """Words from which on a sentence counts as saying something ("I am married")."""
+_TOLD = 0.6
+"""Cosine from which on an earlier turn is taken to have told a fact (ours)."""
 
 
 async def choose(
     texts: Sequence[str],
     history: Sequence[str],
     facts: Sequence[str],
+    partner: Sequence[str],
     kit: Kit,
     *,
     keep: float,
@@ -34,9 +41,11 @@ async def choose(
     contradiction: float,
 ) -> list[Candidate]:
     """The texts as candidates, exactly one of them chosen. `history` is the earlier turns, of which they answer the
-    last (without any, coherence is not scored), `facts` the speaker's own; `entailment` is the highest over the facts
-    of cosine `relevance` or more, `contradiction` over these and the speaker's earlier turns of such a cosine (0
-    without any), and only the candidates that coherence kept have them. Every text holds a word."""
+    last (without any, coherence is not scored), `facts` the speaker's own, `partner` those of the partner. `entailment`
+    is the highest over the own facts of cosine `relevance` or more that are not told yet, `contradiction` over the own
+    facts and the speaker's earlier turns of such a cosine, `taken` the highest entailment of a partner's fact by the
+    candidate, if it entails no own one as much (each 0 without any); only the candidates that coherence kept have them.
+    Every text holds a word."""
     candidates = [Candidate(text, chosen=False) for text in texts]
     kept = candidates
     if history:
@@ -50,20 +59,45 @@ async def choose(
         fresh = [index for index in original if not repeats(texts[index], said)] or original
         kept = [candidates[index] for index in fresh[: math.ceil(keep * len(fresh))]]
 
-    held = [*facts, *history[-2::-2]]
-    vectors = await kit.embedder.encode([*held, *(candidate.text for candidate in kept)])
-    cosines = vectors[len(held) :] @ vectors[: len(held)].T
-    near = [(one, place) for one in range(len(kept)) for place in range(len(held)) if cosines[one, place] >= relevance]
-    scores = await kit.nli.score([(held[place], kept[one].text) for one, place in near])
-    ranks = []
-    for one, candidate in enumerate(kept):
-        own = [(place, score) for (other, place), score in zip(near, scores, strict=True) if other == one]
-        entailed = max((score.entailment for place, score in own if place < len(facts)), default=0.0)
-        contradicted = max((score.contradiction for _, score in own), default=0.0)
-        candidate.entailment, candidate.contradiction = entailed, contradicted
-        ranks.append((True, entailed) if contradicted <= contradiction else (False, -contradicted))
+    earlier, spoken, own = history[-2::-2], [one.text for one in kept], len(facts)
+    known = [*facts, *partner, *earlier]
+    vectors = await kit.embedder.encode([*known, *spoken])
+    near = vectors[len(known) :] @ vectors[: len(known)].T >= relevance
+    told = (vectors[:own] @ vectors[own + len(partner) : len(known)].T).max(axis=1, initial=-1) >= _TOLD
+    held = near.copy()
+    held[:, own : own + len(partner)] = False
+    stated = near[:, : own + len(partner)]
+    (entailed, contradicted), (states, _) = await together(
+        [
+            _scored(kit, held, lambda one, place: (known[place], spoken[one])),
+            _scored(kit, stated, lambda one, place: (spoken[one], known[place])),
+        ]
+    )
+    entailment = np.where(told, 0, entailed[:, :own]).max(axis=1, initial=0)
+    against = contradicted.max(axis=1, initial=0)
+    by_own, by_partner = states[:, :own].max(axis=1, initial=0), states[:, own:].max(axis=1, initial=0)
+    taken = np.where(by_partner > by_own, by_partner, 0)
+    wrong = np.maximum(against, taken)
+    for place, candidate in enumerate(kept):
+        candidate.entailment, candidate.contradiction = float(entailment[place]), float(against[place])
+        candidate.taken = float(taken[place])
+    ranks = [
+        (True, good) if bad <= contradiction else (False, -bad) for good, bad in zip(entailment, wrong, strict=True)
+    ]
     kept[ranks.index(max(ranks))].chosen = True
     return candidates
+
+
+async def _scored(
+    kit: Kit, mask: NDArray[np.bool_], pair: Callable[[int, int], tuple[str, str]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """P(entailment) and P(contradiction) of the pairs that the mask names, in its shape; 0 elsewhere."""
+    places = [(int(one), int(other)) for one, other in np.argwhere(mask)]
+    scores = await kit.nli.score([pair(*place) for place in places])
+    entailed, contradicted = np.zeros(mask.shape), np.zeros(mask.shape)
+    for place, score in zip(places, scores, strict=True):
+        entailed[place], contradicted[place] = score.entailment, score.contradiction
+    return entailed, contradicted
 
 
 def coherence(query: str, texts: Sequence[str]) -> list[float]:

@@ -219,6 +219,17 @@ def test_of_several_candidates_one_is_said_and_the_sound_ones_are_kept(kit_of):
     assert row.turns[0].candidates[0].entailment == 0, "no facts, nothing entailed"
 
 
+def test_a_candidate_that_takes_the_partners_fact_is_not_said(kit_of):
+    takes, own = "Oh, I work as a nurse too!", "I like to cook soup."
+    row = run(
+        converse(turns=2, candidates=2, keep=1.0),
+        a_row(["I am a nurse."], ["I cook soup."]),
+        kit_of(["I'm a nurse.", "I am a nurse, you know."], [takes, own]),
+    )
+    assert row.turns[1].text == own
+    assert [candidate.taken > 0.5 for candidate in row.turns[1].candidates] == [True, False]
+
+
 def test_needs_follow_the_candidates():
     assert converse().needs == {"language"}
     assert converse(candidates=2).needs == {"language", "nli", "embedding"}

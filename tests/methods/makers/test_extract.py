@@ -81,6 +81,14 @@ def test_what_a_turn_says_of_the_partner_is_no_fact_of_the_speaker(kit_of):
     assert row.speakers[0].facts_of("extract") == ["I sew."]
 
 
+def test_what_a_turn_says_of_other_things_is_no_fact_of_the_speaker(kit_of):
+    turns = ["It's a very addictive game.", "Oh, that's really fun.", "Love hiking!"]
+    answers = "I am very addictive.", "I am really fun.", "I love hiking."
+    row = run(SENTENCE, a_row(turns=turns), kit_of(*answers))
+    assert all(line.entailment > 0.5 for line in row.extracted), "nli-small does not know who is meant"
+    assert [gate for _, gate in gates(row)] == ["speaker", "speaker", "accepted"]
+
+
 def test_other_languages_say_how_a_fact_begins(kit_of):
     german = Extract(ExtractParams(begins=("Ich ", "Mein", "我"), min_entailment=0))
     lines = [
@@ -111,8 +119,10 @@ def test_the_format_gate_wants_one_statement_in_the_first_person(kit_of):
         "The user has sisters.": "format",
         "Do I have sisters?": "format",
         "I": "format",
-        "I am.": "format",
-        "I do!": "format",
+        "I am.": "hollow",
+        "I'm doing well, thanks.": "hollow",
+        "I know what you mean.": "hollow",
+        "I am good to my sisters.": "accepted",
         "My sisters are twins.": "accepted",
         "I have sisters. I like them.": "format",
         "I am OK. I like them.": "format",
