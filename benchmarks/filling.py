@@ -17,9 +17,10 @@ import random
 import tempfile
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
-from factory.methods import Kit
+from factory.methods.example import kit as example_kit
 from factory.methods.scores.consistency import Consistency, ConsistencyParams
 from factory.planning.shard import STAGING, ShardSpec, todo
 from factory.running.merging import merge
@@ -118,7 +119,7 @@ async def score(rows: list[Row]) -> float:
     """CPU seconds of the score itself, by the bundled models."""
     nli, embedder = Nli(NliModel(name="nli-small")), Embeddings(EmbeddingModel())
     measure = Consistency(ConsistencyParams(relevance=0.2))
-    kit = Kit(None, nli, embedder)  # type: ignore[arg-type]
+    kit = replace(example_kit(), nli=nli, embedder=embedder)
     await asyncio.gather(*(measure.score(row, kit) for row in rows[:8]))
     since = time.process_time()
     await asyncio.gather(*(measure.score(row, kit) for row in rows))

@@ -1,25 +1,44 @@
-"""How many planted faults the score `naturalness` finds: `python -m benchmarks.planted DATA`.
+"""How many planted faults the score `naturalness` finds: `python -m benchmarks.planted DATA [--accepted FOLDER] [--rank CORPUS ...]`.
 
 DATA is a folder with the published dialogues, in dialogues/. In held-out dialogues of each register, cut to eight
 turns, a fault is put into three turns (recital: into one). A threshold for each column is set on other dialogues of
-that register, so that all together flag some 2 % of people's; what is found is told by fault and by column.
-Limitations: planted faults are plainer than those of models.
+that register, so that all together flag some 2 % of people's; what is found is told by fault and by column. With
+`--accepted`, 30 dialogues of each kind are imported by jobs/dialogue_corpus.yaml instead, into a corpus in FOLDER, and
+what that job decides of them is told; with `--rank`, how senseless and unrelated the turns of these corpora are on
+average, beside people's, and what scoring costs beside `consistency`. Limitations: planted faults are plainer than those of models.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from factory.methods.example import kit
-from factory.methods.scores.naturalness import Naturalness, NaturalnessParams
-from factory.store.records import Fact, Row, Speaker, Turn
-from factory.training.published import HELD, dialogues
+import numpy as np
 
-TURNS, FAULTY = 8, 3
+from benchmarks.machine import print_machine
+from factory.methods import together
+from factory.methods.example import kit
+from factory.methods.scores.consistency import Consistency, ConsistencyParams
+from factory.methods.scores.naturalness import Naturalness, NaturalnessParams
+from factory.running.run import run
+from factory.scorers.classifier import Classifier, ClassifierModel
+from factory.scorers.embeddings import EmbeddingModel, Embeddings
+from factory.scorers.nli import Nli, NliModel
+from factory.spec.jobfile import load_job
+from factory.store.corpus import Corpus
+from factory.store.records import Row
+from factory.training.persona_chats import row_of
+from factory.training.published import HELD, Dialogue, dialogues
+
+TURNS, FAULTY, IMPORTED = 8, 3, 30
+JOB = Path(__file__).parents[1] / "jobs" / "dialogue_corpus.yaml"
 OTHERS = [
     "Ich gehe heute Abend mit meinem Hund im Park spazieren.", "Mein Bruder arbeitet seit zehn Jahren in einer Bank.",
     "Me gusta mucho cocinar con mi familia los domingos.", "¿Qué haces cuando tienes tiempo libre por la tarde?",
@@ -63,10 +82,46 @@ FAULTS: dict[str, Plant] = {
     "parrot": lambda _, talk, place, __: f"Me too! {talk[1][place - 1]}",
     "recital": lambda _, talk, place, __: " ".join(talk[0][place % 2]),
 }
-COLUMNS = {"language": -1, "loop": 1, "parroting": 1, "recital": 1, "assistant": 1}
+COLUMNS = {"language": -1, "loop": 1, "parroting": 1, "recital": 1, "assistant": 1, "senseless": 1, "unrelated": 1,
+           "relatedness": -1}  # fmt: skip
 """The columns, and which way is bad."""
-SHARES = dict.fromkeys(COLUMNS, 0.004)
-"""Shares of people's dialogues that each may flag."""
+WEIGHTS = {"language": 2, "loop": 1, "parroting": 1, "recital": 3, "assistant": 1, "senseless": 5, "unrelated": 2,
+           "relatedness": 1}  # fmt: skip
+"""How much of what may be flagged falls to each column: more where people's talk comes near to the fault."""
+FLAGGED = 0.02
+"""Share of people's dialogues that all columns together may flag."""
+
+
+def no_language(chance: random.Random, *_: object) -> str:
+    words = ["".join(chance.choices(SYLLABLES, k=chance.randint(1, 3))) for _ in range(chance.randint(6, 12))]
+    return " ".join(words).capitalize() + "."
+
+
+def shuffled(chance: random.Random, talk: Talk, place: int, _: Sequence[Talk]) -> str:
+    words = talk[1][place].split()
+    return " ".join(chance.sample(words, len(words)))
+
+
+def random_reply(chance: random.Random, talk: Talk, _: int, everyone: Sequence[Talk]) -> str:
+    return chance.choice(chance.choice([other for other in everyone if other is not talk])[1])
+
+
+FAULTS: dict[str, Plant] = {
+    "no language": no_language,
+    "other language": lambda chance, *_: chance.choice(OTHERS),
+    "shuffled": shuffled,
+    "random reply": random_reply,
+    "loop": lambda _, talk, place, __: talk[1][place - 2],
+    "assistant": lambda chance, *_: chance.choice(ASSISTANTS),
+    "parrot": lambda _, talk, place, __: f"Me too! {talk[1][place - 1]}",
+    "recital": lambda _, talk, place, __: " ".join(talk[0][place % 2]),
+}
+COLUMNS = {"language": -1, "loop": 1, "parroting": 1, "recital": 1, "assistant": 1, "senseless": 1, "unrelated": 1,
+           "relatedness": -1}  # fmt: skip
+"""The columns, and which way is bad."""
+SHARES = {"language": 0.003, "loop": 0.002, "parroting": 0.002, "recital": 0.005, "assistant": 0.001, "senseless": 0.002,
+          "unrelated": 0.003, "relatedness": 0.003}  # fmt: skip
+"""Shares of people's dialogues that each may flag: more of recitals, since people recite, too."""
 
 
 def convai2(path: Path) -> list[Talk]:
@@ -83,13 +138,8 @@ def convai2(path: Path) -> list[Talk]:
     return [(facts, turns[:TURNS]) for facts, turns in found if len(turns) >= TURNS]
 
 
-def row_of(talk: Talk) -> Row:
-    """The dialogue as a row."""
-    speakers = [
-        Speaker(str(side), str(side), facts=[Fact(text, "seed", str(side)) for text in facts])
-        for side, facts in enumerate(talk[0])
-    ]
-    return Row("r", "imported", 0, [], speakers, turns=[Turn(n % 2, text) for n, text in enumerate(talk[1])])
+def _row(talk: Talk) -> Row:
+    return row_of(Dialogue(0, (tuple(talk[0][0]), tuple(talk[0][1])), tuple(talk[1])))
 
 
 def planted(fault: str, chance: random.Random, talk: Talk, everyone: Sequence[Talk]) -> Talk:
@@ -103,17 +153,24 @@ def planted(fault: str, chance: random.Random, talk: Talk, everyone: Sequence[Ta
 
 async def values_of(talks: Sequence[Talk]) -> list[dict[str, float]]:
     """The columns of each dialogue, all such that high is bad."""
-    score = Naturalness(NaturalnessParams())
-    found = [(await score.score(row_of(talk), kit())).values for talk in talks]
+    score, classifier = Naturalness(NaturalnessParams()), Classifier(ClassifierModel(name="talk-small"))
+    embedder = Embeddings(EmbeddingModel())
+    known = replace(kit(), classifier=classifier, embedder=embedder)
+    found = [one.values for one in await together(score.score(_row(talk), known) for talk in talks)]
+    classifier.close()
+    embedder.close()
     return [{name: COLUMNS[name] * float(values[name] or 0) for name in COLUMNS} for values in found]
 
 
 def thresholds(people: Sequence[dict[str, float]]) -> dict[str, float]:
-    """For each column the value above which at most its share of people's dialogues lies."""
-    return {
-        name: sorted((one[name] for one in people), reverse=True)[int(share * len(people))]
-        for name, share in SHARES.items()
-    }
+    """For each column the value above which lies its share of people's dialogues, as large as all together allow."""
+    order = {name: sorted((one[name] for one in people), reverse=True) for name in WEIGHTS}
+    for percent in range(100, -1, -1):
+        share = percent / 100 * FLAGGED / max(WEIGHTS.values())
+        at = {name: order[name][int(weight * share * len(people))] for name, weight in WEIGHTS.items()}
+        if sum(is_flagged(one, at) for one in people) <= FLAGGED * len(people):
+            break
+    return at
 
 
 def is_flagged(values: dict[str, float], at: dict[str, float]) -> bool:
@@ -137,14 +194,81 @@ async def evaluate(name: str, known: Sequence[Talk], talks: Sequence[Talk]) -> N
         print(f"| {fault} | " + " | ".join(f"{share:.2f}" for share in shares) + " |")
 
 
-async def main(data: Path) -> None:
-    """Print the tables of both registers."""
+def spoken(data: Path) -> tuple[list[Talk], list[Talk]]:
+    """The dialogues of Synthetic-Persona-Chat, cut: those that models may be trained on, and those held out."""
     everyone = dialogues(data / "dialogues" / "synthetic_persona_chat_valid.csv")
-    cut: list[list[Talk]] = [
+    known, held = (
         [(one.personas, list(one.turns[:TURNS])) for one in everyone if (one.number < HELD) == held]
         for held in (False, True)
-    ]
-    await evaluate("Synthetic-Persona-Chat", *cut)
+    )
+    return known, held
+
+
+def accepted(data: Path, folder: Path) -> None:
+    """Import dialogues of each kind as a user would, and print what was decided of each kind."""
+    _, held = spoken(data)
+    chance, lines = random.Random("accepted"), list[str]()
+    for fault in ("none", *FAULTS):
+        for number, talk in enumerate(chance.sample(held, IMPORTED)):
+            turns = talk[1] if fault == "none" else planted(fault, chance, talk, held)[1]
+            said = [{"speaker": "AB"[place % 2], "text": text} for place, text in enumerate(turns)]
+            lines.append(json.dumps({"id": f"{fault}/{number}", "turns": said}))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dialogues.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    place = folder.absolute()
+    job = load_job(JOB, [f"corpus={place}/corpus", f"seeds=[{{path: {place}/dialogues.jsonl}}]"])
+    run(job, allow_failures=True)
+    told: dict[str, Counter[str]] = {fault: Counter() for fault in ("none", *FAULTS)}
+    for row in Corpus(job.corpus).rows():
+        told[row.seeds[0].id.partition("/")[0]].update([str(row.decision), *row.reasons])
+    print("| fault | accepted | flagged | rejected | reasons |\n| --- | ---: | ---: | ---: | --- |")
+    for fault, found in told.items():
+        decided = [found.pop(name, 0) for name in ("accept", "flag", "reject")]
+        reasons = ", ".join(f"{name} {count}" for name, count in found.most_common())
+        print(f"| {fault} | {' | '.join(map(str, decided))} | {reasons} |")
+
+
+async def rank(data: Path, corpora: Sequence[Path]) -> None:
+    """Print how bad talk is on average, and what naturalness costs of consistency."""
+    found = {
+        "people, Synthetic-Persona-Chat": [_row(talk) for talk in spoken(data)[1]],
+        "people, ConvAI2": [
+            _row(talk) for talk in convai2(data / "dialogues" / "convai2_valid_self_original.txt")[:64]
+        ],
+        **{str(corpus): list(Corpus(str(corpus)).rows()) for corpus in corpora},
+    }
+    classifier, nli, embedder = (
+        Classifier(ClassifierModel(name="talk-small")),
+        Nli(NliModel(name="nli-small")),
+        Embeddings(EmbeddingModel()),
+    )
+    known = replace(kit(), classifier=classifier, nli=nli, embedder=embedder)
+    naturalness, consistency = Naturalness(NaturalnessParams()), Consistency(ConsistencyParams())
+    print("| talk | dialogues | senseless | unrelated | together |\n| --- | ---: | ---: | ---: | ---: |")
+    for name, rows in found.items():
+        scored = await together(naturalness.score(row, known) for row in rows)
+        turns = np.array([detail.values[5:7] for one in scored for detail in one.details if detail.turn], float)
+        senseless, unrelated = turns.mean(axis=0)
+        print(f"| {name} | {len(rows)} | {senseless:.2f} | {unrelated:.2f} | {senseless + unrelated:.2f} |")
+    rows = [row for corpus in list(found)[2:] for row in found[corpus]] or found["people, Synthetic-Persona-Chat"]
+    took: dict[str, list[float]] = {"consistency": [], "naturalness": []}
+    for _ in range(3):
+        for method in (consistency, naturalness):
+            since = time.process_time()
+            await together(method.score(row, known) for row in rows)
+            took[method.name].append(time.process_time() - since)
+    each = {name: min(seconds) / len(rows) for name, seconds in took.items()}
+    shares = ", ".join(f"{one / other:.2f}" for other, one in zip(*took.values(), strict=True))
+    print(
+        f"CPU ms a dialogue, best of three: {', '.join(f'{name} {1000 * one:.0f}' for name, one in each.items())}; ratios {shares}"
+    )
+    for scorer in (classifier, nli, embedder):
+        scorer.close()
+
+
+async def main(data: Path) -> None:
+    """Print the tables of both registers."""
+    await evaluate("Synthetic-Persona-Chat", *spoken(data))
     other = random.Random(3).sample(convai2(data / "dialogues" / "convai2_valid_self_original.txt"), 200)
     await evaluate("ConvAI2", other[:100], other[100:])
 
@@ -152,4 +276,13 @@ async def main(data: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    asyncio.run(main(parser.parse_args().data))
+    parser.add_argument("--accepted", type=Path, metavar="FOLDER")
+    parser.add_argument("--rank", type=Path, nargs="*", metavar="CORPUS")
+    given = parser.parse_args()
+    print_machine()
+    if given.rank is not None:
+        asyncio.run(rank(given.data, given.rank))
+    elif given.accepted:
+        accepted(given.data, given.accepted)
+    else:
+        asyncio.run(main(given.data))

@@ -91,7 +91,7 @@ async def tell(corpus: Corpus, rows: list[Row], people: list[Row]) -> None:
     print(f"lines of extract {lines}: " + ", ".join(f"{name} {n / lines:.1%}" for name, n in gates.most_common()))
     print(f"facts extracted a dialogue {facts / len(rows):.2f}")
     nli, embedder = Nli(NliModel(name="nli-small")), Embeddings(EmbeddingModel())
-    kit = Kit(example_kit().engine, nli, embedder)
+    kit = replace(example_kit(), nli=nli, embedder=embedder)
     sets = {"all rows": rows, "accepted": [row for row in rows if row.decision == "accept"], "people": people}
     for name, some in sets.items():
         if some:

@@ -25,7 +25,12 @@ from factory.spec.job import Passes
 
 PAGE = Path(__file__).with_name("methods.md")
 MARK = "<!-- From here on, docs/generate.py writes what the methods declare. -->\n"
-_KINDS = {"language": "a language model", "nli": "an NLI model", "embedding": "an embedding model"}
+_KINDS = {
+    "language": "a language model",
+    "nli": "an NLI model",
+    "embedding": "an embedding model",
+    "classifier": "a classifier",
+}
 _LONGEST = 9
 """Values of a default that are listed."""
 

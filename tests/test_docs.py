@@ -23,6 +23,7 @@ from ray.autoscaler._private.commands import _bootstrap_config
 from ray.autoscaler._private.providers import _get_node_provider
 
 from factory.engines import LanguageModel, Sampling
+from factory.scorers.classifier import ClassifierModel
 from factory.scorers.embeddings import EmbeddingModel
 from factory.scorers.nli import NliModel
 from factory.seeds.source import SeedSource
@@ -169,7 +170,8 @@ def test_a_block_that_does_not_hold_fails_its_page(text: str, why: str, tmp_path
 
 
 TABLES: list[tuple[str, type[BaseModel]]] = [
-    ("job-file.md", model) for model in (Pairing, LanguageModel, NliModel, EmbeddingModel, Sampling, Run, Workers)
+    ("job-file.md", model)
+    for model in (Pairing, LanguageModel, NliModel, ClassifierModel, EmbeddingModel, Sampling, Run, Workers)
 ]
 
 

@@ -22,7 +22,7 @@ from factory.engines import Engine, Message, Sampling
 from factory.scorers.nli import Probabilities
 from factory.store.records import Detail, Row, Value
 
-ModelKind = Literal["language", "nli", "embedding"]
+ModelKind = Literal["language", "nli", "embedding", "classifier"]
 _Result = TypeVar("_Result")
 
 SEEDED = {"facts.seed": "facts", "turns": "turns", "attributes": "attributes"}
@@ -44,6 +44,13 @@ class Embedder(Protocol):
         """Unit-length embeddings, shape (texts, dimensions), so that a dot product is a cosine."""
 
 
+class LabelScorer(Protocol):
+    """A sequence classifier."""
+
+    async def score(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, float]]:
+        """How probable each label is for each pair of texts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kit:
     """The models a method may ask; a method touches only those it `needs`."""
@@ -51,6 +58,7 @@ class Kit:
     engine: Engine
     nli: NliScorer
     embedder: Embedder
+    classifier: LabelScorer
 
 
 class Params(BaseModel):
@@ -76,6 +84,7 @@ class Asks:
 LanguageModelName = Annotated[str, Asks("language")]
 NliModelName = Annotated[str, Asks("nli")]
 EmbeddingModelName = Annotated[str, Asks("embedding")]
+ClassifierName = Annotated[str, Asks("classifier")]
 
 
 def models_of(params: BaseModel) -> dict[str, tuple[ModelKind, str]]:

@@ -10,7 +10,7 @@
 >>> scored(Consistency, dialogue()).values["coverage"]
 0.5
 
-Limitations: the two scorers go by words alone.
+Limitations: the three scorers go by words alone.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def kit(*answers: str) -> Kit:
     """Models without weights: a language model that gives `answers`, one a request, or without any is the engine
     `scripted`; scorers that go by words."""
     engine: Engine = _Answers(answers) if answers else ScriptedEngine(LanguageModel(name="scripted"))
-    return Kit(engine, _WordsNli(), _WordsEmbedder())
+    return Kit(engine, _WordsNli(), _WordsEmbedder(), _WordsClassifier())
 
 
 def _method(cls: Any, params: dict[str, object]) -> Any:
@@ -169,3 +169,14 @@ class _WordsNli:
         if 2 * len(words[0] & words[1]) < max(len(words[0]), 1):
             return Probabilities(0.05, 0.9, 0.05)
         return Probabilities(0.05, 0.05, 0.9) if negated[0] != negated[1] else Probabilities(0.9, 0.05, 0.05)
+
+
+class _WordsClassifier:
+    """A reply with a word of what it replies to is natural, one without is unrelated."""
+
+    async def score(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, float]]:
+        found = [set(_words(before)) & set(_words(reply)) for before, reply in pairs]
+        return [
+            {"natural": 0.9 if shared else 0.1, "senseless": 0.05, "unrelated": 0.05 if shared else 0.85}
+            for shared in found
+        ]

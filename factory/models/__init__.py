@@ -24,7 +24,7 @@ from factory.models import smollm2
 PERSONA = "persona"
 """The adapter that taught SmolLM2 the prompts of the makers."""
 
-BUNDLED = frozenset({smollm2.NAME, PERSONA, "nli-small", "minilm"})
+BUNDLED = frozenset({smollm2.NAME, PERSONA, "nli-small", "talk-small", "minilm"})
 """Names that need no hub."""
 
 OPENING = threading.Lock()

@@ -29,7 +29,7 @@ from factory.planning.shard import STAGING, Todo
 from factory.planning.wanted import PlanError, Wanted
 from factory.running.models import Models
 from factory.running.pipeline import LACKING, run_row
-from factory.scorers.nli import ScorerStartError
+from factory.scorers.classifier import ScorerStartError
 from factory.seeds.files import SourceError
 from factory.spec.identity import Entry, entries, row_fingerprints
 from factory.spec.job import Job

@@ -14,10 +14,13 @@ from typing import cast
 from factory.engines import Engine, Health, LanguageModel, Reply, Request
 from factory.engines.opening import open_engine
 from factory.methods import Kit
+from factory.scorers.classifier import Classifier, ClassifierModel
 from factory.scorers.embeddings import EmbeddingModel, Embeddings
 from factory.scorers.nli import Nli, NliModel
 from factory.spec.identity import Entry
 from factory.spec.job import Job
+
+Scorer = Nli | Embeddings | Classifier
 
 
 class Counted:
@@ -53,7 +56,7 @@ class Models:
         self._told = told
         self._shared: dict[str, Engine] = {}
         self._engines: dict[str, Engine] = {}
-        self.scorers: dict[str, Nli | Embeddings] = {}
+        self.scorers: dict[str, Scorer] = {}
 
     @property
     def capacity(self) -> int | None:
@@ -69,7 +72,9 @@ class Models:
                 engine = await self._engine(self._job.engine_of(name))
                 self._engines[name] = Counted(engine, self._told, model.adapter)
         elif name not in self.scorers:
-            self.scorers[name] = await asyncio.to_thread(_open_scorer, model)
+            asking = [entry for entry in self._entries.values() if name in entry.models.values()]
+            wanted = {label: None for entry in asking for label in getattr(entry.method, "labels", ())}
+            self.scorers[name] = await asyncio.to_thread(_open_scorer, model, list(wanted))
 
     async def _engine(self, name: str) -> Engine:
         """The engine of a language model, which answers for those too that differ from it in their adapter."""
@@ -87,6 +92,7 @@ class Models:
             engine=cast(Engine, self._engines.get(entry.models.get("language", ""))),
             nli=cast(Nli, self.scorers.get(entry.models.get("nli", ""))),
             embedder=cast(Embeddings, self.scorers.get(entry.models.get("embedding", ""))),
+            classifier=cast(Classifier, self.scorers.get(entry.models.get("classifier", ""))),
         )
 
     async def close(self) -> None:
@@ -97,5 +103,7 @@ class Models:
             scorer.close()
 
 
-def _open_scorer(model: NliModel | EmbeddingModel) -> Nli | Embeddings:
+def _open_scorer(model: NliModel | EmbeddingModel | ClassifierModel, labels: list[str]) -> Scorer:
+    if isinstance(model, ClassifierModel):
+        return Classifier(model, labels)
     return Nli(model) if isinstance(model, NliModel) else Embeddings(model)

@@ -25,7 +25,7 @@ from factory.base.packages import explain_missing
 from factory.engines import EngineDeadError, EngineStartError
 from factory.running.merging import Merged
 from factory.running.workers import Heartbeat, ShardTask, TaskResult, Worker
-from factory.scorers.nli import ScorerStartError
+from factory.scorers.classifier import ScorerStartError
 from factory.spec.job import Job, Workers
 from factory.spec.phases import Making
 from factory.store.storage import StorageError

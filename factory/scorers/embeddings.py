@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from factory.models import OPENING, resolve
 from factory.scorers.batching import Batcher
-from factory.scorers.nli import ScorerStartError
+from factory.scorers.classifier import ScorerStartError
 
 _BATCHES = 8
 _KEPT = 65_536

@@ -22,6 +22,7 @@ from factory.methods import Params, models_of, struct_of
 from factory.methods.passes.near_duplicates import COLUMN, NAME, NearDuplicatesParams
 from factory.methods.registry import faults, found
 from factory.models import placed
+from factory.scorers.classifier import ClassifierModel
 from factory.scorers.embeddings import EmbeddingModel
 from factory.scorers.nli import NliModel
 from factory.spec.select import BANDS, ROW, ROW_COLUMNS, Conditions, check
@@ -38,6 +39,7 @@ _RESERVED = frozenset({SELECT, SCORERS, ROW, NAME, *(name.lower() for name in RO
 _BUNDLED: dict[str, dict[str, Any]] = {
     "nli": {"kind": "nli", "name": "nli-small"},
     "embedding": {"kind": "embedding", "name": "minilm"},
+    "talk": {"kind": "classifier", "name": "talk-small"},
 }
 """Models that are there without being given; what a job gives of one takes the place of that field."""
 
@@ -130,7 +132,7 @@ if TYPE_CHECKING:
     ScoreEntry: TypeAlias = Params
 else:
     MakerEntry, ScoreEntry = _entries("makers"), _entries("scores")
-Model = Annotated[LanguageModel | NliModel | EmbeddingModel, Field(discriminator="kind")]
+Model = Annotated[LanguageModel | NliModel | EmbeddingModel | ClassifierModel, Field(discriminator="kind")]
 
 
 def _named(section: Section) -> BeforeValidator:

@@ -208,6 +208,17 @@ class DrawnNli:
         return Probabilities(entailed / 20, (20 - entailed - contradicted) / 20, contradicted / 20)
 
 
+class DrawnClassifier:
+    """Three labels, drawn."""
+
+    async def score(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, float]]:
+        return [self._score(*pair) for pair in pairs]
+
+    def _score(self, *pair: str) -> dict[str, float]:
+        senseless, unrelated = (number(label, *pair) % 11 for label in ("senseless", "unrelated"))
+        return {"natural": (20 - senseless - unrelated) / 20, "senseless": senseless / 20, "unrelated": unrelated / 20}
+
+
 class DrawnEmbedder:
     """One bit of a min-hash a dimension: in expectation the cosine is the Jaccard index of the words."""
 

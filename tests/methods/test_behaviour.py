@@ -69,7 +69,7 @@ async def _digest(method: Any, section: str) -> str:
     seen = []
     for number in range(ROWS):
         row, engine, nli = cases.a_row(number), cases.Answers(method.name, number), cases.DrawnNli()
-        kit = Kit(engine, nli, cases.DrawnEmbedder())
+        kit = Kit(engine, nli, cases.DrawnEmbedder(), cases.DrawnClassifier())
         outcome: list[object]
         try:
             if section == "scores":

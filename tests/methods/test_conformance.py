@@ -123,6 +123,7 @@ def a_kit(needs: frozenset[ModelKind]) -> tuple[Kit, Asked]:
         asked if "language" in needs else absent,
         whole.nli if "nli" in needs else absent,
         whole.embedder if "embedding" in needs else absent,
+        whole.classifier if "classifier" in needs else absent,
     ), asked
 
 

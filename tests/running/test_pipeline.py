@@ -12,6 +12,7 @@ import pytest
 from factory.base.packages import MissingPackageError
 from factory.engines import Completion, EngineDeadError, Reply, Request, RequestError, Sampling, ServerError
 from factory.methods import Column, Kit, Scored
+from factory.methods.example import kit as example_kit
 from factory.planning.plan import plan
 from factory.planning.shard import Todo
 from factory.running.pipeline import Failure, fail_scores, run_row
@@ -87,7 +88,7 @@ def bench(job: Job) -> Bench:
     planned = plan(job)
     row = next(iter(wanted_of(planned).values()))
     recipes = planned.wanted.making.recipes["generated"]
-    kit = Kit(Talker(), HashNli(), HashEmbedder())
+    kit = replace(example_kit(), engine=Talker(), nli=HashNli(), embedder=HashEmbedder())
     return Bench(row, recipes, row_fingerprints(recipes, row), entries(job), kit)
 
 

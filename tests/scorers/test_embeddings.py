@@ -10,8 +10,8 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from factory.models import resolve
+from factory.scorers.classifier import ScorerStartError
 from factory.scorers.embeddings import EmbeddingModel, Embeddings
-from factory.scorers.nli import ScorerStartError
 from tests.scorers.test_nli import cut_short
 
 TEXTS = ["I have two dogs.", "I own a pair of dogs.", "Shares fell on Monday."]

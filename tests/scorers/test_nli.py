@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from factory.models import resolve
-from factory.scorers.nli import Nli, NliModel, Probabilities, ScorerStartError
+from factory.scorers.classifier import ScorerStartError
+from factory.scorers.nli import Nli, NliModel, Probabilities
 
 PAIRS = [
     ("i have two dogs", "i own a pair of dogs"),

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from factory.scorers.nli import Nli, NliModel, ScorerStartError
+from factory.scorers.classifier import ScorerStartError
+from factory.scorers.nli import Nli, NliModel
 from factory.training.calibrate import Calibration, CalibrationError, calibrate, draw
 from factory.training.labelled import LabelledPair
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from factory.methods.example import scored
-from factory.methods.scores.naturalness import Naturalness
+from factory.methods.example import kit, scored
+from factory.methods.scores.naturalness import Naturalness, context
 from tests.methods.parts import a_row
 
 BASE = {"language": "en"}
@@ -19,8 +23,8 @@ def values(*turns, facts=(), **params):
 
 def test_plain_talk_shows_no_sign():
     found = values(*CALM, facts=["I sew.", "I ski.", "I bake bread."])
-    assert found.pop("language") > 0.5
-    assert found == {"loop": 0.0, "parroting": 0.0, "recital": 0.0, "assistant": 0.0}
+    assert found["language"] > 0.5
+    assert [found[name] for name in ("loop", "parroting", "recital", "assistant")] == [0.0] * 4
 
 
 @pytest.mark.parametrize(
@@ -64,7 +68,9 @@ def test_more_than_one_fact_in_a_turn_is_recital():
     facts = ["I am a nurse.", "I have two dogs.", "I live in Texas."]
     one, all_ = "I'm a nurse, and you?", "I'm a nurse, I have two dogs and I live in Texas."
     assert values(one, facts=facts)["recital"] == 0.0
-    assert values("Hello. I live in Texas with my two dogs.", facts=facts)["recital"] == 0.5
+    assert values("I live in Texas with two dogs.", facts=facts)["recital"] == 0.5
+    more = "I live in Texas with two dogs, near the ranch where my uncle bred horses."
+    assert 0 < values(more, facts=facts)["recital"] < 0.3, "most of it is of no fact"
     assert values(all_, facts=facts)["recital"] == 1.0
     assert values(all_, facts=facts[:2])["recital"] == 0.0, "two facts are said in one turn by anybody"
     assert values("Hi!", all_, facts=facts)["recital"] == 0.0, "the facts are the other's"
@@ -92,6 +98,88 @@ def test_each_turn_has_its_values():
     assert [(one.turn, one.speaker) for one in found.details] == [(0, 0), (1, 1), (2, 0), (3, 1)]
     assert [one.values[1] for one in found.details] == [0.0, 0.0, 0.0, 1.0]
     assert found.details[2].values[0] is None, "four words tell no language"
+
+
+class Told:
+    """A classifier that finds what its words say: of a part the number in it is how senseless it is."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    async def score(self, pairs):
+        self.asked += pairs
+        return [
+            {
+                "natural": 1 - float(reply.split()[1]),
+                "senseless": float(reply.split()[0]),
+                "unrelated": float(reply.split()[1]),
+            }
+            for _, reply in pairs
+        ]
+
+
+class Apart:
+    """Embeddings of which no two are alike."""
+
+    async def encode(self, texts):
+        return np.eye(len(texts), dtype=np.float32)
+
+
+def replies(*turns, embedder=None):
+    told = Told()
+    models = replace(kit(), classifier=told, embedder=embedder or Apart())
+    return asyncio.run(Naturalness(Naturalness.Params()).score(a_row(turns=turns), models)), told.asked
+
+
+def test_of_the_senseless_turns_the_worst_counts_and_of_the_unrelated_the_worse_half_but_for_the_first():
+    found, asked = replies("0.1 0.9 hello", "0.8 0.2 no", "0.3 0.6 yes", "0.2 0.5 oh")
+    assert found.values["senseless"] == 0.8
+    assert found.values["unrelated"] == pytest.approx((0.6 + 0.5) / 2)
+    assert [detail.values[5:7] for detail in found.details] == [[0.1, 0], [0.8, 0.2], [0.3, 0.6], [0.2, 0.5]]
+    assert asked[2] == ("0.1 0.9 hello | 0.8 0.2 no", "0.3 0.6 yes")
+
+
+def test_a_reply_that_is_near_to_the_turn_before_is_less_unrelated():
+    found, _ = replies("0.1 0.9", "0.1 0.9", embedder=kit().embedder)
+    assert found.values["unrelated"] == pytest.approx(0, abs=1e-6)
+    found, _ = replies("0.1 0.9", "0.1 0.8", embedder=kit().embedder)
+    assert 0 < found.values["unrelated"] < 0.4
+
+
+def test_relatedness_is_the_mean_cosine_of_neighbours():
+    found = scored(Naturalness, a_row(turns=["I have a dog.", "I have a dog.", "Blue skies."]))
+    assert found.values["relatedness"] == pytest.approx(0.5)
+    assert [detail.values[8] for detail in found.details] == [None, pytest.approx(1.0), pytest.approx(0.0)]
+    assert values("I sew.")["relatedness"] == 1.0
+
+
+def test_a_fact_of_the_partners_that_a_turn_states_is_taken():
+    facts = [["I work as a nurse."], ["I play chess well."]]
+
+    def taken(*turns):
+        found = scored(Naturalness, a_row(*facts, turns=turns))
+        assert found.values["taken"] == max(detail.values[7] for detail in found.details)
+        return [round(detail.values[7], 1) for detail in found.details]
+
+    assert taken("I work as a nurse.", "I work as a nurse too!") == [0.0, 0.9]
+    assert taken("I play chess well.", "I play chess well.") == [0.9, 0.0]
+    assert taken("I sew.", "That is nice!") == [0.0, 0.0]
+    facts[1].append("I work as a nurse.")
+    assert taken("I work as a nurse.", "I work as a nurse too!") == [0.0, 0.0], "both do"
+
+
+def test_a_long_turn_is_read_in_parts_of_which_the_worst_is_senseless_and_the_best_replies():
+    long = " ".join(["0.2 0.7", *["word"] * 44]) + ". 0.9 0.1 " + " ".join(["word"] * 30) + "."
+    found, asked = replies("0.1 0.5 hello", long)
+    assert [detail.values[5:7] for detail in found.details] == [[0.1, 0.0], [0.9, 0.1]]
+    assert len(asked) == 3
+
+
+def test_the_context_is_the_end_of_the_three_turns_before():
+    turns = ["First.", "Second one.", "Third.", "Fourth.", "Fifth."]
+    assert context(turns, 0) == ""
+    assert context(turns, 4) == "Second one. | Third. | Fourth."
+    assert context(["word " * 100 + "end."], 1).split() == ["word"] * 39 + ["end."]
 
 
 def test_a_row_without_turns_has_nothing_to_measure():
