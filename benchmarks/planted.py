@@ -1,11 +1,12 @@
-"""How many planted faults the score `naturalness` finds: `python -m benchmarks.planted DATA [--accepted FOLDER] [--rank CORPUS ...]`.
+"""How many planted faults the score `naturalness` finds: `python -m benchmarks.planted DATA`.
 
 DATA is a folder with the published dialogues, in dialogues/. In held-out dialogues of each register, cut to eight
 turns, a fault is put into three turns (recital: into one). A threshold for each column is set on other dialogues of
-that register, so that all together flag some 2 % of people's; what is found is told by fault and by column. With
-`--accepted`, 30 dialogues of each kind are imported by jobs/dialogue_corpus.yaml instead, into a corpus in FOLDER, and
-what that job decides of them is told; with `--rank`, how senseless and unrelated the turns of these corpora are on
-average, beside people's, and what scoring costs beside `consistency`. Limitations: planted faults are plainer than those of models.
+that register, and such faults in some of them, so that all together flag 2 % of people's; what is found is told by
+fault and by column. With `--accepted FOLDER`, 30 dialogues of each kind are imported by jobs/dialogue_corpus.yaml
+instead, into a corpus in FOLDER, and what that job decides of them is told; with `--rank CORPUS ...`, how senseless and
+unrelated the turns of these corpora are on average, beside people's, and what scoring costs beside `consistency`.
+Limitations: planted faults are plainer than those of models.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import argparse
 import asyncio
 import json
 import random
+import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +40,7 @@ from factory.store.records import Row
 from factory.training.persona_chats import row_of
 from factory.training.published import HELD, Dialogue, dialogues
 
-TURNS, FAULTY, IMPORTED = 8, 3, 30
+TURNS, FAULTY, IMPORTED, TRIALS = 8, 3, 30, 100
 JOB = Path(__file__).parents[1] / "jobs" / "dialogue_corpus.yaml"
 OTHERS = [
     "Ich gehe heute Abend mit meinem Hund im Park spazieren.", "Mein Bruder arbeitet seit zehn Jahren in einer Bank.",
@@ -54,6 +57,7 @@ ASSISTANTS = [
     "Thank you for sharing. I'd be happy to help you with that.", "Let me know if you need more information on this.",
 ]  # fmt: skip
 SYLLABLES = ["ba", "kor", "mi", "tze", "lu", "nar", "pho", "gri", "vex", "dal", "so", "wum", "ith", "que"]
+Values = dict[str, float]
 Talk = tuple[tuple[Sequence[str], Sequence[str]], list[str]]
 Plant = Callable[[random.Random, Talk, int, Sequence[Talk]], str]
 
@@ -69,7 +73,7 @@ def shuffled(chance: random.Random, talk: Talk, place: int, _: Sequence[Talk]) -
 
 
 def random_reply(chance: random.Random, talk: Talk, _: int, everyone: Sequence[Talk]) -> str:
-    return chance.choice(chance.choice([other for other in everyone if other is not talk])[1])
+    return chance.choice(chance.choice([other for other in everyone if other[0] != talk[0]])[1])
 
 
 FAULTS: dict[str, Plant] = {
@@ -85,43 +89,8 @@ FAULTS: dict[str, Plant] = {
 COLUMNS = {"language": -1, "loop": 1, "parroting": 1, "recital": 1, "assistant": 1, "senseless": 1, "unrelated": 1,
            "relatedness": -1}  # fmt: skip
 """The columns, and which way is bad."""
-WEIGHTS = {"language": 2, "loop": 1, "parroting": 1, "recital": 3, "assistant": 1, "senseless": 5, "unrelated": 2,
-           "relatedness": 1}  # fmt: skip
-"""How much of what may be flagged falls to each column: more where people's talk comes near to the fault."""
 FLAGGED = 0.02
 """Share of people's dialogues that all columns together may flag."""
-
-
-def no_language(chance: random.Random, *_: object) -> str:
-    words = ["".join(chance.choices(SYLLABLES, k=chance.randint(1, 3))) for _ in range(chance.randint(6, 12))]
-    return " ".join(words).capitalize() + "."
-
-
-def shuffled(chance: random.Random, talk: Talk, place: int, _: Sequence[Talk]) -> str:
-    words = talk[1][place].split()
-    return " ".join(chance.sample(words, len(words)))
-
-
-def random_reply(chance: random.Random, talk: Talk, _: int, everyone: Sequence[Talk]) -> str:
-    return chance.choice(chance.choice([other for other in everyone if other is not talk])[1])
-
-
-FAULTS: dict[str, Plant] = {
-    "no language": no_language,
-    "other language": lambda chance, *_: chance.choice(OTHERS),
-    "shuffled": shuffled,
-    "random reply": random_reply,
-    "loop": lambda _, talk, place, __: talk[1][place - 2],
-    "assistant": lambda chance, *_: chance.choice(ASSISTANTS),
-    "parrot": lambda _, talk, place, __: f"Me too! {talk[1][place - 1]}",
-    "recital": lambda _, talk, place, __: " ".join(talk[0][place % 2]),
-}
-COLUMNS = {"language": -1, "loop": 1, "parroting": 1, "recital": 1, "assistant": 1, "senseless": 1, "unrelated": 1,
-           "relatedness": -1}  # fmt: skip
-"""The columns, and which way is bad."""
-SHARES = {"language": 0.003, "loop": 0.002, "parroting": 0.002, "recital": 0.005, "assistant": 0.001, "senseless": 0.002,
-          "unrelated": 0.003, "relatedness": 0.003}  # fmt: skip
-"""Shares of people's dialogues that each may flag: more of recitals, since people recite, too."""
 
 
 def convai2(path: Path) -> list[Talk]:
@@ -147,11 +116,11 @@ def planted(fault: str, chance: random.Random, talk: Talk, everyone: Sequence[Ta
     turns = list(talk[1])
     places = [place for place in range(2, len(turns)) if fault != "recital" or talk[0][place % 2]]
     for place in sorted(chance.sample(places, 1 if fault == "recital" else FAULTY)):
-        turns[place] = FAULTS[fault](chance, talk, place, everyone)
+        turns[place] = FAULTS[fault](chance, (talk[0], turns), place, everyone)
     return talk[0], turns
 
 
-async def values_of(talks: Sequence[Talk]) -> list[dict[str, float]]:
+async def values_of(talks: Sequence[Talk]) -> list[Values]:
     """The columns of each dialogue, all such that high is bad."""
     score, classifier = Naturalness(NaturalnessParams()), Classifier(ClassifierModel(name="talk-small"))
     embedder = Embeddings(EmbeddingModel())
@@ -162,36 +131,55 @@ async def values_of(talks: Sequence[Talk]) -> list[dict[str, float]]:
     return [{name: COLUMNS[name] * float(values[name] or 0) for name in COLUMNS} for values in found]
 
 
-def thresholds(people: Sequence[dict[str, float]]) -> dict[str, float]:
-    """For each column the value above which lies its share of people's dialogues, as large as all together allow."""
-    order = {name: sorted((one[name] for one in people), reverse=True) for name in WEIGHTS}
-    for percent in range(100, -1, -1):
-        share = percent / 100 * FLAGGED / max(WEIGHTS.values())
-        at = {name: order[name][int(weight * share * len(people))] for name, weight in WEIGHTS.items()}
-        if sum(is_flagged(one, at) for one in people) <= FLAGGED * len(people):
-            break
-    return at
+def thresholds(people: Sequence[Values], faulty: Sequence[Sequence[Values]]) -> Values:
+    """For each column the value above which it flags: those that flag nobody, then one after another lowered where that
+    finds most faults (their mean share) for each dialogue of people's that it flags, as long as few of these are."""
+    order = {name: sorted({one[name] for one in people}, reverse=True) for name in COLUMNS}
+    at = {name: values[0] for name, values in order.items()}
+    while True:
+        wrong, found = share(people, at), statistics.fmean(share(some, at) for some in faulty)
+        steps = [{**at, name: value} for name, values in order.items() for value in values if value < at[name]]
+        allowed = [(step, flagged) for step in steps if (flagged := share(people, step)) <= FLAGGED]
+        gains = [
+            ((statistics.fmean(share(some, step) for some in faulty) - found) / max(flagged - wrong, 1e-9), step)
+            for step, flagged in allowed
+        ]
+        gain, best = max(gains, key=itemgetter(0), default=(0.0, at))
+        if gain <= 0:
+            return at
+        at = best
 
 
-def is_flagged(values: dict[str, float], at: dict[str, float]) -> bool:
+def share(some: Sequence[Values], at: Values) -> float:
+    """The share of these that are flagged."""
+    return sum(is_flagged(one, at) for one in some) / len(some)
+
+
+def is_flagged(values: Values, at: Values) -> bool:
     """Whether any column is above its threshold."""
-    return any(values[name] > at[name] for name in at)
+    return any(values[name] > value for name, value in at.items())
 
 
 async def evaluate(name: str, known: Sequence[Talk], talks: Sequence[Talk]) -> None:
     """Print a table for one register: thresholds of the `known` dialogues, and what they find in the others."""
-    at, people = thresholds(await values_of(known)), await values_of(talks)
+    trials = [await values_of(with_fault(fault, "trial", known[:TRIALS])) for fault in FAULTS]
+    at = thresholds(await values_of(known), trials)
+    people = await values_of(talks)
     wrong = sum(is_flagged(one, at) for one in people)
     print(f"\n{name}: thresholds on {len(known)} dialogues, {wrong} of {len(talks)} others of people's are flagged")
-    print("thresholds: " + ", ".join(f"{one} {COLUMNS[one] * value:.3g}" for one, value in at.items()))
+    print("thresholds: " + ", ".join(f"{one} {COLUMNS[one] * value:.4g}" for one, value in at.items()))
     print("| fault | found | " + " | ".join(COLUMNS) + " |\n| --- |" + " ---: |" * (len(COLUMNS) + 1))
     for fault in FAULTS:
-        chance = random.Random(f"planted {fault}")
-        whole = [talk for talk in talks if fault != "recital" or any(len(facts) >= FAULTY for facts in talk[0])]
-        found = await values_of([planted(fault, chance, talk, talks) for talk in whole])
-        shares = [sum(is_flagged(one, at) for one in found) / len(found)]
-        shares += [sum(one[column] > at[column] for one in found) / len(found) for column in COLUMNS]
-        print(f"| {fault} | " + " | ".join(f"{share:.2f}" for share in shares) + " |")
+        found = await values_of(with_fault(fault, "planted", talks))
+        shares = [share(found, at), *(share(found, {column: at[column]}) for column in COLUMNS)]
+        print(f"| {fault} | " + " | ".join(f"{one:.2f}" for one in shares) + " |")
+
+
+def with_fault(fault: str, drawn: str, talks: Sequence[Talk]) -> list[Talk]:
+    """The dialogues with a fault each, those that can have it."""
+    chance = random.Random(f"{drawn} {fault}")
+    whole = [talk for talk in talks if fault != "recital" or any(len(facts) >= FAULTY for facts in talk[0])]
+    return [planted(fault, chance, talk, talks) for talk in whole]
 
 
 def spoken(data: Path) -> tuple[list[Talk], list[Talk]]:
@@ -259,9 +247,8 @@ async def rank(data: Path, corpora: Sequence[Path]) -> None:
             took[method.name].append(time.process_time() - since)
     each = {name: min(seconds) / len(rows) for name, seconds in took.items()}
     shares = ", ".join(f"{one / other:.2f}" for other, one in zip(*took.values(), strict=True))
-    print(
-        f"CPU ms a dialogue, best of three: {', '.join(f'{name} {1000 * one:.0f}' for name, one in each.items())}; ratios {shares}"
-    )
+    told = ", ".join(f"{name} {1000 * one:.0f}" for name, one in each.items())
+    print(f"CPU ms a dialogue, best of three: {told}; ratios {shares}")
     for scorer in (classifier, nli, embedder):
         scorer.close()
 

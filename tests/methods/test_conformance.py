@@ -310,6 +310,7 @@ def recipe_of(cls: type[Any], params: Any) -> str:
     fields: dict[str, dict[str, object]] = {
         "language": {"name": "org/writer"},
         "nli": {"kind": "nli", "name": "org/nli"},
+        "classifier": {"kind": "classifier", "name": "org/classifier"},
     }
     fields["embedding"] = {"kind": "embedding", "name": "org/embedding"}
     section = "scores" if cls.name in SCORES else "makers"

@@ -32,8 +32,8 @@ ENTRIES = [
     (GOOD.replace("writer: {engine", "dialogue: {engine"), "line 9: makers.converse.model: models.writer is missing; of kind language there is dialogue"),
     (GOOD.replace(f"writer: {SCRIPTED}", "writer:"), "line 9: makers.converse.model: models.writer is missing; of kind language there is none"),
     (GOOD.replace("{engine: scripted, name: scripted}", "scripted"), "line 7: models.writer: the fields of a model are wanted"),
-    (GOOD.replace("{engine:", "{kind: nly, engine:"), "line 7: models.writer: there is no kind nly; did you mean nli? There are: language, nli, embedding"),
-    (GOOD.replace("{engine: scripted", "{kind: nli, engine: scripted"), "unknown field models.writer.engine. Allowed here: kind, name, revision, max_length"),
+    (GOOD.replace("{engine:", "{kind: nly, engine:"), "line 7: models.writer: there is no kind nly; did you mean nli? There are: language, nli, embedding, classifier"),
+    (GOOD.replace("{engine: scripted", "{kind: nli, engine: scripted"), "unknown field models.writer.engine. Allowed here: name, revision, max_length"),
     (GOOD.replace("{engine:", "{tensor_parallel: 2, engine:"), "line 7: models.writer.tensor_parallel: is 2, so run.workers.writer.gpus must be 2"),
     (GOOD + "  workers: {writr: {max: 2}}\n", "line 15: run.workers.writr: no language model has this name; there are writer, scorers"),
     (GOOD + "  workers: {nli: {max: 2}}\n", "line 15: run.workers.nli: no language model has this name"),
@@ -81,7 +81,7 @@ def test_an_override_that_makes_a_wrong_entry_is_named(tmp_path: Path, override:
 def test_what_is_null_is_left_out(tmp_path: Path) -> None:
     text = SCORED.replace("models:\n", "models:\n  nli:\n") + "  strict:\n"
     job = load_job(write(tmp_path, text), ["makers.extract=null", "scores.consistency=null"])
-    assert (list(job.makers), list(job.scores), set(job.models)) == (["converse"], [], {"writer", "nli", "embedding"})
+    assert (list(job.makers), list(job.scores), set(job.models)) == (["converse"], [], {"writer", "nli", "embedding", "talk"})
 
 
 def test_of_a_bundled_model_any_field_may_be_given(tmp_path: Path) -> None:

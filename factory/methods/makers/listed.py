@@ -72,5 +72,6 @@ def _listed(text: str) -> list[tuple[str, bool]] | None:
 
 
 def _texts(value: object) -> list[str] | None:
-    listed = value.get("facts", []) if isinstance(value, dict) else value
+    # An object with other names holds no facts, and its lines are shown as what they are.
+    listed = value.get("facts", None if value else []) if isinstance(value, dict) else value
     return listed if isinstance(listed, list) and all(isinstance(one, str) for one in listed) else None

@@ -77,8 +77,8 @@ class Naturalness:
     >>> row = dialogue()
     >>> row.turns[2].text = "I sew. How can I help you today?"
     >>> found = scored(Naturalness, row).values
-    >>> {name: round(value, 2) for name, value in found.items()}
-    {'language': 0.98, 'loop': 0.0, 'parroting': 0.0, 'recital': 0.0, 'assistant': 0.33}
+    >>> {name: round(found[name], 2) for name in ("language", "assistant", "senseless", "relatedness")}
+    {'language': 0.98, 'assistant': 0.33, 'senseless': 0.05, 'relatedness': 0.34}
     """
 
     name = "naturalness"
@@ -161,7 +161,7 @@ class Naturalness:
         replies, taking = await _replies(texts, kit), await _taken(row, kit)
         vectors = await kit.embedder.encode(texts)
         near = [float(one @ other) for one, other in pairwise(vectors)]
-        far = [0.0, *(1 - cosine for cosine in near)]
+        far = [0.0, *(min(1 - cosine, 1.0) for cosine in near)]
         said = [pairs_of_words(turn.text) for turn in row.turns]
         found = [
             (

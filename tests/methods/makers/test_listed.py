@@ -29,7 +29,7 @@ def test_facts_are_read_from_json_with_what_models_put_around_it_and_from_lines(
 
 
 @pytest.mark.parametrize(
-    "nothing", ['{"facts": []}', "[]", "[None]", "none", "[NONE].", "(None)", "- [None]", "", "\n \n", '{"fa']
+    "nothing", ['{"facts": []}', "[]", "[None]", "none", "[NONE].", "(None)", "- [None]", "", "\n \n", '{"fa', "{}"]
 )
 def test_nothing_is_nothing(nothing):
     assert found(nothing) == []
@@ -40,8 +40,9 @@ def test_what_the_token_limit_cut_off_is_told_apart(text):
     assert found(text, "length") == [("I sew.", True), ("I have a bro", False)]
 
 
-def test_json_of_another_form_is_read_as_lines():
-    assert found('{"facts": [1, 2]}') == [('{"facts": [1, 2]}', True)]
+@pytest.mark.parametrize("text", ['{"facts": [1, 2]}', '{"answer": ["I sew."]}'])
+def test_json_of_another_form_is_read_as_lines(text):
+    assert found(text) == [(text, True)]
 
 
 def test_lines_count_only_behind_bullets_where_that_is_asked_for():
