@@ -1,4 +1,4 @@
-"""`factory train-nli`: train any sequence classifier on pairs of texts, from labelled files or from a corpus's own scores.
+"""`factory train-nli`: train any classifier of pairs of texts, from labelled files or from a corpus's own scores.
 
 Premise = persona fact or earlier turn, hypothesis = utterance. A corpus gives the pairs that its NLI model was sure of,
 so that a small model can learn from a large one. The bundled nli-small is made by the same command, and so is

@@ -3,7 +3,8 @@
 `python -m factory.training.replies CSV OUT.jsonl` writes pairs of what was said before and a reply, labelled `natural`
 (Synthetic-Persona-Chat), `senseless` (words out of order, of another place, or of no language) or `unrelated` (a reply
 to something else), for `factory train-nli`. Half of the pairs are cut to a sentence a turn, since other people say less
-at once, and half are written as carelessly as people chat. Limitations: English; faults by rule, which are plainer than those of models.
+at once, and half are written as carelessly as people chat. Limitations: English; faults by rule, which are plainer than those of
+models.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ SEED = 11
 _TERSE, _CARELESS = 0.5, 0.5
 _SLIPS: tuple[tuple[str, str, float], ...] = (
     (r"(?<=\w)[.!]$", "", 0.6), (r"[.!] ", " ", 0.4), (r",", "", 0.6), (r"\?", "", 0.3), (r"['’]", "", 0.4),
-    (r"\bI'm\b", "i am", 0.3), (r"\b[Yy]ou're\b", "your", 0.3), (r"\bI'm\b|\bI am\b", "am", 0.1), (r"\bI've\b", "i have", 0.3),
+    (r"\bI'm\b", "i am", 0.3), (r"\b[Yy]ou're\b", "your", 0.3), (r"\bI'm\b|\bI am\b", "am", 0.1),
+    (r"\bI've\b", "i have", 0.3),
     (r"^(?:I|It's|That's) (?=\w)", "", 0.15), (r" (?:a|an|the) ", " ", 0.15), (r" (?:so|really|very|just) ", " ", 0.2),
     (r"\b(?:too|to)\b", "to", 0.2), (r"\bgoing to\b", "gonna", 0.3), (r"\b[Yy]ou\b", "u", 0.05), (r"\band\b", "&", 0.1),
 )  # fmt: skip

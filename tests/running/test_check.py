@@ -67,7 +67,7 @@ def test_each_mistake_is_told_beside_the_others(tmp_path: Path) -> None:
     assert found.keys() == {"corpus", "seeds", "models.writer", "models.nli"}
     assert "cannot be written" in found["corpus"]
     assert "no weights" in found["models.writer"]
-    assert "an NLI model has entailment" in found["models.nli"]
+    assert "entailment, neutral, contradiction are wanted" in found["models.nli"]
     assert checked.row is None
     assert not checked.sound
 

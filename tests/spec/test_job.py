@@ -81,7 +81,11 @@ def test_an_override_that_makes_a_wrong_entry_is_named(tmp_path: Path, override:
 def test_what_is_null_is_left_out(tmp_path: Path) -> None:
     text = SCORED.replace("models:\n", "models:\n  nli:\n") + "  strict:\n"
     job = load_job(write(tmp_path, text), ["makers.extract=null", "scores.consistency=null"])
-    assert (list(job.makers), list(job.scores), set(job.models)) == (["converse"], [], {"writer", "nli", "embedding", "talk"})
+    assert (list(job.makers), list(job.scores), set(job.models)) == (
+        ["converse"],
+        [],
+        {"writer", "nli", "embedding", "talk"},
+    )
 
 
 def test_of_a_bundled_model_any_field_may_be_given(tmp_path: Path) -> None:

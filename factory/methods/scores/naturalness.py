@@ -3,13 +3,14 @@
 By rule: drift into another language or into none (py3langid, a naive Bayes over byte n-grams), a speaker that loops,
 repeats what the partner said, recites its persona, or talks like an assistant. By a small classifier of replies: words
 without sense, and replies to something else. By NLI: a fact of the partner's that a speaker takes for its own. By
-embeddings: how near replies are to what they answer. A filter that knows contradiction alone accepts all of these. Limitations: thresholds belong to a register, to be found on talk
-that one trusts; assistants' phrases and the bundled classifier are English.
+embeddings: how near replies are to what they answer. A filter that knows contradiction alone accepts all of these.
+Limitations: thresholds belong to a register, to be found on talk that one trusts; assistants' phrases and the bundled
+classifier are English.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
@@ -38,6 +39,8 @@ _VALUES = ("language", "loop", "parroting", "recital", "assistant", "senseless",
 _LEAST_WORDS, _LEAST_LETTERS = 5, 12
 """Words, or letters of other scripts than Latin, of a turn whose language can be told: of 1,370 turns of
 Synthetic-Persona-Chat with five words none has P(English) below 0.1, of those with four 0.2 %."""
+_THIRD = 2
+"""Times that a short turn was said before it is a loop: people say "Thank you!" twice."""
 _BEFORE, _WORDS_BEFORE, _WORDS = 3, 40, 48
 """Turns before a reply, and the last of their words, that it is read with; and words of a turn that are read at once:
 together less than the 128 tokens that the classifier reads."""
@@ -70,8 +73,9 @@ class Naturalness:
     share of the speaker's given and expanded facts that it states, beyond the first, times the share of its content
     words that are theirs; `assistant` whether it has a phrase of assistants; `senseless` and `unrelated` how probable
     the classifier finds that its words make no sense, and that it replies to something else than the three turns before
-    it, the latter times 1 - the cosine with the turn before; `taken` the P(entailment) of a fact of the partner's with a word of the turn, if the turn entails none of its
-    speaker's as much; `relatedness` the cosine with the turn before. Turns of fewer than four words repeat nothing.
+    it, the latter times 1 - the cosine with the turn before; `relatedness` that cosine; `taken` the P(entailment) of a
+    fact of the partner's with a word of the turn, if the turn entails none of its speaker's as much. Turns of fewer
+    than four words repeat nothing, but for a speaker who says one for the third time.
 
     >>> from factory.methods.example import dialogue, scored
     >>> row = dialogue()
@@ -124,8 +128,8 @@ class Naturalness:
         Column(
             "unrelated",
             "double",
-            "Mean over the worse half of the turns but the first: probability that a turn with sense replies to something "
-            "else, times 1 - its cosine with the turn before.",
+            "Mean over the worse half of the turns but the first: probability that a turn with sense replies to "
+            "something else, times 1 - its cosine with the turn before.",
             0,
             1,
             "lower",
@@ -166,7 +170,7 @@ class Naturalness:
         found = [
             (
                 _probability(turn.text, self.params.language),
-                max((alike(said[number], said[other]) for other in _own_before(row, number)), default=0.0),
+                _loop(row, number, said),
                 alike(said[number], said[number - 1]) if number else 0.0,
                 recited(turn.text, row.speakers[turn.speaker].facts_of("seed", "expand")),
                 float(is_assistants(turn.text)),
@@ -252,6 +256,10 @@ def _probability(text: str, language: str) -> float | None:
     return next((float(one[1]) for one in _identifier().rank(text) if one[0] == language), 0.0)
 
 
-def _own_before(row: Row, number: int) -> Iterator[int]:
-    speaker = row.turns[number].speaker
-    return (other for other in range(number) if row.turns[other].speaker == speaker)
+def _loop(row: Row, number: int, said: Sequence[frozenset[tuple[str, str]]]) -> float:
+    """How alike a turn is to an earlier one of its speaker; 1 if it is short and said for the third time."""
+    earlier = [other for other in range(number) if row.turns[other].speaker == row.turns[number].speaker]
+    words = WORD.findall(row.turns[number].text.casefold())
+    if sum(WORD.findall(row.turns[other].text.casefold()) == words for other in earlier) >= _THIRD:
+        return 1.0
+    return max((alike(said[number], said[other]) for other in earlier), default=0.0)

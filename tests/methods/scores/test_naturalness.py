@@ -57,6 +57,8 @@ def test_what_a_speaker_says_again_is_a_loop_and_what_the_partner_said_is_parrot
     assert copied["loop"] == 0.0
     assert 0.7 < copied["parroting"] < 1
     assert values("Thank you so much!", "No, thank you!", "Thank you!", "Thank you!")["loop"] == 0.0
+    assert values("Hello!", "Hi!", "hello", "Hi!")["loop"] == 0.0
+    assert values("Hello!", "Hi!", "hello", "Hi!", "Hello.")["loop"] == 1.0
 
 
 def test_of_turns_that_share_some_words_the_share_counts():
