@@ -3,8 +3,8 @@
 `python -m factory.training.replies CSV OUT.jsonl` writes pairs of what was said before and a reply, labelled `natural`
 (Synthetic-Persona-Chat), `senseless` (words out of order, of another place, or of no language) or `unrelated` (a reply
 to something else), for `factory train-nli`. Half of the pairs are cut to a sentence a turn, since other people say less
-at once, and half are written as carelessly as people chat. Limitations: English; faults by rule, which are plainer than those of
-models.
+at once, and half are written as carelessly as people chat. Limitations: English; faults by rule, which are plainer than
+those of models.
 """
 
 from __future__ import annotations
