@@ -47,45 +47,58 @@ async def choose(
     candidate, if it entails no own one as much (each 0 without any); only the candidates that coherence kept have them.
     Every text holds a word."""
     candidates = [Candidate(text, chosen=False) for text in texts]
-    kept = candidates
-    if history:
-        query = history[-1]
-        said = {sentence for turn in history for sentence in sentences(turn)}
-        similarity = coherence(query, texts)
-        for candidate, value in zip(candidates, similarity, strict=True):
-            candidate.coherence = value
-        order = sorted(range(len(texts)), key=lambda index: -similarity[index])
-        original = [index for index in order if copied(query, texts[index]) <= max_copy] or order
-        fresh = [index for index in original if not repeats(texts[index], said)] or original
-        kept = [candidates[index] for index in fresh[: math.ceil(keep * len(fresh))]]
-
-    earlier, spoken, own = history[-2::-2], [one.text for one in kept], len(facts)
-    known = [*facts, *partner, *earlier]
-    vectors = await kit.embedder.encode([*known, *spoken])
-    near = vectors[len(known) :] @ vectors[: len(known)].T >= relevance
-    told = (vectors[:own] @ vectors[own + len(partner) : len(known)].T).max(axis=1, initial=-1) >= _TOLD
-    held = near.copy()
-    held[:, own : own + len(partner)] = False
-    stated = near[:, : own + len(partner)]
-    (entailed, contradicted), (states, _) = await together(
-        [
-            _scored(kit, held, lambda one, place: (known[place], spoken[one])),
-            _scored(kit, stated, lambda one, place: (spoken[one], known[place])),
-        ]
-    )
-    entailment = np.where(told, 0, entailed[:, :own]).max(axis=1, initial=0)
-    against = contradicted.max(axis=1, initial=0)
-    by_own, by_partner = states[:, :own].max(axis=1, initial=0), states[:, own:].max(axis=1, initial=0)
-    taken = np.where(by_partner > by_own, by_partner, 0)
-    wrong = np.maximum(against, taken)
-    for place, candidate in enumerate(kept):
-        candidate.entailment, candidate.contradiction = float(entailment[place]), float(against[place])
-        candidate.taken = float(taken[place])
+    kept = _coherent(candidates, history, keep, max_copy) if history else candidates
+    await _judge(kept, history, facts, partner, kit, relevance=relevance)
+    wrong = [max(candidate.contradiction or 0, candidate.taken or 0) for candidate in kept]
     ranks = [
-        (True, good) if bad <= contradiction else (False, -bad) for good, bad in zip(entailment, wrong, strict=True)
+        (True, candidate.entailment or 0) if bad <= contradiction else (False, -bad)
+        for candidate, bad in zip(kept, wrong, strict=True)
     ]
     kept[ranks.index(max(ranks))].chosen = True
     return candidates
+
+
+def _coherent(candidates: list[Candidate], history: Sequence[str], keep: float, max_copy: float) -> list[Candidate]:
+    """The share of the candidates that is nearest to the last turn, without copies and repetitions if others are
+    left."""
+    query, texts = history[-1], [candidate.text for candidate in candidates]
+    said = {sentence for turn in history for sentence in sentences(turn)}
+    similarity = coherence(query, texts)
+    for candidate, value in zip(candidates, similarity, strict=True):
+        candidate.coherence = value
+    order = sorted(range(len(texts)), key=lambda index: -similarity[index])
+    original = [index for index in order if copied(query, texts[index]) <= max_copy] or order
+    fresh = [index for index in original if not repeats(texts[index], said)] or original
+    return [candidates[index] for index in fresh[: math.ceil(keep * len(fresh))]]
+
+
+async def _judge(
+    kept: Sequence[Candidate],
+    history: Sequence[str],
+    facts: Sequence[str],
+    partner: Sequence[str],
+    kit: Kit,
+    *,
+    relevance: float,
+) -> None:
+    """Fill entailment, contradiction and what is taken over."""
+    earlier, spoken, own, both = history[-2::-2], [one.text for one in kept], len(facts), len(facts) + len(partner)
+    known = [*facts, *partner, *earlier]
+    vectors = await kit.embedder.encode([*known, *spoken])
+    near = vectors[len(known) :] @ vectors[: len(known)].T >= relevance
+    told = (vectors[:own] @ vectors[both : len(known)].T).max(axis=1, initial=-1) >= _TOLD
+    held, stated = near.copy(), near[:, :both]
+    held[:, own:both] = False
+    (entailed, contradicted), (states, _) = await together([
+        _scored(kit, held, lambda one, place: (known[place], spoken[one])),
+        _scored(kit, stated, lambda one, place: (spoken[one], known[place])),
+    ])  # fmt: skip
+    entailment = np.where(told, 0, entailed[:, :own]).max(axis=1, initial=0)
+    by_own, by_partner = states[:, :own].max(axis=1, initial=0), states[:, own:].max(axis=1, initial=0)
+    taken = np.where(by_partner > by_own, by_partner, 0)
+    for place, candidate in enumerate(kept):
+        candidate.entailment, candidate.taken = float(entailment[place]), float(taken[place])
+        candidate.contradiction = float(contradicted[place].max(initial=0))
 
 
 async def _scored(
