@@ -73,6 +73,7 @@ class Models:
                 self._engines[name] = Counted(engine, self._told, model.adapter)
         elif name not in self.scorers:
             asking = [entry for entry in self._entries.values() if name in entry.models.values()]
+            # Only methods that ask a classifier name labels.
             wanted = {label: None for entry in asking for label in getattr(entry.method, "labels", ())}
             self.scorers[name] = await asyncio.to_thread(_open_scorer, model, list(wanted))
 

@@ -48,11 +48,12 @@ class ScorerStartError(Exception):
 
 
 class Classifier:
-    """A started classifier, which must have the labels that are `wanted`, in lower case. Raises ScorerStartError."""
+    """A started classifier, which must have the labels that are `wanted`, in lower case, and with `only` no
+    others, which would take a share of the probability. Raises ScorerStartError."""
 
-    def __init__(self, model: SequenceModel, wanted: Collection[str] = ()) -> None:
+    def __init__(self, model: SequenceModel, wanted: Collection[str] = (), *, only: bool = False) -> None:
         with OPENING:
-            self._encoder, self._labels = _open(model, wanted)
+            self._encoder, self._labels = _open(model, wanted, only)
         self._batch_size = model.batch_size
         self._batcher: Batcher[tuple[str, str], list[float]] = Batcher(self._score, _BATCHES * model.batch_size)
 
@@ -69,7 +70,7 @@ class Classifier:
         return [[float(value) for value in row] for row in rows]
 
 
-def _open(model: SequenceModel, wanted: Collection[str]) -> tuple[Any, tuple[str, ...]]:
+def _open(model: SequenceModel, wanted: Collection[str], only: bool) -> tuple[Any, tuple[str, ...]]:
     """The encoder, and its labels in the order of what it predicts."""
     from sentence_transformers import CrossEncoder
     from transformers import AutoConfig
@@ -82,7 +83,7 @@ def _open(model: SequenceModel, wanted: Collection[str]) -> tuple[Any, tuple[str
         names = AutoConfig.from_pretrained(path, **source).id2label
         labels = tuple(names[number] for number in sorted(names))
         lower = tuple(label.lower() for label in labels)
-        if not set(wanted) <= set(lower):
+        if not set(wanted) <= set(lower) or (only and len(lower) != len(wanted)):
             raise ScorerStartError(
                 f"{model.WHAT} {model.name}: its labels are {', '.join(labels)}; {', '.join(wanted)} are wanted "
                 "(see id2label in its config.json)"

@@ -36,7 +36,7 @@ class Nli:
     """A started NLI model. Raises ScorerStartError."""
 
     def __init__(self, model: NliModel) -> None:
-        self._classifier = Classifier(model, _LABELS)
+        self._classifier = Classifier(model, _LABELS, only=True)
 
     async def score(self, pairs: Sequence[tuple[str, str]]) -> list[Probabilities]:
         """Probabilities for each (premise, hypothesis)."""

@@ -124,10 +124,8 @@ def pairs(turns: Sequence[Sequence[str]], chance: random.Random) -> list[dict[st
             if chance.random() < _CARELESS:
                 before = [careless(one, chance) for one in before]
                 kinds = {kind: careless(text, chance) for kind, text in kinds.items()}
-            found += [
-                {"premise": context([*before, text], number), "hypothesis": text, "label": kind}
-                for kind, text in kinds.items()
-            ]
+            premise = context(before, number)
+            found += [{"premise": premise, "hypothesis": text, "label": kind} for kind, text in kinds.items()]
     chance.shuffle(found)
     return found
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from factory.base.packages import MissingPackageError, needing
+from factory.base.packages import needing
 from factory.engines import Message
 from factory.engines.chat import ChatTokenizer
 from factory.engines.template import ChatTemplateError
@@ -34,8 +34,9 @@ class Sent:
             self._chat = ChatTokenizer(tokenizer, model.get("chat_template_kwargs"))
         except ChatTemplateError as error:
             self.missing = f"{name}: {error}"
-        except (OSError, ValueError, MissingPackageError) as error:
-            self.missing = f"the tokenizer of {name} cannot be opened here ({str(error).splitlines()[0]})"
+        except (OSError, ValueError, ImportError) as error:
+            why = (str(error) or type(error).__name__).splitlines()[0]
+            self.missing = f"the tokenizer of {name} cannot be opened here ({why})"
 
     def __call__(self, messages: Sequence[Message]) -> dict[str, Any]:
         """The `ids` of the messages, and the `text` that they stand for; nothing if the model is missing."""

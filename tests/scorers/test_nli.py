@@ -76,7 +76,14 @@ def test_labels_are_read_from_the_model_in_any_order_and_case(nli: Nli, tmp_path
         assert getattr(other, next_label) == pytest.approx(getattr(usual, label), abs=0.02)
 
 
-@pytest.mark.parametrize("labels", [["LABEL_0", "LABEL_1", "LABEL_2"], ["entailment", "not_entailment"]])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["LABEL_0", "LABEL_1", "LABEL_2"],
+        ["entailment", "not_entailment"],
+        ["entailment", "neutral", "contradiction", "other"],
+    ],
+)
 def test_a_classifier_without_the_three_labels_is_refused(tmp_path: Path, labels: list[str]) -> None:
     with pytest.raises(ScorerStartError, match=f"its labels are {', '.join(labels)}.*neutral"):
         Nli(relabelled(tmp_path / "other", labels))

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
+import pytest
 from transformers import AutoTokenizer
 
 from factory.engines import Message
@@ -28,6 +30,12 @@ def test_a_model_that_is_not_here_is_named() -> None:
     sent = Sent({"name": "org/elsewhere", "revision": "main"})
     assert "the tokenizer of org/elsewhere cannot be opened here" in str(sent.missing)
     assert sent(MESSAGES) == {}
+
+
+def test_a_tokenizer_that_lacks_a_package_or_says_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for error, said in ((ImportError("it needs sentencepiece"), "it needs sentencepiece"), (OSError(), "OSError")):
+        monkeypatch.setattr(AutoTokenizer, "from_pretrained", Mock(side_effect=error))
+        assert said in str(Sent({"name": "org/model", "revision": "main"}).missing)
 
 
 def test_prompts_of_a_row_are_shown_as_they_were_sent(tmp_path: Path) -> None:

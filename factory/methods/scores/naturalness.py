@@ -101,7 +101,8 @@ class Naturalness:
         Column(
             "loop",
             "double",
-            "Highest share of pairs of words that a turn and an earlier one of its speaker have in common (Dice).",
+            "Highest share of pairs of words that a turn and an earlier one of its speaker have in common (Dice); 1 if "
+            "a turn is said for the third time.",
             0,
             1,
             "lower",
@@ -142,6 +143,7 @@ class Naturalness:
         ),
     )
     labels = ("natural", "senseless", "unrelated")
+    """What its classifier must tell apart."""
     details: ClassVar = {"turn": _VALUES}
 
     def __init__(self, params: NaturalnessParams) -> None:
@@ -164,7 +166,7 @@ class Naturalness:
         texts = [turn.text for turn in row.turns]
         replies, taking = await _replies(texts, kit), await _taken(row, kit)
         vectors = await kit.embedder.encode(texts)
-        near = [float(one @ other) for one, other in pairwise(vectors)]
+        near = [min(max(float(one @ other), -1.0), 1.0) for one, other in pairwise(vectors)]  # float32 goes beyond
         far = [0.0, *(min(1 - cosine, 1.0) for cosine in near)]
         said = [pairs_of_words(turn.text) for turn in row.turns]
         found = [
