@@ -70,9 +70,9 @@ def in_worker() -> None:
     with clock.open("rb") as opened:
         times = mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ)
 
-    def replied(prompt: list[int], answer: Answer, chat: ChatTokenizer, *, guided: bool) -> Reply:
+    def replied(request: Request, prompt: list[int], answer: Answer, chat: ChatTokenizer) -> Reply:
         kept[_task()] = prompt, answer
-        return reply(prompt, answer, chat, guided=guided)
+        return reply(request, prompt, answer, chat)
 
     async def written(self: vllm.VllmEngine, request: Request) -> Reply:
         began, task = time.time(), _task()
@@ -82,7 +82,7 @@ def in_worker() -> None:
         asked = (
             f"{os.getpid()}-{task}",
             array("i", prompt).tobytes(),
-            [array("i", ids).tobytes() for ids, _ in answer.completions],
+            [array("i", ids).tobytes() for ids, *_ in answer.completions],
             answer.cached_tokens,
             request.sampling.model_dump_json(),
             request.json_schema,
