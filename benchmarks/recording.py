@@ -56,7 +56,7 @@ class Asked:
 
 def in_worker() -> None:
     """Write down each request of this process to vLLM."""
-    from factory.engines import Reply, Request, vllm
+    from factory.engines import UNSET, Reply, Request, vllm
     from factory.engines.chat import ChatTokenizer
     from factory.engines.vllm_process import Answer
 
@@ -84,7 +84,7 @@ def in_worker() -> None:
             array("i", prompt).tobytes(),
             [array("i", ids).tobytes() for ids, *_ in answer.completions],
             answer.cached_tokens,
-            request.sampling.model_dump_json(),
+            json.dumps(UNSET | request.sampling.told()),
             request.json_schema,
             began,
             time.time(),
