@@ -13,8 +13,8 @@ from factory.base.words import content
 
 WORD = re.compile(r"\w+(?:['’]\w+)*")
 PARROTS, RECITES = 0.75, 0.7
-"""From which on a turn is taken for a copy of the one before it, and for a recital. Another turn costs little, so these
-are lower than what a job rejects by (benchmarks/README.md, planted faults)."""
+"""From which on a turn is taken for a copy of the one before it, and for a recital (benchmarks/README.md,
+planted faults). Another turn costs little, so the second is lower than that by which jobs flag."""
 _LOOP_WORDS = 4
 """Words of a turn that can be said to repeat another: people say "thank you" twice."""
 _FACTS = 3
