@@ -41,9 +41,9 @@ def test_a_text_that_ends_the_answer_is_no_part_of_it() -> None:
 @pytest.mark.parametrize(
     ("own", "used"),
     [
-        ({}, {"temperature": 0.7, "top_p": 0.9}),
-        ({"repetition_penalty": 1.1}, {"temperature": 0.7, "top_p": 0.9, "repetition_penalty": 1.1}),
-        ({"temperature": 0.6, "top_k": 20, "max_tokens": 9}, {"temperature": 0.6, "top_k": 20}),
+        ({}, {"temperature": 0.7, "top_k": 20}),
+        ({"repetition_penalty": 1.1}, {"temperature": 0.7, "top_k": 20, "repetition_penalty": 1.1}),
+        ({"temperature": 0.6, "top_p": 0.9, "max_tokens": 9}, {"temperature": 0.6, "top_p": 0.9, "top_k": 0}),
     ],
 )
 def test_what_a_request_leaves_open_is_as_the_model_or_else_the_factory_has_it(
@@ -53,7 +53,7 @@ def test_what_a_request_leaves_open_is_as_the_model_or_else_the_factory_has_it(
         model_config = SimpleNamespace(get_diff_sampling_param=lambda: dict(own))
 
     unset = vllm_process._unset(Opened())
-    assert dict(unset) == used
+    assert dict(unset) == {name: value for name, value in used.items() if value}
     made = vllm_process._params(vllm_process.Texts('{"max_tokens": 5}', 1, None), unset)
     assert {name: getattr(made, name) for name in used} == pytest.approx(used)
     asked = vllm_process._params(vllm_process.Texts('{"max_tokens": 5, "temperature": 1.5}', 1, None), unset)
