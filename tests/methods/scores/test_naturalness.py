@@ -141,11 +141,29 @@ def test_of_the_senseless_turns_the_worst_counts_and_of_the_unrelated_the_worse_
     assert asked[2] == ("0.1 0.9 hello | 0.8 0.2 no", "0.3 0.6 yes")
 
 
-def test_a_reply_that_is_near_to_the_turn_before_is_less_unrelated():
+def test_a_reply_that_is_near_to_the_turns_around_it_is_less_unrelated():
     found, _ = replies("0.1 0.9", "0.1 0.9", embedder=kit().embedder)
     assert found.values["unrelated"] == pytest.approx(0, abs=1e-6)
     found, _ = replies("0.1 0.9", "0.1 0.8", embedder=kit().embedder)
     assert 0 < found.values["unrelated"] < 0.4
+
+
+class At:
+    """Embeddings at these angles, in degrees."""
+
+    def __init__(self, *angles: float) -> None:
+        self.angles = np.radians(angles)
+
+    async def encode(self, texts):
+        return np.stack([np.cos(self.angles), np.sin(self.angles)], axis=1).astype(np.float32)
+
+
+def test_the_turns_before_and_after_a_reply_are_around_it():
+    found, _ = replies(*["0.1 1"] * 3, embedder=At(0, 60, 60))
+    assert found.details[1].values[6] == pytest.approx(1 - np.cos(np.radians(30)))
+    assert found.details[2].values[6] == pytest.approx(0, abs=1e-6), "nothing is after it"
+    found, _ = replies(*["0.1 1"] * 2, embedder=At(0, 150))
+    assert found.details[1].values[6] == 1, "no more than at right angles"
 
 
 def test_relatedness_is_the_mean_cosine_of_neighbours():
