@@ -26,12 +26,12 @@ schemas: .venv/installed  ## write the JSON Schemas anew
 # torch's CPU build is not on the package index: pip finds it where it is configured to look, else at PyTorch's own.
 # Everything is pinned, so nothing is resolved: the plain install would pull CUDA builds beside the CPU torch. The others
 # are installed by uv, which takes a tenth of the time, or by pip where uv does not reach the index that pip is told of.
-.venv/installed: requirements.txt pyproject.toml
+.venv/installed: requirements.txt pyproject.toml models/pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q --no-compile --no-deps $(TORCH) 2>/dev/null \
 		|| $(BIN)/pip install -q --no-compile --no-deps --index-url https://download.pytorch.org/whl/cpu $(TORCH)
 	$(BIN)/pip install -q --no-compile --no-deps "$$(grep '^uv==' requirements.txt)"
 	grep -v '^torch==' requirements.txt | $(BIN)/uv pip install -q --python $(BIN)/python --no-deps -r - \
 		|| $(BIN)/pip install -q --no-compile --no-deps -r requirements.txt
-	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	$(BIN)/pip install -q --no-deps --no-build-isolation -e models -e .
 	touch $@

@@ -383,6 +383,10 @@ _MENDABLE = (
 )  # fmt: skip
 
 
+_EXTRAS = {"report": "report", "train-lm": "train", "train-nli": "train"}
+"""The extras that bring all that a command needs."""
+
+
 def main() -> None:
     """Run the command; errors that are a person's to mend are printed as such, without a traceback."""
     try:
@@ -391,7 +395,8 @@ def main() -> None:
         display.fail(str(error))
         raise SystemExit(_JOB_FILE if isinstance(error, YamlError) else 1) from error
     except ImportError as error:
-        display.fail(explain_missing(error, " ".join(["factory", *sys.argv[1:2]])))
+        command = " ".join(sys.argv[1:2])
+        display.fail(explain_missing(error, f"factory {command}".rstrip(), _EXTRAS.get(command)))
         raise SystemExit(1) from error
     except Exception:
         sys.excepthook = display.crash  # now: typer sets one of its own, which would tell secrets

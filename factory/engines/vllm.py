@@ -236,7 +236,7 @@ def _open(
 
 def _prepare_for_tokenizer(model: LanguageModel) -> None:
     """Import what a tokenizer is made of, and where its repository's code is imported from."""
-    with OPENING, needing(f"model {model.name}: engine vllm"):
+    with OPENING, needing(f"model {model.name}: engine vllm", "gpu"):
         from transformers import PreTrainedTokenizerFast  # noqa: F401
         from transformers.dynamic_module_utils import init_hf_modules
 

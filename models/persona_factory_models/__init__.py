@@ -1,0 +1,1 @@
+"""Weights of the small models that persona-factory opens by name; each folder has a card."""
