@@ -51,7 +51,8 @@ def test_wheel_and_sdist_carry_what_people_look_for(built: Path) -> None:
     templates = {f"factory/{path.relative_to(ROOT / 'factory')}" for path in (ROOT / "factory").rglob("*.j2")}
     assert names >= templates | {"factory/py.typed", "factory/training/persona.yaml", "factory/views/report/page.js"}
     (sdist,) = built.glob("persona_factory-*.tar.gz")
-    packed = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
+    with tarfile.open(sdist) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
     assert packed >= templates | {"LICENSE", "jobs/quickstart.yaml", "schemas/job.schema.json"}
 
 

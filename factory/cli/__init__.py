@@ -16,6 +16,7 @@ from factory.cli import training as training_cli
 from factory.cli.exporting import ExportCommand, own_options
 from factory.cli.options import AsJson, Overrides, print_json
 from factory.cli.output import lasting_output
+from factory.cli.starting import init
 from factory.export import ExportError, Form
 from factory.export import export as export_corpus
 from factory.export.view import parse_decisions, parse_origins, parse_splits, show_export
@@ -373,7 +374,7 @@ def card(
     display.out.print(f"written: {write_card(opened, text, to)}", markup=False)
 
 
-for command in (training_cli.train_lm, training_cli.train_nli, training_cli.calibrate):
+for command in (init, training_cli.train_lm, training_cli.train_nli, training_cli.calibrate):
     app.command()(command)
 
 
