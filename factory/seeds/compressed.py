@@ -1,9 +1,10 @@
 """The bytes of a seed file, decompressed.
 
 How a file is compressed is told by its first bytes, whatever its name says; a file that holds no rows at all is told
-by them too. What fails is told apart: a source that cannot be had raises SourceError, data that is damaged raises
-BadRow once all bytes before the damage have been handed on. Limitations: Parquet that is remote or compressed is first
-copied to a temporary file; a zstd file made with `--long=31` takes 2 GiB of memory.
+by them too. Of a picture, the character card in it is read. What fails is told apart: a source that cannot be had
+raises SourceError, data that is damaged raises BadRow once all bytes before the damage have been handed on.
+Limitations: Parquet that is remote or compressed is first copied to a temporary file; a zstd file made with `--long=31`
+takes 2 GiB of memory.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
+from factory.seeds.cards import PICTURE, card_of_picture
 from factory.seeds.files import BadRow, SeedFile, SourceError, hint, told
 from factory.seeds.foreign import HEAD, compression, foreign_file, is_binary
 
@@ -106,6 +108,9 @@ def open_file(file: SeedFile) -> Iterator[Any]:
         packed = compression(layer.head())
         if packed:
             layer = _Guarded(_unpacked(packed, io.BufferedReader(layer)).read1, damaged)
+        if file.format == "jsonl" and layer.head().startswith(PICTURE):
+            yield io.BufferedReader(io.BytesIO(card_of_picture(io.BufferedReader(layer))))
+            return
         _refuse_foreign(layer.head(), parquet=file.format == "parquet")
         if file.format != "parquet":
             yield io.BufferedReader(layer)

@@ -13,7 +13,9 @@ class SeedFields(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str | None = Field(None, description="Column of the seed's id; `id` if there is one, unless set.")
-    facts: str | None = Field(None, description="Column of the persona; `facts` or `persona` unless set.")
+    facts: str | None = Field(
+        None, description="Column of the persona; `facts`, `persona` or `input persona` unless set."
+    )
     attributes: tuple[str, ...] | None = Field(
         None, description="Columns kept as attributes of the speaker; all that hold nothing else, unless set."
     )
@@ -27,7 +29,7 @@ class SeedFields(BaseModel):
     @property
     def facts_columns(self) -> tuple[str, ...]:
         """Columns of the persona, the first that has one counts."""
-        return (self.facts,) if self.facts else ("facts", "persona")
+        return (self.facts,) if self.facts else ("facts", "persona", "input persona")
 
     @property
     def speaker_key(self) -> str:

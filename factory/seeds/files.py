@@ -27,6 +27,7 @@ from factory.base.stores import filesystem
 
 FileFormat = Literal["auto", "jsonl", "csv", "tsv", "parquet", "text", "spc", "convai2"]
 
+_PICTURE = ".png"
 _COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 _FORMATS: dict[str, FileFormat] = {
     ".jsonl": "jsonl",
@@ -36,6 +37,7 @@ _FORMATS: dict[str, FileFormat] = {
     ".tsv": "tsv",
     ".parquet": "parquet",
     ".txt": "text",
+    _PICTURE: "jsonl",  # the JSON of the character card in it
 }
 _STORES = ("s3", "gs")
 _HINTS = {
@@ -190,13 +192,14 @@ def _is_there(files: pafs.FileSystem, path: str) -> bool:
 
 
 def _of_folder(names: Iterable[str], form: FileFormat, folder: str) -> list[str]:
-    """The files of a folder that hold seeds: none that is hidden or a tool's mark, and of a known format."""
+    """The files of a folder that hold seeds: none that is hidden or a tool's mark, and of a known format;
+    pictures only if it has nothing else."""
     found = sorted(
         name for name in names if not name.startswith((".", "_")) and (form != "auto" or _format_of(name) is not None)
     )
     if not found:
         raise SourceError(f"{folder} is a folder without a seed file ({', '.join(_FORMATS)}) directly in it")
-    return found
+    return [name for name in found if not name.lower().endswith(_PICTURE)] or found
 
 
 def _split_glob(path: str, exists: Callable[[str], bool]) -> tuple[str, str]:

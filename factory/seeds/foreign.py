@@ -37,7 +37,7 @@ _FILES: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
         (rb"\xd0\xcf\x11\xe0", _OFFICE),
         (rb"%PDF-", "a PDF document: copy its text into a .txt file, one persona a line"),
         (rb"\{\\rtf", "a text processor's file (RTF): save it as plain text in UTF-8"),
-        (rb"\x89PNG|\xff\xd8\xff", "a picture: if it is a character card, export the card as JSON"),
+        (rb"\x89PNG|\xff\xd8\xff", "a picture: of pictures, only character cards are read, from PNG files named .png"),
         (rb"PAR1", _PARQUET),
         (rb"ARROW1", "an Arrow file: save it as Parquet"),
         (rb"\xff{4}", "an Arrow stream, as the datasets library keeps: save it with `to_parquet`"),
@@ -59,20 +59,14 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
+DIALOGUES = ("conversations", "conversation", "messages", "dialog", "dialogue", "utterances")
+"""Columns where others keep a dialogue. A list in one is read (`factory.seeds.shapes`); anything else is told."""
+
 _TURNS = "write it as 'turns', each with 'speaker' and 'text'"
 _ROWS: tuple[tuple[frozenset[str], str], ...] = (
-    (frozenset({"conversations"}), f"a ShareGPT dialogue ('conversations' of 'from' and 'value'): {_TURNS}"),
-    (frozenset({"conversation"}), f"a dialogue in 'conversation': {_TURNS}"),
-    (frozenset({"messages"}), f"a chat in OpenAI's form ('messages' of 'role' and 'content'): {_TURNS}"),
-    (frozenset({"dialog"}), f"a dialogue in 'dialog' (DailyDialog and others): {_TURNS}, or as strings that alternate"),
-    (frozenset({"dialogue"}), f"a dialogue in 'dialogue': {_TURNS}, or as strings that alternate"),
-    (frozenset({"utterances"}), f"a dialogue in 'utterances': {_TURNS}, or as strings that alternate"),
+    *((frozenset({name}), f"a dialogue in {name!r}, but not as a list: {_TURNS}") for name in DIALOGUES),
     (frozenset({"chosen", "rejected"}), "a preference pair: it is neither a persona nor a dialogue"),
     (frozenset({"instruction", "output"}), "an instruction with its answer (Alpaca): no persona and no dialogue"),
-)
-_CARD = (
-    "a character card: write what its description says as one line of JSON Lines, "
-    '{"id": "name", "persona": "description"}'
 )
 _NAMES_SHOWN = 8
 
@@ -104,9 +98,6 @@ def is_binary(head: bytes) -> bool:
 
 def foreign_row(row: Mapping[str, Any], sought: Iterable[str]) -> str:
     """What a row without any of the sought columns is, and what to do about it."""
-    inner = row.get("data")
-    if "first_mes" in row or "char_persona" in row or (isinstance(inner, dict) and "name" in inner):
-        return _CARD
     if known := next((what for names, what in _ROWS if names <= row.keys()), None):
         return known
     lists = [name for name, value in row.items() if isinstance(value, list) and value and isinstance(value[0], dict)]

@@ -26,6 +26,7 @@ from factory.seeds.foreign import foreign_row
 from factory.seeds.formats import rows_and_blocks
 from factory.seeds.lines import FileRow
 from factory.seeds.plain import PlainReader, PlainRows
+from factory.seeds.shapes import COLUMNS, rows_of
 from factory.seeds.speakers import Label, SpeakerReader
 from factory.seeds.values import MAX_FACT, MAX_FACTS, MAX_ID, MISSING, id_of, missing, text_of
 from factory.store.records import Seed, SeedSpeaker, place_of
@@ -50,7 +51,8 @@ class SeedSource(BaseModel):
     path: str = Field(
         min_length=1,
         description="Path, folder or glob (`**` too), behind s3:// and gs:// as well, or https:// address of a file; "
-        "gzip, bz2, xz and zstd are unpacked. Relative paths start at the job file's folder.",
+        "gzip, bz2, xz and zstd are unpacked, and character cards taken out of .png files. Relative paths start at the "
+        "job file's folder.",
     )
     format: FileFormat = Field(
         "auto",
@@ -98,18 +100,20 @@ def _read(
 ) -> Iterator[Seed | BadSeed | PlainRows]:
     cells = file.format in ("csv", "tsv")
     speakers = SpeakerReader(fields, cells=cells)
-    for line, row in rows_and_blocks(file, fields.columns, fields.attributes, plain):
+    others = None if fields.attributes is None else (*fields.attributes, *COLUMNS)
+    for line, row in rows_and_blocks(file, fields.columns, others, plain):
         if isinstance(row, PlainRows):
             yield row
             continue
-        try:
-            if isinstance(row, BadRow):
-                raise row
-            if cells:
-                _mend_cells(row, fields)
-            yield _seed(row, fields, speakers, file.name, line)
-        except BadRow as bad:
-            yield BadSeed(file.name, line, bad.reason, bad.detail[:_MAX_DETAIL], bad.ends)
+        for one in [row] if cells or isinstance(row, BadRow) else rows_of(row, fields, speakers):
+            try:
+                if isinstance(one, BadRow):
+                    raise one
+                if cells:
+                    _mend_cells(one, fields)
+                yield _seed(one, fields, speakers, file.name, line)
+            except BadRow as bad:
+                yield BadSeed(file.name, line, bad.reason, bad.detail[:_MAX_DETAIL], bad.ends)
     if what := speakers.unkept():
         unkept.append(f"{file.name}: not kept: {what}")
 

@@ -90,6 +90,10 @@ class SpeakerReader:
         if not turn.keys() <= kept:
             self._note(turn, kept, _OF_TURN, "turns[].")
 
+    def leave_out(self, name: str, why: str) -> None:
+        """Note what of a row was left out before it came here."""
+        self._note({name: True}, (), why)
+
     def unkept(self) -> str | None:
         """What was not kept and why, for people; after the last row."""
         if not self._unkept:

@@ -32,7 +32,7 @@ from factory.store.records import PARTS, Seed, SeedSpeaker, place_of
 from factory.store.storage import Storage, on_scratch
 
 SEEDS = "_seeds"
-_VERSION = 5
+_VERSION = 6
 """Raised when a file would be read differently."""
 _SORTED_VERSION = 4
 """Raised when seeds would be sorted or keyed differently."""

@@ -96,13 +96,9 @@ def test_text_is_expected(tmp_path: Path, data: bytes, message: str) -> None:
 
 
 ROWS: list[tuple[dict[str, object], str]] = [
-    ({"id": 1, "conversations": [{"from": "human", "value": "Hi."}]}, "a ShareGPT dialogue .* write it as 'turns'"),
-    ({"messages": [{"role": "user", "content": "Hi."}]}, "a chat in OpenAI's form .* write it as 'turns'"),
-    ({"dialog": ["Hi.", "Hello."], "act": [1, 2]}, "a dialogue in 'dialog' .* write it as 'turns'"),
     ({"instruction": "Say hi.", "input": "", "output": "Hi."}, "an instruction with its answer"),
+    ({"conversation": "A: Hi.\nB: Hello."}, "a dialogue in 'conversation', but not as a list: write it as 'turns'"),
     ({"prompt": "Hi.", "chosen": "Hello.", "rejected": "What?"}, "a preference pair"),
-    ({"spec": "chara_card_v2", "data": {"name": "Mira"}}, "a character card: write what its description says as one"),
-    ({"name": "Mira", "description": "A pilot.", "first_mes": "Hi."}, "a character card"),
     ({"version": 1, "rows": [{"persona": "I ski."}]}, "the rows are in the list 'rows' of one object.*jq '.rows'"),
     ({"name": "Mira", "bio": "I ski."}, "no 'facts' or 'persona'.*there is 'name', 'bio': set `fields.facts`"),
     ({}, "there is nothing"),

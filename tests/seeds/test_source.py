@@ -75,8 +75,8 @@ def test_tsv_and_text(tmp_path: Path) -> None:
 
 
 def test_columns_by_name(tmp_path: Path) -> None:
-    data = b"key,input persona\nk1,I ski.\n"
-    (seed,) = read_bytes(tmp_path, "p.csv", data, id="key", facts="input persona")
+    data = b"key,bio\nk1,I ski.\n"
+    (seed,) = read_bytes(tmp_path, "p.csv", data, id="key", facts="bio")
     assert (seed.id, seed.personas) == ("k1", (("I ski.",),))
     assert outcome(read_bytes(tmp_path, "p.csv", data)) == [(2, "missing_field")]
 
@@ -383,10 +383,10 @@ def test_missing_values_of_parquet(tmp_path: Path) -> None:
 
 
 def test_parquet_of_other_columns_names_them(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"messages": [["Hi."]], "text": ["I ski."]}), tmp_path / "p.parquet")
+    pq.write_table(pa.table({"instruction": ["Say hi."], "output": ["Hi."]}), tmp_path / "p.parquet")
     (item,) = read(tmp_path, "p.parquet")
     assert isinstance(item, BadSeed)
-    assert "a chat in OpenAI's form" in item.detail
+    assert "an instruction with its answer" in item.detail
 
 
 def test_json_in_a_text_file(tmp_path: Path) -> None:
