@@ -172,7 +172,7 @@ def main() -> None:
 
     print_machine()
     print(
-        "| workers | rows | rows/s, steady | efficiency, steady | whole | killed | lost | rows begun again "
+        "| workers | rows | rows/s, steady | efficiency, steady | whole | killed | lost | rows started again "
         "| driver ms a shard | MiB of all |"
     )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")

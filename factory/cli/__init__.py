@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import polars as pl
 import typer
 from pydantic_core import to_jsonable_python
 
 from factory.base.packages import explain_missing
+from factory.cli import reading
 from factory.cli import training as training_cli
 from factory.cli.exporting import ExportCommand, own_options
-from factory.cli.options import AsJson, Overrides, print_json
+from factory.cli.options import AsJson, CorpusPlace, Overrides, print_json
 from factory.cli.output import lasting_output
 from factory.cli.starting import init
 from factory.export import ExportError, Form
@@ -35,42 +37,42 @@ from factory.spec.jobfile import load_job
 from factory.spec.yamlfile import YamlError
 from factory.store import versions as history
 from factory.store.corpus import Corpus
-from factory.store.failures import Only, examples, failures
 from factory.store.storage import StorageError
 from factory.store.table import CorpusError
 from factory.training import TrainingError
 from factory.training.calibrate import CalibrationError
 from factory.views import display
-from factory.views.audit import audit as corpus_audit
-from factory.views.audit import show_audit
 from factory.views.card import UNSTATED, write_card
 from factory.views.card import card as corpus_card
-from factory.views.explain import explain as explain_row
-from factory.views.explain import find_row
-from factory.views.letters import print_letters, show_letters, show_no_letters
-from factory.views.progress import CountView, ProgressView, counting
-from factory.views.status import status as corpus_status
+from factory.views.progress import CountView, ProgressView
 
 app = typer.Typer(
-    help="Persona seeds in, a consistent dialogue corpus out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"persona-factory {version('persona-factory')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Persona seeds in, a consistent dialogue corpus out."""
+
+
+app.command()(init)
+
 _Job = Annotated[Path, typer.Argument(metavar="JOB", help="Job file, such as jobs/quickstart.yaml.")]
+_DEFAULT_JOB = Path("factory.yaml")
 
 
-def _checked(corpus: str) -> str:
-    """Have every command refuse a corpus with dead letters of another version of the factory, also one that reads only
-    rows. Raises CorpusError."""
-    Corpus(corpus).dead.shards()
-    return corpus
-
-
-_Corpus = Annotated[
-    str, typer.Argument(metavar="CORPUS", help="Where the corpus lives: a path or a URI.", callback=_checked)
-]
 _Retry = Annotated[bool, typer.Option("--retry-failed", help="Try rows again that failed before.")]
 _Limit = Annotated[
     int | None, typer.Option(min=1, help="Make no more than the first N rows of the plan, and keep them.", metavar="N")
@@ -79,12 +81,11 @@ _Version = Annotated[int, typer.Argument(min=0, metavar="VERSION", help="A versi
 _Rows = Annotated[bool, typer.Option("--rows", help="A line for each row: id, what, why, decisions before and after.")]
 _JOB_FILE, _INTERRUPTED = 2, 130
 _STOPPED: dict[Stop, int] = {"failures": 3, "server": 4}
-_LETTERS = 20
 
 
 @app.command()
 def plan(
-    job: _Job,
+    job: _Job = _DEFAULT_JOB,
     overrides: Overrides = None,
     retry_failed: _Retry = False,
     limit: _Limit = None,
@@ -101,7 +102,7 @@ def plan(
 
 @app.command()
 def run(  # noqa: PLR0917 -- typer reads the options off the signature
-    job: _Job,
+    job: _Job = _DEFAULT_JOB,
     overrides: Overrides = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join; RAY_ADDRESS without it.")] = None,
     retry_failed: _Retry = False,
@@ -140,7 +141,21 @@ def run(  # noqa: PLR0917 -- typer reads the options off the signature
 
 
 @app.command()
-def check(job: _Job, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def validate(job: _Job = _DEFAULT_JOB, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Read a job file and say whether it holds; opens no seeds, models or storage.
+
+    Exit codes: 0 it holds, 2 a mistake in it.
+    """
+    loaded = load_job(job, overrides or ())
+    if as_json:
+        print_json({"job": str(job), "corpus": loaded.corpus, "makers": [*loaded.makers], "scores": [*loaded.scores]})
+    else:
+        parts = ", ".join([*loaded.makers, *loaded.scores])
+        display.out.print(f"{job} holds: {parts}, into {loaded.corpus}", markup=False)
+
+
+@app.command()
+def check(job: _Job = _DEFAULT_JOB, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Try a job out before its run: storage, seeds, models and keys, and one row through all of it, which is not kept.
 
     Exit codes: 0 all is well, 2 a mistake in the job file, 1 anything else.
@@ -156,130 +171,12 @@ def check(job: _Job, overrides: Overrides = None, as_json: AsJson = False) -> No
         raise typer.Exit(1)
 
 
-@app.command()
-def status(corpus: _Corpus, as_json: AsJson = False) -> None:
-    """Say what stands in a corpus: decisions, reasons, gates, dead letters, and what they cost."""
-    counts = corpus_status(Corpus(corpus))
-    if as_json:
-        print_json(counts)
-    else:
-        display.show_status(counts)
+for reader in (reading.status, reading.letters, reading.show, reading.explain, reading.audit, reading.report):
+    app.command()(reader)
 
 
 @app.command()
-def letters(  # noqa: PLR0917 -- typer reads the options off the signature
-    corpus: _Corpus,
-    of: Annotated[
-        Literal["rows", "seeds"] | None, typer.Option(help="Only rows that failed, or seeds that could not be read.")
-    ] = None,
-    stage: Annotated[str | None, typer.Option(help="Only those of this maker; seeds for unreadable seeds.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Only those with this reason.")] = None,
-    seed: Annotated[str | None, typer.Option(help="Only rows of this seed.")] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Dead letters to show, the newest of each reason; 20, with --json all.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Read the dead letters, what could not be made: counts by reason, then details and the model's last texts."""
-    opened, only = Corpus(corpus), Only(of=of, stage=stage, reason=reason, seed=seed)
-    opened.scan()
-    counts = failures(opened.scan_dead_letters(**only))
-    if as_json and limit is None:
-        print_letters(counts, opened.dead_letters(**only))
-        return
-    some = examples(opened.scan_dead_letters(**only), limit or _LETTERS)
-    if as_json:
-        print_letters(counts, some)
-    elif counts:
-        show_letters(counts, some)
-    else:
-        show_no_letters(failures(opened.scan_dead_letters()))
-
-
-@app.command()
-def show(
-    corpus: _Corpus,
-    decision: Annotated[str | None, typer.Option(help="Only rows so decided: accept, flag or reject.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Only rows with this reason.")] = None,
-    seed: Annotated[str | None, typer.Option(help="Only rows of this seed.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Dialogues to show.")] = 10,
-) -> None:
-    """Read dialogues in the terminal."""
-    opened, shown = Corpus(corpus), 0
-    opened.scan()
-    for row in opened.rows():
-        if (
-            decision in (None, row.decision)
-            and (reason is None or any(given.split(":")[0] == reason for given in row.reasons))
-            and (seed is None or any(source.id.startswith(seed) for source in row.seeds))
-        ):
-            display.show_row(row)
-            shown += 1
-        if shown == limit:
-            return
-    if not shown:
-        display.out.print("No dialogue fits.")
-
-
-@app.command()
-def explain(
-    corpus: _Corpus,
-    row: Annotated[str, typer.Argument(metavar="ROW", help="A row's id, or its first digits.")],
-    tokens: Annotated[bool, typer.Option(help="Show prompts as the model's chat template makes them.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Explain a row back to its seeds: recipes, prompts as sent, scored pairs, gates, versions."""
-    opened = Corpus(corpus)
-    found = find_row(opened, row)
-    explanation = explain_row(opened, found, tokens=tokens)
-    if as_json:
-        print_json(explanation)
-    else:
-        display.show_explanation(explanation, found)
-
-
-@app.command()
-def audit(
-    corpus: _Corpus,
-    by: Annotated[
-        list[str], typer.Option("--by", metavar="role|attributes.NAME", help="What to group speakers by (repeat it).")
-    ],
-    as_json: AsJson = False,
-) -> None:
-    """Compare what was decided of groups of speakers: shares with intervals, the widest spread first."""
-    told = corpus_audit(Corpus(corpus), by)
-    if as_json:
-        print_json(told)
-    else:
-        show_audit(told, display.out)
-
-
-@app.command()
-def report(
-    corpus: _Corpus,
-    to: Annotated[
-        Path, typer.Option(metavar="FILE", help="Where the page goes; the figures go beside it, as .json.")
-    ] = Path("report.html"),
-    since: Annotated[
-        int | None, typer.Option(min=0, help="Version to compare with; that which the last run found without it.")
-    ] = None,
-    dialogues: Annotated[int, typer.Option(min=0, help="Dialogues that the page carries.")] = 400,
-    as_json: AsJson = False,
-) -> None:
-    """Write a page that shows a corpus: its funnel, distributions, diversity, persona groups, cost and dialogues."""
-    from factory.views.report import STEPS
-    from factory.views.report import report as write_report
-
-    with counting("parts of the report", STEPS) as progress:
-        page, figures = write_report(Corpus(corpus), to, since=since, dialogues=dialogues, progress=progress)
-    if as_json:
-        print_json({"page": str(page), "figures": str(figures)})
-    else:
-        display.out.print(f"{page}\n{figures}", markup=False)
-
-
-@app.command()
-def log(corpus: _Corpus, as_json: AsJson = False) -> None:
+def log(corpus: CorpusPlace, as_json: AsJson = False) -> None:
     """List a corpus's versions, newest first."""
     versions = history.log(Corpus(corpus))
     if as_json:
@@ -289,8 +186,8 @@ def log(corpus: _Corpus, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def diff(corpus: _Corpus, before: _Version, after: _Version, rows: _Rows = False, as_json: AsJson = False) -> None:
-    """Say which rows differ between two versions, and why: added, removed, redone, decided anew."""
+def diff(corpus: CorpusPlace, before: _Version, after: _Version, rows: _Rows = False, as_json: AsJson = False) -> None:
+    """Say which rows differ between two versions, and why: added, removed, redone, decided again."""
     found = corpus_diff(Corpus(corpus), before, after)
     if rows:
         for row in found.iter_rows(named=True):
@@ -303,15 +200,18 @@ def diff(corpus: _Corpus, before: _Version, after: _Version, rows: _Rows = False
 
 
 @app.command()
-def restore(corpus: _Corpus, version: _Version) -> None:
+def restore(corpus: CorpusPlace, earlier: _Version, as_json: AsJson = False) -> None:
     """Make an earlier version of a corpus the newest again; its rows come back as they were."""
-    restored = history.restore(Corpus(corpus), version)
-    display.out.print(f"version {version} stands again as version {restored.version}: {restored.rows:,} rows")
+    restored = history.restore(Corpus(corpus), earlier)
+    if as_json:
+        print_json({"restored": earlier, "version": restored.version, "rows": restored.rows})
+    else:
+        display.out.print(f"version {earlier} is restored as version {restored.version}: {restored.rows:,} rows")
 
 
 @app.command()
 def gc(
-    corpus: _Corpus,
+    corpus: CorpusPlace,
     keep_days: Annotated[int, typer.Option(min=0, help="Keep versions that were current in the last days.")] = 7,
     delete: Annotated[bool, typer.Option("--delete", help="Delete what is listed; without it nothing is.")] = False,
     as_json: AsJson = False,
@@ -327,7 +227,7 @@ def gc(
 @app.command(cls=ExportCommand)
 def export(  # noqa: PLR0917 -- typer reads the options off the signature
     context: typer.Context,
-    corpus: _Corpus,
+    corpus: CorpusPlace,
     kind: Annotated[str, typer.Argument(metavar="FORMAT", help="One of the formats below.")],
     to: Annotated[str, typer.Option("--to", metavar="URI", help="An empty place for the files: a path or a URI.")],
     form: Annotated[Form, typer.Option("--as", help="Parquet (zstd) or JSON Lines (gzip).")] = "parquet",
@@ -363,18 +263,23 @@ def export(  # noqa: PLR0917 -- typer reads the options off the signature
 
 @app.command()
 def card(
-    corpus: _Corpus,
+    corpus: CorpusPlace,
     to: Annotated[str | None, typer.Option("--to", metavar="FILE", help="Where; CORPUS/README.md without it.")] = None,
     licence: Annotated[str, typer.Option("--license", help="Hugging Face id of the corpus's licence.")] = UNSTATED,
     language: Annotated[str, typer.Option(help="Code of the dialogues' language.")] = "en",
+    as_json: AsJson = False,
 ) -> None:
     """Write the corpus's dataset card, in the Hugging Face form."""
     opened = Corpus(corpus)
     text = corpus_card(opened, licence=licence, language=language, report=CountView())
-    display.out.print(f"written: {write_card(opened, text, to)}", markup=False)
+    place = write_card(opened, text, to)
+    if as_json:
+        print_json({"card": place})
+    else:
+        display.out.print(f"written: {place}", markup=False)
 
 
-for command in (init, training_cli.train_lm, training_cli.train_nli, training_cli.calibrate):
+for command in (training_cli.train_lm, training_cli.train_nli, training_cli.calibrate):
     app.command()(command)
 
 

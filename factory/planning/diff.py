@@ -48,7 +48,7 @@ _SCHEMA: dict[str, Any] = {
 
 def diff(corpus: Corpus, before: int, after: int) -> pl.DataFrame:
     """The rows that differ between two versions: `row_id`, `what` ("added", "removed", "redone: NAMES", "left out:
-    NAMES", "decided anew" or REFRESHED), `why`, and the decisions `before` and `after`. Raises CorpusError."""
+    NAMES", "decided again" or REFRESHED), `why`, and the decisions `before` and `after`. Raises CorpusError."""
     old, new = corpus.table.shards_at(before), corpus.table.shards_at(after)
     pairs = _rows(corpus, without(old, new)).join(
         _rows(corpus, without(new, old)), on="row_id", how="full", coalesce=True, suffix="_new"
@@ -155,7 +155,7 @@ def _redone(corpus: Corpus, rows: pl.DataFrame) -> pl.DataFrame:
         .when(left_out)
         .then("left out: " + pl.col("left_out").list.join(", "))
         .when("decided")
-        .then(pl.lit("decided anew"))
+        .then(pl.lit("decided again"))
         .otherwise(pl.lit(REFRESHED)),
         why=pl.when(pl.when(redone).then(~configured).otherwise(pl.col("edited") & ~left_out))
         .then(inputs)

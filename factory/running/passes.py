@@ -57,7 +57,7 @@ def run_passes(job: Job, corpus: Corpus, run: str, report: Callable[[str, int], 
 
 
 def _written(rows: pa.Table, change: Change, job: Job) -> pa.Table:
-    """A shard's rows with the column, decided anew."""
+    """A shard's rows with the column, decided again."""
     if NAME in rows.column_names:
         rows = rows.drop_columns([NAME])
     rows = rows.append_column(NAME, change.values)

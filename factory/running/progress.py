@@ -11,7 +11,7 @@ from factory.running.tolerance import Failure, Stop
 @dataclass(slots=True)
 class Progress:
     """How a run stands: rows in the plan; rows through each phase, by the name of its workers; rows committed; the
-    newest decisions; the workers, those that were lost, and the rows that were begun again for it; what a model's
+    newest decisions; the workers, those that were lost, and the rows that were started again for it; what a model's
     server is waited for, and what was found out about it, a line each."""
 
     planned: int
@@ -32,7 +32,7 @@ class Progress:
 @dataclass(slots=True)
 class Result:
     """What a run came to. `remaining` rows are for the next run; `lost` workers died or hung, for which `again` rows
-    were begun again; `version` is the corpus's Delta version. `stopped` is set where it made too little, because too
+    were started again; `version` is the corpus's Delta version. `stopped` is set where it made too little, because too
     many rows failed (`failures` are the commonest reasons), or because of a model's server; `why` says it in a line.
     `notes` are what was found out about servers, `unkept` says, file by file, what of the seeds no row can hold."""
 

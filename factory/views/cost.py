@@ -36,7 +36,7 @@ STAGES = (
     count("prompt tokens", "prompt_tokens"),
     Column("cached", _cached, numeric=True),
     count("completion tokens", "completion_tokens"),
-    Column("under way", _under_way, numeric=True),
+    Column("time", _under_way, numeric=True),
 )
 """Columns of what `by_stage` gives."""
 

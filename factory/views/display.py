@@ -52,7 +52,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 def lost(told: Progress | Result) -> str:
     """How many workers were lost, and what that cost."""
-    return f"{told.lost} worker{'s' * (told.lost > 1)} lost and replaced, {told.again} dialogues begun again"
+    return f"{told.lost} worker{'s' * (told.lost > 1)} lost and replaced, {told.again} dialogues started again"
 
 
 def show_plan(corpus: str, summary: Summary) -> None:

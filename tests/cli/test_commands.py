@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from factory.engines import RequestError
 from factory.running.run import Result, run
 from factory.spec.job import Job
 from factory.spec.jobfile import load_job
+from factory.spec.yamlfile import YamlError
 from factory.store.corpus import Corpus
 from factory.store.dead_letters import DEAD_LETTER_SCHEMA, DEAD_LETTERS
 from factory.store.failures import Only
@@ -236,10 +238,52 @@ def test_plan_and_run_refuse_a_corpus_of_another_version(tmp_path: Path) -> None
 
 def test_show_filters(folder: Path) -> None:
     assert call("show", folder / "corpus", "--limit", "1").count("seed p") == 2
-    for nothing in (("--decision", "reject"), ("--reason", "short"), ("--seed", "zzz")):
+    for nothing in (("--decision", "reject"), ("--seed", "zzz")):
         assert "No dialogue fits" in call("show", folder / "corpus", *nothing)
     of_p3 = call("show", folder / "corpus", "--seed", "p3")
     assert 0 < of_p3.count("(seed p3)") == of_p3.count("accept")
+
+
+def test_show_prints_whole_rows_as_json_lines(folder: Path) -> None:
+    lines = call("show", folder / "corpus", "--json").splitlines()
+    assert [json.loads(line)["row_id"] for line in lines] == _rows(folder)
+    assert all(json.loads(line)["turns"][0]["text"] for line in lines)
+    assert call("show", folder / "corpus", "--json", "--decision", "reject") == ""
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [(("--decision", "accepted"), "'accept', 'flag', 'reject'"), (("--reason", "short"), "no row has a reason")],
+)
+def test_a_choice_that_is_none_is_refused_with_those_there_are(
+    folder: Path, choice: tuple[str, str], said: str
+) -> None:
+    result = CliRunner().invoke(app, ["show", str(folder / "corpus"), *choice])
+    assert result.exit_code == 2
+    assert said in re.sub(r"[\s│]+", " ", result.output)
+
+
+def test_validate_reads_the_job_file_alone(tmp_path: Path) -> None:
+    job = write_job(tmp_path)  # its seeds are not there
+    assert json.loads(call("validate", job, "--json"))["makers"] == ["converse"]
+    assert "holds: converse" in call("validate", job)
+    assert not (tmp_path / "corpus").exists()
+    result = CliRunner().invoke(app, ["validate", str(job), "--set", "makers.converse.turn=2"])
+    assert isinstance(result.exception, YamlError)
+
+
+def test_without_a_job_file_that_of_the_working_directory_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["validate"])
+    assert "factory.yaml" in str(result.exception)
+    write_job(tmp_path).rename(tmp_path / "factory.yaml")
+    assert "factory.yaml holds: converse" in call("validate")
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert call("--version") == f"persona-factory {version('persona-factory')}\n"
 
 
 def test_explain_leads_back_to_the_seed(folder: Path) -> None:
@@ -287,7 +331,7 @@ def test_versions_are_listed_told_apart_restored_and_swept(tmp_path: Path) -> No
     assert [row["row_id"] for row in rows] == [line.split("\t")[0] for line in lines]
     assert call("diff", corpus, 1, 1) == "No row differs.\n"
 
-    assert "version 0 stands again as version 2: 6 rows" in call("restore", corpus, 0)
+    assert "version 0 is restored as version 2: 6 rows" in call("restore", corpus, 0)
     assert "file of old versions" in call("gc", corpus, "--keep-days", 0)
     assert json.loads(call("gc", corpus, "--keep-days", 0, "--json"))["deleted"] is False
     assert "deleted: " in call("gc", corpus, "--keep-days", 0, "--delete")

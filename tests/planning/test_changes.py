@@ -183,7 +183,7 @@ def happened(job: Job, version: int) -> Counter[tuple[str, str]]:
 
 def planned(reasons: dict[str, Counter[str]]) -> Counter[tuple[str, str]]:
     """The same in the words of a plan."""
-    words = {"make": "added", "drop": "removed", "select": "decided anew"}
+    words = {"make": "added", "drop": "removed", "select": "decided again"}
     told = {(words.get(done, f"redone: {done}"), why): n for done, whys in reasons.items() for why, n in whys.items()}
     return Counter(told)
 

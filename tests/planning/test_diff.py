@@ -113,7 +113,7 @@ def test_moved_decisions_are_told_with_the_threshold_that_moved_them(tmp_path: P
     old = rows_of(job)
     Rehearsal().run(job)
     found = diff(Corpus(job.corpus), before, newest(job))
-    assert set(found.select("what", "why").iter_rows()) == {("decided anew", "select.flag.may_contradict")}
+    assert set(found.select("what", "why").iter_rows()) == {("decided again", "select.flag.may_contradict")}
     new = rows_of(job)
     assert {row_id: (was, now) for row_id, _, _, was, now in found.iter_rows()} == {
         key: (old[key].decision, new[key].decision) for key in new if old[key].reasons != new[key].reasons
