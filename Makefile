@@ -5,7 +5,10 @@ BIN := .venv/bin
 # Each worker is a process of its own: without compiled modules it takes twice as long to start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: quickstart test check schemas
+.PHONY: help quickstart test check schemas
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 quickstart: .venv/installed  ## make a small corpus with the bundled models
 	$(BIN)/factory run jobs/quickstart.yaml
