@@ -252,7 +252,7 @@ def the_cluster_is_as_its_file_says(folder: Path, said: str, aws: Aws) -> None:
     assert len(set(re.findall(r"Job '([\w-]+)' succeeded", said))) == 2
     file = yaml.safe_load((folder / "cluster.yaml").read_text())
     told = bare(aws.asked.read_text())
-    for command in (*file["setup_commands"], *file["head_start_ray_commands"]):
+    for command in (*file["head_setup_commands"], *file["head_start_ray_commands"]):
         assert bare(command) in told
     with leading_to(aws):
         config = _bootstrap_config(file, no_config_cache=True)
