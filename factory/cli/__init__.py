@@ -69,8 +69,21 @@ def _options(
 
 app.command()(init)
 
-_Job = Annotated[Path, typer.Argument(metavar="JOB", help="Job file, such as jobs/quickstart.yaml.")]
 _DEFAULT_JOB = Path("factory.yaml")
+
+
+def _named(job: Path) -> Path:
+    if job == _DEFAULT_JOB and not job.exists():
+        raise typer.BadParameter("there is no factory.yaml here: name a job file, or write one with: factory init FILE")
+    return job
+
+
+_Job = Annotated[
+    Path,
+    typer.Argument(
+        metavar="JOB", callback=_named, help="Job file; factory.yaml in the working directory, unless it is named."
+    ),
+]
 
 
 _Retry = Annotated[bool, typer.Option("--retry-failed", help="Try rows again that failed before.")]
