@@ -89,11 +89,9 @@ def show(  # noqa: PLR0917 -- typer reads the options off the signature
             typer.echo(to_json(row))
         else:
             display.show_row(row)
-    if not shown and reason is not None and reason not in (given := corpus_status(opened)["reasons"]):
-        told = f"its reasons are {', '.join(given)}" if given else "no row has a reason"
-        raise typer.BadParameter(f"no row has the reason {reason!r}; {told}", param_hint="--reason")
     if not (shown or as_json):
-        display.out.print("No dialogue fits.")
+        reasons = ", ".join(corpus_status(opened)["reasons"])
+        display.out.print(f"No dialogue fits.{f' Reasons in this corpus: {reasons}.' if reason and reasons else ''}")
 
 
 def explain(

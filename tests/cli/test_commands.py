@@ -238,7 +238,7 @@ def test_plan_and_run_refuse_a_corpus_of_another_version(tmp_path: Path) -> None
 
 def test_show_filters(folder: Path) -> None:
     assert call("show", folder / "corpus", "--limit", "1").count("seed p") == 2
-    for nothing in (("--decision", "reject"), ("--seed", "zzz")):
+    for nothing in (("--decision", "reject"), ("--reason", "short"), ("--seed", "zzz")):
         assert "No dialogue fits" in call("show", folder / "corpus", *nothing)
     of_p3 = call("show", folder / "corpus", "--seed", "p3")
     assert 0 < of_p3.count("(seed p3)") == of_p3.count("accept")
@@ -251,16 +251,17 @@ def test_show_prints_whole_rows_as_json_lines(folder: Path) -> None:
     assert call("show", folder / "corpus", "--json", "--decision", "reject") == ""
 
 
-@pytest.mark.parametrize(
-    ("choice", "said"),
-    [(("--decision", "accepted"), "'accept', 'flag', 'reject'"), (("--reason", "short"), "no row has a reason")],
-)
-def test_a_choice_that_is_none_is_refused_with_those_there_are(
-    folder: Path, choice: tuple[str, str], said: str
-) -> None:
-    result = CliRunner().invoke(app, ["show", str(folder / "corpus"), *choice])
+def test_a_decision_that_is_none_is_refused_with_those_there_are(folder: Path) -> None:
+    result = CliRunner().invoke(app, ["show", str(folder / "corpus"), "--decision", "accepted"])
     assert result.exit_code == 2
-    assert said in re.sub(r"[\s│]+", " ", result.output)
+    assert "'accept', 'flag', 'reject'" in re.sub(r"[\s│]+", " ", result.output)
+
+
+def test_of_a_reason_that_no_row_has_show_names_those_there_are(tmp_path: Path) -> None:
+    write_personas(tmp_path, 2)
+    scores, select = {"questions": {}}, {"flag": {"asks_little": "questions.question_rate >= 0"}}
+    run(scripted_job(tmp_path, scores=scores, select=select))
+    assert "Reasons in this corpus: asks_little." in call("show", tmp_path / "corpus", "--reason", "asks")
 
 
 def test_validate_reads_the_job_file_alone(tmp_path: Path) -> None:

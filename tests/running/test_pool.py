@@ -103,7 +103,7 @@ def test_a_fault_of_a_worker_is_told_as_what_it_is(job: Job, error: Exception, s
 
 
 def test_a_package_that_a_stage_lacks_condemns_no_row(job: Job) -> None:
-    said = "^makers.converse needs the package sklearn, .* pip install scikit-learn$"
+    said = "^makers.converse needs the package sklearn, .* pip install 'persona-factory.local.'$"
     lacking = patch("factory.methods.makers.converse.Converse.run", side_effect=ModuleNotFoundError(name="sklearn"))
     with lacking, pytest.raises(RunError, match=said):
         Rehearsal().run(job)
