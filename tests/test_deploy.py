@@ -150,7 +150,7 @@ def test_cluster_yaml_may_start_from_the_image() -> None:
     piece = re.search(r"^```\n(docker:\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert piece
     file = yaml.safe_load((ROOT / "cluster.yaml").read_text(encoding="utf-8"))
-    for installs in ("setup_commands", "file_mounts", "rsync_exclude"):
+    for installs in ("setup_commands", "head_setup_commands", "worker_setup_commands", "file_mounts", "rsync_exclude"):
         del file[installs]
     config = prepare_config(file | yaml.safe_load(piece[1]))
     validate_config(config)
