@@ -46,7 +46,12 @@ def test_wheel_and_sdist_carry_what_people_look_for(built: Path) -> None:
     (wheel,) = built.glob("persona_factory-*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     data = f"{'-'.join(wheel.name.split('-')[:2])}.data/data/share/persona-factory"
-    for name in ("jobs/quickstart.yaml", "jobs/personas/quickstart.jsonl", "schemas/job.schema.json"):
+    for name in (
+        "jobs/dialogues/sample.jsonl",
+        "jobs/personas/quickstart.jsonl",
+        "jobs/training/lm.yaml",
+        "schemas/job.schema.json",
+    ):
         assert f"{data}/{name}" in names
     templates = {f"factory/{path.relative_to(ROOT / 'factory')}" for path in (ROOT / "factory").rglob("*.j2")}
     assert names >= templates | {"factory/py.typed", "factory/training/persona.yaml", "factory/views/report/page.js"}

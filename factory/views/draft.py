@@ -33,7 +33,6 @@ class Found:
     holds the personas, where it is not the usual one."""
 
     path: str
-    files: int
     facts: str | None = None
     seeds: list[Seed] = field(default_factory=list)
     bad: list[BadSeed] = field(default_factory=list)
@@ -105,7 +104,7 @@ def described(found: Found) -> str:
 
 
 def _read(path: str, files: Sequence[SeedFile], fields: SeedFields) -> Found:
-    found = Found(path, len(files))
+    found = Found(path)
     for file in files:
         rows = read_file(file, fields, found.unkept)
         for row in islice(rows, LOOKED - len(found.seeds) - len(found.bad)):
