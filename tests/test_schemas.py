@@ -14,7 +14,8 @@ import yaml
 
 from factory.spec.job import Job
 from factory.spec.jobfile import load_job
-from factory.spec.yamlfile import YamlError, load_yaml
+from factory.spec.layers import YamlError
+from factory.spec.yamlfile import load_yaml
 from factory.store.records import ROWS, Row, SeedRef, Speaker, Turn
 from factory.training.lm import LmConfig
 from factory.training.nli import NliConfig

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from factory.cli import app
 from factory.engines import Health, LanguageModel, Message, Request, Sampling
 from factory.engines.openai import OpenAIEngine
-from factory.spec.yamlfile import YamlError
+from factory.spec.layers import YamlError
 from factory.store.corpus import Corpus
 from tests import model_server
 from tests.jobs import scripted_job, write_job, write_personas

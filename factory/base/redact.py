@@ -58,6 +58,11 @@ def read_key(variable: str, *, blanks: bool = False) -> str | None:
     return key
 
 
+def names_a_secret(variable: str) -> bool:
+    """Whether an environment variable's name says that it holds a secret."""
+    return _SECRET_NAME.search(variable) is not None
+
+
 def redact(text: str) -> str:
     """The text with every secret masked, and with what stands before the @ of an address."""
     for secret in _keys | _named_secrets():
@@ -74,7 +79,7 @@ def without_keys(text: str) -> str:
 
 
 def _named_secrets() -> set[str]:
-    found = {value.strip(_AROUND) for name, value in os.environ.items() if _SECRET_NAME.search(name)}
+    found = {value.strip(_AROUND) for name, value in os.environ.items() if names_a_secret(name)}
     return {value for value in found if len(value) >= _PART and not os.path.exists(value)}
 
 

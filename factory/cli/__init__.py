@@ -34,7 +34,7 @@ from factory.running.tolerance import Stop
 from factory.scorers.classifier import ScorerStartError
 from factory.seeds.files import SourceError
 from factory.spec.jobfile import load_job
-from factory.spec.yamlfile import YamlError
+from factory.spec.layers import YamlError
 from factory.store import versions as history
 from factory.store.corpus import Corpus
 from factory.store.storage import StorageError

@@ -25,6 +25,7 @@ from factory.models import placed
 from factory.scorers.classifier import ClassifierModel
 from factory.scorers.embeddings import EmbeddingModel
 from factory.scorers.nli import NliModel
+from factory.spec.layers import EXTENDS
 from factory.spec.select import BANDS, ROW, ROW_COLUMNS, Conditions, check
 from factory.spec.sources import SeedEntry
 from factory.spec.yamlfile import mistake
@@ -187,8 +188,19 @@ def _models_by_name(schema: dict[str, Any]) -> None:
     }
 
 
+def _extending(schema: dict[str, Any]) -> None:
+    """In the JSON Schema: a file may extend another one, which then gives what is required."""
+    schema["properties"][EXTENDS] = {
+        "type": "string",
+        "description": "Another job file, from the folder of this one; what stands here is laid over it.",
+    }
+    schema["anyOf"] = [{"required": schema.pop("required")}, {"required": [EXTENDS]}]
+
+
 class Job(_Config):
     """A job file: what the corpus should be."""
+
+    model_config = ConfigDict(json_schema_extra=_extending)
 
     REPLACED: ClassVar = {"stages": "makers, scores and select"}
     """Fields that are no more, and what stands in their place."""

@@ -9,7 +9,8 @@ from factory.base.places import absolute
 from factory.methods.prompts import PromptError, check
 from factory.spec.identity import entries
 from factory.spec.job import Job, Section, method
-from factory.spec.yamlfile import Lines, YamlError, dotted, load_yaml
+from factory.spec.layers import Lines, YamlError, dotted
+from factory.spec.yamlfile import load_yaml
 
 SECTIONS: tuple[Section, ...] = ("makers", "scores")
 

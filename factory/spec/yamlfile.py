@@ -1,7 +1,6 @@
-"""Reading a YAML file into a pydantic model: line numbers, overrides from the command line, and errors for people.
+"""Reading a YAML file into a pydantic model: overrides from the command line, and errors for people, with the line.
 
-PyYAML composes a node tree with marks beside the plain data, so that a pydantic error's location leads to its line.
-Limitations: anchors are followed, but an error inside one is reported at the line that uses it.
+Limitations: those of `factory.spec.layers`, which reads the files.
 """
 
 from __future__ import annotations
@@ -17,22 +16,9 @@ import yaml
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from factory.spec.layers import Lines, Loader, Location, YamlError, dotted, read
+
 Model = TypeVar("Model", bound=BaseModel)
-Location = tuple[int | str, ...]
-Lines = dict[Location, str]
-
-
-class YamlError(Exception):
-    """A file that cannot be used: one line per mistake, each with file, line, field and what would be right."""
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML with dates as text, as in YAML 1.2: no field is a date, but a topic or a path may look like one."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 -- an attribute of PyYAML, which declares it of the instance
-        first: [rule for rule in rules if rule[0] != "tag:yaml.org,2002:timestamp"]
-        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
 
 
 def load_yaml(
@@ -41,13 +27,7 @@ def load_yaml(
     """Read and check a file; also the line (or `--set field`) of each field given. `overrides` are
     `dotted.field=value`, the value in YAML; `derived` are fields that no file may give. Raises YamlError."""
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise YamlError(f"{path}: {error.strerror or error}; name an existing YAML file") from error
-    except UnicodeDecodeError as error:
-        raise YamlError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from error
-    data, lines = _parse(path, text, model)
+    data, lines = read(path, _fields(model))
     for override in overrides:
         _set(data, lines, override)
     for field in derived.keys() & data.keys():
@@ -68,57 +48,12 @@ def mistake(message: str, *at: str) -> PydanticCustomError:
     return PydanticCustomError("mistake", "{where}{message}", {"where": where, "message": message, "at": at})
 
 
-def dotted(location: Location) -> str:
-    """A field's name as people write it: makers.converse.turns."""
-    return ".".join(str(part) for part in location)
-
-
-def _parse(path: Path, text: str, model: type[BaseModel]) -> tuple[dict[str, Any], Lines]:
-    lines: Lines = {}
-    try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        if node is not None:  # before its merge keys are put in the place of what they stand for
-            _mark(path, node, (), lines, set())
-        data = None if node is None else loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f", line {mark.line + 1}" if mark else ""
-        raise YamlError(f"{path}{where}: not valid YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise YamlError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(data, dict) or node is None:
-        raise YamlError(f"{path}: the file is a mapping with the fields {', '.join(_fields(model))}")
-    return data, lines
-
-
-def _mark(path: Path, node: yaml.Node, location: Location, lines: Lines, seen: set[int]) -> None:
-    lines.setdefault(location, f"line {node.start_mark.line + 1}")
-    if id(node) in seen:  # an alias: walked once, or a few nested ones would be walked billions of times
-        return
-    seen.add(id(node))
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):  # no field has such a name, and a dict no such key
-                continue
-            here = (*location, key.value)
-            if here in lines:
-                raise YamlError(
-                    f"{path}, line {key.start_mark.line + 1}: {dotted(here)} is given twice ({lines[here]})"
-                )
-            lines[here] = f"line {key.start_mark.line + 1}"
-            _mark(path, value, here, lines, seen)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _mark(path, value, (*location, index), lines, seen)
-
-
 def _set(data: dict[str, Any], lines: Lines, override: str) -> None:
     field, equals, text = override.partition("=")
     if not equals or not field:
         raise YamlError(f"--set {override}: write field=value, such as run.rows_per_shard=64")
     try:
-        value = _Loader(text).get_single_data()
+        value = Loader(text).get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise YamlError(f"--set {override}: the value is not valid YAML") from error
     parts: list[Any] = [int(part) if part.isdecimal() else part for part in field.split(".")]

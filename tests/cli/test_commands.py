@@ -14,7 +14,7 @@ from factory.engines import RequestError
 from factory.running.run import Result, run
 from factory.spec.job import Job
 from factory.spec.jobfile import load_job
-from factory.spec.yamlfile import YamlError
+from factory.spec.layers import YamlError
 from factory.store.corpus import Corpus
 from factory.store.dead_letters import DEAD_LETTER_SCHEMA, DEAD_LETTERS
 from factory.store.failures import Only

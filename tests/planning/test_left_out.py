@@ -8,7 +8,7 @@ import pytest
 
 from factory.methods.makers.converse import Converse
 from factory.planning.plan import plan
-from factory.spec.yamlfile import YamlError
+from factory.spec.layers import YamlError
 from tests.rehearsal import Rehearsal, job_in, rows_of, settled, some_personas, write_seeds
 
 SAME = "I sail every summer with my brother on the big lake behind our house."

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from factory.spec.jobfile import load_job
-from factory.spec.yamlfile import YamlError
+from factory.spec.layers import YamlError
 
 GOOD = """\
 corpus: out/c

@@ -11,7 +11,7 @@ from factory.methods.scores.consistency import Consistency
 from factory.spec.identity import Recipe, RowKind, entries, recipes, row_fingerprints
 from factory.spec.job import Job
 from factory.spec.jobfile import load_job
-from factory.spec.yamlfile import YamlError
+from factory.spec.layers import YamlError
 from factory.store.records import Fact
 from tests.methods.parts import a_row
 

@@ -17,7 +17,7 @@ from factory.seeds.files import SourceError, find_files
 from factory.spec.identity import recipes
 from factory.spec.job import Job
 from factory.spec.jobfile import load_job
-from factory.spec.yamlfile import YamlError
+from factory.spec.layers import YamlError
 from tests.spec.parts import GOOD, complaint, write
 
 SCRIPTED = "{engine: scripted, name: scripted}"

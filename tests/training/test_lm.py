@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 
 from factory.cli import app
 from factory.seeds.files import SourceError
-from factory.spec.yamlfile import YamlError, load_yaml
+from factory.spec.layers import YamlError
+from factory.spec.yamlfile import load_yaml
 from factory.training import TrainingError, lm
 from factory.training.chats import Chat, ChatFiles, ChatSource, Tokens
 from factory.training.lm import LmConfig, Lora, persona_perplexity, train_lm

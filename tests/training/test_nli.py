@@ -13,7 +13,8 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 
 from factory.models import resolve
 from factory.scorers.nli import Nli, NliModel
-from factory.spec.yamlfile import YamlError, load_yaml
+from factory.spec.layers import YamlError
+from factory.spec.yamlfile import load_yaml
 from factory.training import TrainingError, nli
 from factory.training.labelled import LABELS
 from factory.training.neutrals import dialogues_of

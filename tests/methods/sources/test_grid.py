@@ -13,7 +13,7 @@ from factory.methods.sources.grid import Grid, GridParams
 from factory.planning.plan import PlanError, plan
 from factory.seeds.files import SourceError
 from factory.spec.jobfile import load_job
-from factory.spec.yamlfile import YamlError
+from factory.spec.layers import YamlError
 from tests.rehearsal import Rehearsal, job_in, rows_of, settled
 
 PATIENT: dict[str, Any] = {
