@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -63,8 +65,16 @@ def _options(
     _: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors, and no progress.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also print what Ray, vLLM and the workers log.")
+    ] = False,
 ) -> None:
     """Persona seeds in, a consistent dialogue corpus out."""
+    display.counts.quiet = quiet
+    if verbose:
+        logging.basicConfig(level=logging.INFO)
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
 
 
 app.command()(init)

@@ -80,7 +80,9 @@ def _connected(failure: str, start: AbstractContextManager[None], **options: Any
     try:
         try:
             with start, _sigterm_kept():
-                ray.init(job_config=_Job(), log_to_driver=False, logging_level="warning", **options)
+                told = logging.getLogger("factory").isEnabledFor(logging.INFO)
+                level = "info" if told else "warning"
+                ray.init(job_config=_Job(), log_to_driver=told, logging_level=level, **options)
         except Exception as error:  # Ray raises bare exceptions when a process of its own does not come up
             raise RunError(f"{failure}: {' '.join(str(error).split())}") from error
         yield

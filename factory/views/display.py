@@ -48,6 +48,8 @@ _COLOURS = {"accept": "green", "flag": "yellow", "reject": "red"}
 
 out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+counts = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+"""For how far something is: it alone falls silent when nothing but results and errors is wanted."""
 
 
 def lost(told: Progress | Result) -> str:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 from factory.running.progress import Progress
-from factory.views.display import err, lost
+from factory.views.display import counts, err, lost
 
 _LINE_EVERY_S = 10.0
 
@@ -27,7 +27,7 @@ class ProgressView:
             MofNCompleteColumn(),
             TextColumn("{task.fields[note]}"),
             TimeRemainingColumn(),
-            console=err,
+            console=counts,
             transient=True,
         )
         self._task = self._bars.add_task("dialogues", total=None, note="")
@@ -36,7 +36,7 @@ class ProgressView:
         self._waiting = False
 
     def __enter__(self) -> Self:
-        if err.is_terminal:
+        if counts.is_terminal:
             self._bars.start()
         return self
 
@@ -56,7 +56,7 @@ class ProgressView:
         elif self._waiting and not progress.waiting and progress.workers and not progress.stopping:
             err.print("the server answers again")
         self._waiting = progress.waiting is not None
-        if err.is_terminal:
+        if counts.is_terminal:
             done = progress.committed + progress.failed
             # Each phase is an equal part of the way, so that the bar moves before the first commit.
             way = sum(rows for _, rows in progress.through) // max(len(progress.through), 1)
@@ -64,7 +64,9 @@ class ProgressView:
         elif time.monotonic() - self._last_line >= _LINE_EVERY_S:
             self._last_line = time.monotonic()
             through = "".join(f"{rows} through {name}, " for name, rows in progress.through)
-            err.print(escape(f"{through}{progress.committed} of {progress.planned} committed, {note}{_left(progress)}"))
+            counts.print(
+                escape(f"{through}{progress.committed} of {progress.planned} committed, {note}{_left(progress)}")
+            )
 
 
 def _note(progress: Progress) -> str:
@@ -81,7 +83,7 @@ def _note(progress: Progress) -> str:
     if progress.waiting:
         parts.append("waiting for the model's server")
     if progress.stopping:
-        parts.append("stopping: finishing what is under way (Ctrl-C again stops at once)")
+        parts.append("stopping: finishing what it works on (Ctrl-C again stops at once)")
     return ", ".join(parts)
 
 
@@ -105,22 +107,22 @@ class CountView:
             self._what, self._last_line = what, time.monotonic()
         if time.monotonic() - self._last_line >= _LINE_EVERY_S:
             self._last_line = time.monotonic()
-            err.print(f"{count:,} {what}")
+            counts.print(f"{count:,} {what}")
 
 
 @contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show how many of a total are done: a bar on a terminal, else a plain line every ten seconds."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    bars = Bars(*columns, console=err, transient=True)
+    bars = Bars(*columns, console=counts, transient=True)
     task, last = bars.add_task(what, total=total), time.monotonic()
 
     def report(done: int) -> None:
         nonlocal last
         bars.update(task, completed=done)
-        if not err.is_terminal and time.monotonic() - last >= _LINE_EVERY_S:
+        if not counts.is_terminal and time.monotonic() - last >= _LINE_EVERY_S:
             last = time.monotonic()
-            err.print(f"{done} of {total} {what}")
+            counts.print(f"{done} of {total} {what}")
 
-    with bars if err.is_terminal else nullcontext():
+    with bars if counts.is_terminal else nullcontext():
         yield report

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -64,6 +66,21 @@ def test_plan_says_what_it_will_take_and_by_what_it_knows(folder: Path) -> None:
     assert f"about {told['prompt_tokens']:,} prompt and {told['completion_tokens']:,} completion tokens" in text
     assert "at the pace of this corpus" in text
     assert "estimated from 6 rows of this corpus (converse)" in text
+
+
+@pytest.mark.parametrize(("option", "quiet"), [(None, False), ("-q", True), ("--quiet", True)])
+def test_quiet_is_for_one_command(folder: Path, option: str | None, quiet: bool) -> None:
+    call(*[option] * (option is not None), "validate", folder / "job.yaml")
+    assert display.counts.quiet is quiet
+
+
+def test_verbose_shows_what_ray_logs(tmp_path: Path) -> None:
+    write_personas(tmp_path, 2)
+    write_job(tmp_path)
+    for option, shown in ((), False), (("-v",), True):
+        command = [sys.executable, "-m", "factory", *option, "run", "job.yaml", "--set", f"corpus=c{len(option)}"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert ("Started a local Ray instance" in done.stderr) is shown
 
 
 def test_run_with_nothing_to_do(folder: Path) -> None:

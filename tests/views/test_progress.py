@@ -5,7 +5,7 @@ import pytest
 from factory.running.progress import Progress
 from factory.views import progress as progressview
 from factory.views.display import Console
-from factory.views.progress import ProgressView
+from factory.views.progress import CountView, ProgressView, counting
 
 
 @pytest.fixture
@@ -34,3 +34,20 @@ def test_no_answer_is_told_where_the_run_ends(end: dict[str, int], told: pytest.
     view(Progress(planned=1, workers=1, waiting="it is away"))
     view(Progress(planned=1, **end))
     assert told.readouterr().err == "waiting: it is away\n"
+
+
+def test_when_quiet_nothing_is_counted_and_notes_are_still_told(
+    told: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progressview, "_LINE_EVERY_S", 0.0)
+    for quiet in (False, True):
+        counts = Console(stderr=True, soft_wrap=True, width=500, quiet=quiet)
+        monkeypatch.setattr(progressview, "counts", counts)
+        ProgressView()(Progress(planned=7, workers=1, notes=("a",)))
+        CountView()("seeds", 3)
+        with counting("pairs", 4) as report:
+            report(2)
+        lines = told.readouterr().err.splitlines()
+        assert lines[0] == "note: a"
+        assert any("of 7 committed" in line for line in lines) is not quiet
+        assert ("3 seeds" in lines, "2 of 4 pairs" in lines) == (not quiet, not quiet)
