@@ -8,7 +8,7 @@ import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import polars as pl
 import typer
@@ -21,7 +21,7 @@ from factory.cli.exporting import ExportCommand, own_options
 from factory.cli.options import AsJson, CorpusPlace, Overrides, print_json
 from factory.cli.output import lasting_output
 from factory.cli.starting import init
-from factory.export import ExportError, Form
+from factory.export import ExportError, Form, formats
 from factory.export import export as export_corpus
 from factory.export.view import parse_decisions, parse_origins, parse_splits, show_export
 from factory.methods.registry import MethodError
@@ -39,6 +39,7 @@ from factory.spec.jobfile import load_job
 from factory.spec.layers import YamlError
 from factory.store import versions as history
 from factory.store.corpus import Corpus
+from factory.store.records import Decision
 from factory.store.storage import StorageError
 from factory.store.table import CorpusError
 from factory.training import TrainingError
@@ -251,7 +252,9 @@ def gc(
 def export(  # noqa: PLR0917 -- typer reads the options off the signature
     context: typer.Context,
     corpus: CorpusPlace,
-    kind: Annotated[str, typer.Argument(metavar="FORMAT", help="One of the formats below.")],
+    kind: Annotated[
+        str, typer.Argument(metavar="FORMAT", help="One of the formats below.", autocompletion=lambda: [*formats()])
+    ],
     to: Annotated[str, typer.Option("--to", metavar="URI", help="An empty place for the files: a path or a URI.")],
     form: Annotated[Form, typer.Option("--as", help="Parquet (zstd) or JSON Lines (gzip).")] = "parquet",
     split: Annotated[
@@ -259,7 +262,12 @@ def export(  # noqa: PLR0917 -- typer reads the options off the signature
         typer.Option(metavar="NAME=SHARE", help="Share of the seeds for test or validation: --split test=0.1"),
     ] = None,
     decision: Annotated[
-        list[str] | None, typer.Option(metavar="accept|flag|reject", help="Rows so decided; accept unless set.")
+        list[str] | None,
+        typer.Option(
+            metavar="accept|flag|reject",
+            help="Rows so decided; accept unless set.",
+            autocompletion=lambda: [*get_args(Decision)],
+        ),
     ] = None,
     facts: Annotated[
         list[str] | None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from pydantic_core import to_jsonable_python
 
-from factory.cli.options import AsJson, Overrides, print_json
+from factory.cli.options import AsJson, print_json
 from factory.models import placed
 from factory.scorers.nli import NliModel
 from factory.spec.yamlfile import load_yaml
@@ -19,10 +19,13 @@ from factory.views import display
 from factory.views.progress import counting
 
 _Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="What to train, on what, and how: a short YAML.")]
+_Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override a field: --set training.steps=200")
+]
 _To = Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the model goes.")]
 
 
-def train_lm(config: _Config, to: _To, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def train_lm(config: _Config, to: _To, overrides: _Overrides = None, as_json: AsJson = False) -> None:
     """Train a causal language model on a corpus. The same command goes on with a training that was killed."""
     from factory.training.lm import LmConfig, train_lm
 
@@ -33,7 +36,7 @@ def train_lm(config: _Config, to: _To, overrides: Overrides = None, as_json: AsJ
         display.show_training(result)
 
 
-def train_nli(config: _Config, to: _To, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def train_nli(config: _Config, to: _To, overrides: _Overrides = None, as_json: AsJson = False) -> None:
     """Train an NLI classifier on labelled pairs. The same command goes on with a training that was killed."""
     from factory.training.nli import NliConfig, train_nli
 

@@ -330,6 +330,22 @@ def test_calibrate_proposes_thresholds_and_draws_them(tmp_path: Path) -> None:
     assert f"consistency.contradiction >= {found['reject']['threshold']:.2f}" in text
 
 
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("export out/c ", {"chat", "sharegpt"}), ("export out/c chat --decision ", {"accept", "flag", "reject"})],
+)
+def test_the_shell_completes_what_a_command_has_a_list_of(
+    words: str, offered: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {
+        "_FACTORY_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"factory {words}",
+        "COMP_CWORD": str(len(words.split()) + 1),
+    }
+    result = CliRunner().invoke(app, prog_name="factory", env=told)
+    assert offered <= set(result.stdout.split())
+
+
 def test_versions_are_listed_told_apart_restored_and_swept(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(6))
     for override in ("run.rows_per_shard=100", "makers.converse.turns=4"):
