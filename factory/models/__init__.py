@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path, PurePath
 
+from factory.base.frontmatter import parted
 from factory.base.packages import needing
 from factory.base.places import Alias, absolute
 from factory.models import smollm2
@@ -33,6 +34,9 @@ REVISIONS = {
 
 BUNDLED = frozenset({smollm2.NAME, *REVISIONS})
 """Names that need no hub."""
+
+LICENCE = "apache-2.0"
+"""Of the bundled models, as their cards say."""
 
 OPENING = threading.Lock()
 """Held by whoever imports transformers or opens a model with it. While it is first imported another thread may be given
@@ -122,24 +126,29 @@ def revision_of(name: str, revision: str | None) -> str:
 
 
 def licence_of(name: str, revision: str | None = None) -> str | None:
-    """The licence that a model's card names: of a bundled model or a directory its README.md, of a hub model the one in
+    """The licence of a bundled model; of another what its card names: README.md of a folder, of a hub model the one in
     the local cache. None if there is no card here, or it names none."""
-    from huggingface_hub import ModelCard, try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    if name == smollm2.NAME:
-        return smollm2.LICENCE
-    folder = Path(resolve(name))
-    card: object = folder / "README.md"
-    if not folder.is_dir():
-        try:
-            card = try_to_load_from_cache(name, "README.md", revision=revision)
-        except HFValidationError:  # a server's name for its model
-            return None
-    if not isinstance(card, (str, Path)) or not Path(card).is_file():
+    if name in BUNDLED:
+        return LICENCE
+    card = Path(name, "README.md") if is_folder(name) else _cached_card(name, revision)
+    if card is None or not card.is_file():
         return None
-    licence = ModelCard.load(card, ignore_metadata_errors=True).data.license
+    licence = parted(card.read_text(encoding="utf-8"))[0].get("license")
     return ", ".join(licence) if isinstance(licence, list) else licence
+
+
+def _cached_card(name: str, revision: str | None) -> Path | None:
+    """Where the hub's library has put a model's card."""
+    try:
+        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
+    except ModuleNotFoundError:  # then it has put nothing anywhere
+        return None
+    try:
+        found = try_to_load_from_cache(name, "README.md", revision=revision)
+    except HFValidationError:  # a server's name for its model
+        return None
+    return Path(found) if isinstance(found, str) else None
 
 
 def _content(path: Path) -> bytes:

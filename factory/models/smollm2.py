@@ -19,7 +19,6 @@ from factory.models.cached import made_once
 
 NAME = "smollm2"
 HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
-LICENCE = "apache-2.0"
 _HUB_REVISION = "12fd25f77366fa6b3b4b768ec3050bf629380bac"
 _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"

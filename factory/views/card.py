@@ -1,7 +1,8 @@
 """The dataset card of a corpus in the Hugging Face form: a YAML header for machines, the text for people.
 
 Everything in it is read from the corpus: rows, recipes, dead letters. The header lists the files of the newest version
-one by one, since files of old versions lie beside them until `factory gc`; write the card again after a run.
+one by one, since files of old versions lie beside them until `factory gc`; write the card again after a run. It needs
+no library of Hugging Face's.
 Limitations: what only people know (why the corpus was made, what its seeds may be used for) is not in it.
 """
 
@@ -18,6 +19,7 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from factory.base.fingerprint import blake
+from factory.base.frontmatter import joined
 from factory.store.corpus import Corpus
 from factory.store.shards import Shard
 from factory.store.storage import Storage
@@ -92,7 +94,7 @@ def card(
     header = _header(facts, layout, shards, _arrow_bytes(corpus, shards, report), language)
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, finalize=_plain, trim_blocks=True)
     template = environment.from_string(Path(__file__).with_name("card.md.j2").read_text(encoding="utf-8"))
-    return f"---\n{header}\n---\n\n{template.render(facts)}"
+    return joined(header, f"\n{template.render(facts)}")
 
 
 def _plain(value: object) -> object:
@@ -108,32 +110,30 @@ def _arrow_bytes(corpus: Corpus, shards: list[Shard], report: Callable[[str, int
     return total
 
 
-def _header(facts: dict[str, Any], layout: pa.Schema, shards: list[Shard], size: int, language: str) -> str:
-    from huggingface_hub import DatasetCardData
-
+def _header(facts: dict[str, Any], layout: pa.Schema, shards: list[Shard], size: int, language: str) -> dict[str, Any]:
     generated = "generated" in facts["kinds"]
     found = "imported" in facts["kinds"]
-    data = DatasetCardData(
-        pretty_name=facts["name"],
-        license=facts["licence"],
-        language=[language],
-        task_categories=["text-generation"],
-        task_ids=["dialogue-generation"],
-        size_categories=[next((name for most, name in _SIZES if facts["rows"] < most), "n>1B")],
-        annotations_creators=["machine-generated"],
-        language_creators=["machine-generated"] * generated + ["found"] * found,
-        tags=["persona", "dialogue", *facts["scores"], *["synthetic"] * generated],
-    )
-    data["dataset_info"] = {
-        "features": [{"name": field.name} | _feature(field.type) for field in layout],
-        "splits": [{"name": "train", "num_bytes": size, "num_examples": facts["rows"]}],
-        "download_size": sum(shard.size for shard in shards),
-        "dataset_size": size,
+    data: dict[str, Any] = {
+        "pretty_name": facts["name"],
+        "license": facts["licence"],
+        "language": [language],
+        "task_categories": ["text-generation"],
+        "task_ids": ["dialogue-generation"],
+        "size_categories": [next((name for most, name in _SIZES if facts["rows"] < most), "n>1B")],
+        "annotations_creators": ["machine-generated"],
+        "language_creators": ["machine-generated"] * generated + ["found"] * found,
+        "tags": ["persona", "dialogue", *facts["scores"], *["synthetic"] * generated],
+        "dataset_info": {
+            "features": [{"name": field.name} | _feature(field.type) for field in layout],
+            "splits": [{"name": "train", "num_bytes": size, "num_examples": facts["rows"]}],
+            "download_size": sum(shard.size for shard in shards),
+            "dataset_size": size,
+        },
     }
     if shards:
         files = [{"split": "train", "path": [shard.path for shard in shards]}]
         data["configs"] = [{"config_name": "default", "data_files": files}]
-    return data.to_yaml()
+    return data
 
 
 def _feature(kind: pa.DataType) -> dict[str, Any]:

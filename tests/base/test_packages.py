@@ -68,7 +68,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("persona_factory_models", "calibrate pairs.csv", "the model nli-small", "'persona-factory[local]'"),
         ("matplotlib", "report corpus", "factory report", "'persona-factory[report]'"),
         ("scipy", "audit corpus --by role", "factory audit", "'persona-factory[report]'"),
-        ("huggingface_hub", "card corpus --to card.md", "factory card", "'persona-factory[hub]'"),
     ],
 )
 def test_a_command_names_the_package_it_lacks(corpus: Path, package: str, arguments: str, who: str, how: str) -> None:
@@ -77,7 +76,7 @@ def test_a_command_names_the_package_it_lacks(corpus: Path, package: str, argume
     assert line == f"error: {who} needs the package {package}, which is not installed; pip install {how}"
 
 
-@pytest.mark.parametrize("package", ["torch", "transformers", "datasets"])
+@pytest.mark.parametrize("package", ["torch", "transformers", "datasets", "huggingface_hub", "persona_factory_models"])
 def test_a_card_is_written_without_what_it_does_not_need(corpus: Path, package: str) -> None:
     assert without(package, corpus, "card", "corpus", "--to", f"{package}.md") == (0, "")
     assert (corpus / f"{package}.md").read_text().startswith("---\n")
