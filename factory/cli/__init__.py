@@ -20,9 +20,11 @@ from factory.cli import training as training_cli
 from factory.cli.exporting import ExportCommand, own_options
 from factory.cli.options import AsJson, CorpusPlace, Overrides, print_json
 from factory.cli.output import lasting_output
+from factory.cli.sharing import push
 from factory.cli.starting import init
 from factory.export import ExportError, Form, formats
 from factory.export import export as export_corpus
+from factory.export.hub import HubError
 from factory.export.view import parse_decisions, parse_origins, parse_splits, show_export
 from factory.methods.registry import MethodError
 from factory.planning.diff import diff as corpus_diff
@@ -310,13 +312,15 @@ def card(
         display.out.print(f"written: {place}", markup=False)
 
 
+app.command()(push)
+
 for command in (training_cli.train_lm, training_cli.train_nli, training_cli.calibrate):
     app.command()(command)
 
 
 _MENDABLE = (
     YamlError, SourceError, PlanError, RunError, CorpusError, StorageError, ScorerStartError, CalibrationError,
-    TrainingError, ExportError, MethodError,
+    TrainingError, ExportError, MethodError, HubError,
 )  # fmt: skip
 
 

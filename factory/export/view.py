@@ -1,4 +1,4 @@
-"""An export on the command line: its splits as they are asked for, and what came of it."""
+"""An export or a push on the command line: the splits as they are asked for, and what came of it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from rich.table import Table
 
 from factory.base.places import absolute
 from factory.export import Export, ExportError, Form
+from factory.export.push import Push
 from factory.methods.origins import Origin
 from factory.store.records import Decision
-from factory.views.display import out
+from factory.views.display import err, out
 
 
 def parse_splits(texts: Sequence[str]) -> dict[str, float]:
@@ -66,3 +67,26 @@ def show_export(result: Export, form: Form) -> None:
     folder = result.to if place == escaped and not result.to.startswith("~") else escaped
     read = f"import datasets; datasets.load_dataset({loader!r}, data_dir={folder!r})"
     out.print(f"[bold]open it[/] {escape(read)} (version {result.version} of {escape(result.corpus)})")
+
+
+def announce_push(told: Push) -> None:
+    """Print, on standard error, what is about to go where, and who may read it there."""
+    readers = {
+        True: "private",
+        False: "public, so anyone can read its personas and dialogues",
+        None: "as its owner's settings say, which is public unless they were changed",
+    }[told.private]
+    place = f"{told.to} ({'new; ' if told.new else ''}{readers})"
+    err.print(f"version {told.version} of {told.corpus} goes to {place}", markup=False)
+    err.print(
+        f"{told.rows:,} rows: {len(told.files):,} files, {told.bytes:,} bytes; of these {len(told.sent):,} are sent, "
+        f"{told.sent_bytes:,} bytes; {len(told.deleted):,} of other versions are deleted there"
+    )
+
+
+def show_push(pushed: Push) -> None:
+    """Print where it is, and how to read it."""
+    done = f"pushed: {pushed.url}" if pushed.sent or pushed.deleted else f"nothing to push: {pushed.url} is the same"
+    out.print(f"{done} (commit {pushed.commit})", markup=False)
+    name = pushed.url.partition("/datasets/")[2]
+    out.print(f"[bold]open it[/] import datasets; datasets.load_dataset({name!r})")

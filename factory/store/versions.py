@@ -43,11 +43,42 @@ def log(corpus: Corpus) -> list[Version]:
     ]
 
 
+class _PinnedTable(Table):
+    """A table to be read as it was at a version; at none it is empty."""
+
+    def __init__(self, table: Table, version: int | None) -> None:
+        super().__init__(table.root, table.schema)
+        self._pinned = version
+
+    def shards(self) -> list[Shard]:
+        """Those of the version."""
+        return [] if self._pinned is None else self.shards_at(self._pinned)
+
+    def version(self) -> int | None:
+        """The version."""
+        return self._pinned
+
+
+def at(corpus: Corpus, version: int) -> Corpus:
+    """The corpus to be read as it was at a version, with the dead letters of then. Raises CorpusError, also when it is
+    read, if there is no such version or its files are gone."""
+    pinned = Corpus(corpus.root)
+    pinned.table = _PinnedTable(corpus.table, version)
+    pinned.table.shards()
+    pinned.dead = _PinnedTable(corpus.dead, _letters_version(corpus, version))
+    return pinned
+
+
 def letters_at(corpus: Corpus, version: int) -> list[Shard]:
     """The shards of the dead letters that belong to a version of the corpus."""
+    letters = _letters_version(corpus, version)
+    return [] if letters is None else corpus.dead.shards_at(letters)
+
+
+def _letters_version(corpus: Corpus, version: int) -> int | None:
     noted = (entry for entry in corpus.table.history() if entry["version"] <= version and "letters" in entry)
     letters = next(noted, {"letters": "None"})["letters"]
-    return [] if letters == "None" else corpus.dead.shards_at(int(letters))
+    return None if letters == "None" else int(letters)
 
 
 def restore(corpus: Corpus, version: int) -> Version:

@@ -20,6 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from factory.base.fingerprint import blake
 from factory.base.frontmatter import joined
+from factory.store import versions as history
 from factory.store.corpus import Corpus
 from factory.store.shards import Shard
 from factory.store.storage import Storage
@@ -63,31 +64,39 @@ def write_card(corpus: Corpus, text: str, to: str | None = None) -> str:
     address = to or f"{corpus.root.rstrip('/')}/README.md"
     folder, name = os.path.split(address)
     place = Storage(folder or ".")
-    if place.exists(name):
-        held = place.read_bytes(name).decode("utf-8", "replace")
-        signed = _SIGNED.search(held)
-        if signed is None or signed[1] != blake(held[: signed.start()]):
-            raise CorpusError(f"{address}: not written by factory card, or edited since; move it, or give --to FILE")
-    place.write_bytes(name, f"{text}\n<!-- written by factory card; digest {blake(text)} -->\n".encode())
+    if place.exists(name) and not is_ours(place.read_bytes(name).decode("utf-8", "replace")):
+        raise CorpusError(f"{address}: not written by factory card, or edited since; move it, or give --to FILE")
+    place.write_bytes(name, signed(text).encode())
     return address
+
+
+def signed(text: str) -> str:
+    """A card with the line by which `is_ours` knows it."""
+    return f"{text}\n<!-- written by factory card; digest {blake(text)} -->\n"
+
+
+def is_ours(text: str) -> bool:
+    """Whether a card was written by `factory card`, and nobody has edited it since."""
+    found = _SIGNED.search(text)
+    return found is not None and found[1] == blake(text[: found.start()])
 
 
 def card(
     corpus: Corpus,
     *,
+    version: int | None = None,
     licence: str = UNSTATED,
     language: str = "en",
     report: Callable[[str, int], None] = lambda *_: None,
 ) -> str:
-    """The card of the newest version, as Markdown. `licence` is a Hugging Face licence id, `language` a code. Raises
-    CorpusError if there is no corpus, or another run commits meanwhile."""
+    """The card of a version (the newest without it), as Markdown. `licence` is a Hugging Face licence id, `language` a
+    code. Raises CorpusError if there is no corpus or no such version."""
+    corpus.scan()
+    pinned = corpus.table.version() if version is None else version
+    corpus = corpus if pinned is None else history.at(corpus, pinned)
     shards = corpus.table.shards()
-    version = corpus.table.version()
-    counts = status(corpus)
-    if counts["version"] != version:
-        raise CorpusError(f"{corpus.root}: a run has committed meanwhile; write the card again")
     layout = corpus.table.layout
-    facts = card_facts(corpus, counts) | {"licence": licence, "shards": len(shards)}
+    facts = card_facts(corpus, status(corpus)) | {"licence": licence, "shards": len(shards)}
     facts["columns"] = [
         (one.name, _type(one.type), COLUMNS.get(one.name) or described(one.name, facts["methods"])) for one in layout
     ]

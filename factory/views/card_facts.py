@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from datetime import date
 from pathlib import PurePath
 from typing import Any
 
@@ -43,7 +44,7 @@ def card_facts(corpus: Corpus, counts: dict[str, Any]) -> dict[str, Any]:
     example = next((row for row in corpus.rows() if row.decision == "accept"), None)
     return counts | {
         "name": PurePath(absolute(corpus.root)).name,
-        "date": history.log(corpus)[0].time.date() if counts["version"] is not None else None,
+        "date": _date(corpus, counts["version"]),
         "kinds": dict(_counted(rows, "kind")),
         "origins": dict(_counted(facts, "origin")),
         "borrowed": [origin for origin, _ in _counted(borrowed, "origin")],
@@ -71,6 +72,12 @@ def card_facts(corpus: Corpus, counts: dict[str, Any]) -> dict[str, Any]:
         "example": example,
         "told": [_told(speaker) for speaker in example.speakers] if example else [],
     }
+
+
+def _date(corpus: Corpus, version: int | None) -> date | None:
+    """When a version was committed, in UTC."""
+    versions = [] if version is None else history.log(corpus)
+    return next((one.time.date() for one in versions if one.version == version), None)
 
 
 def _told(speaker: Speaker) -> str:

@@ -68,6 +68,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("persona_factory_models", "calibrate pairs.csv", "the model nli-small", "'persona-factory[local]'"),
         ("matplotlib", "report corpus", "factory report", "'persona-factory[report]'"),
         ("scipy", "audit corpus --by role", "factory audit", "'persona-factory[report]'"),
+        ("huggingface_hub", "push corpus hf://datasets/me/x", "factory push", "'persona-factory[hub]'"),
     ],
 )
 def test_a_command_names_the_package_it_lacks(corpus: Path, package: str, arguments: str, who: str, how: str) -> None:

@@ -223,7 +223,7 @@ def test_a_status_of_dead_letters_alone_shows_why(failed: Job) -> None:
     "command",
     [
         ["letters"], ["status"], ["show"], ["explain", "00"], ["report"], ["log"], ["diff", "0", "1"], ["restore", "0"],
-        ["gc"], ["export", "chat", "--to", "made"], ["card"],
+        ["gc"], ["export", "chat", "--to", "made"], ["card"], ["push", "hf://datasets/me/x"],
     ],
     ids=lambda command: command[0],
 )  # fmt: skip

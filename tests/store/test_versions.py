@@ -13,7 +13,7 @@ from factory.planning.garbage import gc
 from factory.spec.job import Job
 from factory.store.corpus import Corpus
 from factory.store.table import ConflictError, CorpusError
-from factory.store.versions import log, restore
+from factory.store.versions import at, log, restore
 from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, settled, some_personas, write_seeds
 
 
@@ -57,6 +57,10 @@ def test_a_version_comes_back_with_its_dead_letters(tmp_path: Path) -> None:
     later = rows_of(job)
     assert not letters_of(job)
     assert later.keys() > rows.keys()
+    then = at(Corpus(job.corpus), version)
+    assert {row.row_id: row for row in then.rows()} == rows
+    assert {letter.row_id for letter in then.dead_letters()} == letters.keys()
+    assert then.to_polars().collect()["row_id"].sort().to_list() == sorted(rows)
 
     restored = restore(Corpus(job.corpus), version)
     assert (restored.rows, restored.message) == (len(rows), f"version {version} restored")
