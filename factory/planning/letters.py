@@ -7,6 +7,7 @@ known of all letters is held in memory, some hundred bytes each.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,7 +55,12 @@ class Letters:
 
     def settle_seeds(self, bad: Sequence[BadSeed]) -> None:
         """Make the letters of unreadable seeds those of this reading."""
-        letters = {letter.id: letter for letter in map(_seed_letter, bad)}
+        seen = Counter[BadSeed]()
+        letters = {}
+        for seed in bad:
+            letter = _seed_letter(seed, seen[seed])
+            seen[seed] += 1
+            letters[letter.id] = letter
         held = {letter for letter, kept in self._held.items() if kept.seeds is None}
         self._gone |= held - letters.keys()
         self._new |= {letter: letters[letter] for letter in letters.keys() - held}
@@ -101,9 +107,11 @@ class Letters:
             self._held[row["id"]] = Held(shard, row["stage"], row["fingerprint"], seeds, row["sample"] or 0)
 
 
-def _seed_letter(seed: BadSeed) -> DeadLetter:
+def _seed_letter(seed: BadSeed, before: int) -> DeadLetter:
+    """The letter of an unreadable seed; `before` counts those of the same row that were unreadable for the same
+    reason, as sessions of one row may be."""
     return DeadLetter(
-        id=blake("bad_seed", seed.source, str(seed.line), seed.reason),
+        id=blake("bad_seed", seed.source, str(seed.line), seed.reason, seed.detail, str(before)),
         row_id=None,
         seed_ids=[],
         sample=None,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def test_unreadable_seeds_are_those_of_the_last_reading(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(3))
     Rehearsal().run(job)
     assert bad_seeds(job.corpus) == []
+
+
+def test_each_unreadable_session_of_a_row_has_a_letter(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(3))
+    short = [{"speaker": "Ann", "text": "Hey!"}]
+    row = {"id": "talks", "conversation": {"session_1": short, "session_2": short, "session_3": "no list"}}
+    (tmp_path / "seeds" / "b.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    job = job_in(tmp_path)
+    Rehearsal().run(job)
+    assert bad_seeds(job.corpus) == [(1, "speakers"), (1, "speakers"), (1, "wrong_type")]
 
 
 def test_a_letter_goes_when_its_row_is_no_longer_wanted(tmp_path: Path) -> None:
