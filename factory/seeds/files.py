@@ -2,7 +2,7 @@
 
 Marks of a glob that stand in the name of a file or folder that exists are part of that name, on disks and in object
 stores alike. Limitations: https:// has no listing, so each file there is named by itself; of a folder, the files
-directly in it are taken.
+directly in it are taken, and of a whole repository of the Hugging Face Hub those of its first data format.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -22,8 +21,10 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from factory.base.hub import repository
 from factory.base.places import absolute
 from factory.base.stores import filesystem
+from factory.seeds.globs import matches, split_glob
 
 FileFormat = Literal["auto", "jsonl", "csv", "tsv", "parquet", "text", "spc", "convai2"]
 
@@ -39,10 +40,13 @@ _FORMATS: dict[str, FileFormat] = {
     ".txt": "text",
     _PICTURE: "jsonl",  # the JSON of the character card in it
 }
+_DATA = ((".parquet",), (".jsonl", ".ndjson"), (".csv", ".tsv"), (".json",))
+"""What data sets are published as, the first a repository has is taken: others are copies of it, or describe it."""
 _STORES = ("s3", "gs")
 _HINTS = {
     "s3": "check the address, and the AWS credentials and AWS_ENDPOINT_URL in the environment",
     "gs": "check the address, and GOOGLE_APPLICATION_CREDENTIALS in the environment",
+    "hf": "check the address; where a login is wanted, set HF_TOKEN or run `hf auth login`",
     "": "check the path and its permissions",
 }
 _OTHER_FILES = {
@@ -78,8 +82,8 @@ class BadRow(Exception):  # noqa: N818 - a value more often than it is raised
 class SeedFile:
     """One file of a source: where to open it and how to name it to the user (never with a URI's query, which may be a
     signature); `sniff` says that its first line may still show it to be of another format. `files` is the object store
-    it is in, where its path is the `uri` without the scheme. One that is made and nowhere has a `recipe`, which changes
-    with its content, and is `opened` by a function."""
+    it is in, where its path is the `uri` without the scheme. One of a commit, and one that is made and nowhere, has a
+    `recipe`, which changes with its content; the latter is `opened` by a function."""
 
     uri: str
     name: str
@@ -105,6 +109,8 @@ def find_files(path: str, form: FileFormat, base: Path) -> list[SeedFile]:
         raise SourceError(f"{scheme}://…: credentials do not belong in a path; set them in the environment")
     if scheme in _STORES:
         return _stored_files(scheme, rest, form)
+    if scheme == "hf":
+        return _files_of_repository(path, form)
     try:
         parts = urlsplit(path)
     except ValueError as error:
@@ -128,7 +134,7 @@ def _local_files(path: str, form: FileFormat, base: Path) -> list[SeedFile]:
         do = "run `git annex get` on it" if "annex/objects" in target else "mend the link"
         raise SourceError(f"{where} is a link to {target}, which is not there: {do}")
     else:
-        folder, pattern = _split_glob(named, lambda name: os.path.exists(base / name))
+        folder, pattern = split_glob(named, lambda name: os.path.exists(base / name))
         names = [folder + name for name in sorted(glob.glob(pattern, root_dir=base / folder, recursive=True))]
         found = [name for name in names if os.path.isfile(base / name)]
         if not found:
@@ -149,30 +155,53 @@ def _stored_files(scheme: str, rest: str, form: FileFormat) -> list[SeedFile]:
     shown = named[0] + ("?…" if named[1] else "")
     try:
         files, _ = filesystem(f"{scheme}://{bucket}")
-        info = files.get_file_info(rest.rstrip("/"))
-        if info.type == pafs.FileType.File:
-            found = [key]
-        elif info.type == pafs.FileType.Directory:
-            listed = _listed(files, rest.rstrip("/"), recursive=False)
-            found = [f"{key.rstrip('/')}/{name}".lstrip("/") for name in _of_folder(listed, form, shown)]
-        elif glob.has_magic(key):
-            folder, pattern = _split_glob(key, lambda name: _is_there(files, f"{bucket}/{name}"))
-            parts = pattern.split("/")
-            listed = _listed(files, f"{bucket}/{folder}".rstrip("/"), recursive=len(parts) > 1 or parts == ["**"])
-            found = [folder + name for name in sorted(listed) if _matches(name.split("/"), parts)]
-        else:
-            found = []
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{shown}: cannot be read: {told(error)}; {hint(scheme)}") from error
-    if not found:
-        raise SourceError(f"{shown} matches no file: {hint(scheme)}")
-    names = [f"{scheme}://{bucket}/{name}" for name in found]
+    names = [f"{scheme}://{bucket}/{name}" for name in _in_store(files, bucket, key, form, shown)]
     return [_seed_file(name, name, form, files) for name in names]
+
+
+def _files_of_repository(address: str, form: FileFormat) -> list[SeedFile]:
+    """Files of a repository of the Hugging Face Hub."""
+    try:
+        repo = repository(address)
+    except ValueError as error:
+        raise SourceError(f"{address}: no valid address: {told(error)}") from error
+    except OSError as error:
+        raise SourceError(f"{address}: cannot be read: {told(error)}; {hint('hf')}") from error
+    found = _in_store(repo.files, repo.root, repo.path, form, address)
+    made = [_seed_file(f"hf://{repo.root}/{name}", f"{repo.address}/{name}", form, repo.files) for name in found]
+    return [replace(file, recipe=repo.commit) for file in made]
+
+
+def _in_store(files: pafs.FileSystem, top: str, key: str, form: FileFormat, shown: str) -> list[str]:
+    """The files that a key names, from the folder `top` of a store: a bucket, or a repository. Raises SourceError."""
+    place, scheme = f"{top}/{key}".rstrip("/"), shown.partition("://")[0]
+    try:
+        info = files.get_file_info(place)
+        if info.type == pafs.FileType.File:
+            return [key]
+        if info.type == pafs.FileType.Directory and scheme == "hf" and not key:
+            return _of_repository(_listed(files, place, recursive=True), shown)
+        if info.type == pafs.FileType.Directory:
+            listed = _listed(files, place, recursive=False)
+            return [f"{key.rstrip('/')}/{name}".lstrip("/") for name in _of_folder(listed, form, shown)]
+        if glob.has_magic(key):
+            folder, pattern = split_glob(key, lambda name: _is_there(files, f"{top}/{name}"))
+            parts = pattern.split("/")
+            listed = _listed(files, f"{top}/{folder}".rstrip("/"), recursive=len(parts) > 1 or parts == ["**"])
+            if found := [folder + name for name in sorted(listed) if matches(name.split("/"), parts)]:
+                return found
+    except SourceError:
+        raise
+    except Exception as error:  # the stores share no base class
+        raise SourceError(f"{shown}: cannot be read: {told(error)}; {hint(scheme)}") from error
+    raise SourceError(f"{shown} matches no file: {hint(scheme)}")
 
 
 def told(error: Exception) -> str:
     """What an error of a transport says, shortened; no query of an address is repeated, as it may be signed."""
-    return re.sub(r"\?\S+", "?…", str(error))[:300] or type(error).__name__
+    return " ".join(re.sub(r"\?\S+", "?…", str(error)).split())[:300] or type(error).__name__
 
 
 def hint(scheme: str) -> str:
@@ -202,29 +231,16 @@ def _of_folder(names: Iterable[str], form: FileFormat, folder: str) -> list[str]
     return [name for name in found if not name.lower().endswith(_PICTURE)] or found
 
 
-def _split_glob(path: str, exists: Callable[[str], bool]) -> tuple[str, str]:
-    """The folder before the first part that is a glob (empty, or with a slash at its end), and the rest. A part that
-    exists as it is written is none."""
-    parts = path.split("/")
-    for number, part in enumerate(parts):
-        if glob.has_magic(part) and not exists("/".join(parts[: number + 1])):
-            break
-    else:
-        number = len(parts) - 1
-    return "".join(f"{part}/" for part in parts[:number]), "/".join(parts[number:])
-
-
-def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:
-    """Whether a path's parts match those of a glob, as on a local disk: `**` stands for any number of folders, and a
-    leading dot is matched by a dot only."""
-    if not patterns:
-        return not names
-    if patterns[0] == "**":
-        seen = next((number for number, name in enumerate(names) if name.startswith(".")), len(names))
-        return any(_matches(names[start:], patterns[1:]) for start in range(seen + 1))
-    if not names or (names[0].startswith(".") and not patterns[0].startswith(".")):
-        return False
-    return fnmatchcase(names[0], patterns[0]) and _matches(names[1:], patterns[1:])
+def _of_repository(names: Sequence[str], shown: str) -> list[str]:
+    """The data of a whole repository: the files of the first of its formats."""
+    kept = sorted(name for name in names if not any(part.startswith((".", "_")) for part in name.split("/")))
+    for kinds in _DATA:
+        if found := [name for name in kept if _suffix_of(name) in kinds]:
+            return found
+    raise SourceError(
+        f"{shown} is a repository without a data file ({', '.join(kind for kinds in _DATA for kind in kinds)}): name "
+        "its files, for example with /**/*.txt"
+    )
 
 
 def _seed_file(uri: str, name: str, form: FileFormat, files: pafs.FileSystem | None = None) -> SeedFile:
@@ -240,10 +256,15 @@ def _seed_file(uri: str, name: str, form: FileFormat, files: pafs.FileSystem | N
 
 
 def _format_of(name: str) -> FileFormat | None:
+    return _FORMATS.get(_suffix_of(name))
+
+
+def _suffix_of(name: str) -> str:
+    """The extension but for that of a compression; empty if there is none."""
     suffixes = [suffix.lower() for suffix in Path(name).suffixes]
     if suffixes and suffixes[-1] in _COMPRESSIONS:
         suffixes.pop()
-    return _FORMATS.get(suffixes[-1]) if suffixes else None
+    return suffixes[-1] if suffixes else ""
 
 
 def _relative(base: Path, name: str) -> str:

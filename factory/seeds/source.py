@@ -50,7 +50,8 @@ class SeedSource(BaseModel):
 
     path: str = Field(
         min_length=1,
-        description="Path, folder or glob (`**` too), behind s3:// and gs:// as well, or https:// address of a file; "
+        description="Path, folder or glob (`**` too), behind s3://, gs:// and hf:// as well, or https:// address of a "
+        "file; "
         "gzip, bz2, xz and zstd are unpacked, and character cards taken out of .png files. Relative paths start at the "
         "job file's folder.",
     )
