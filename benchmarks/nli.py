@@ -28,8 +28,8 @@ from factory.methods.scores.consistency import Consistency, ConsistencyParams, p
 from factory.models import resolve
 from factory.scorers.embeddings import EmbeddingModel, Embeddings
 from factory.scorers.nli import Nli, NliModel, Probabilities
+from factory.seeds.archives import find_files
 from factory.seeds.fields import SeedFields
-from factory.seeds.files import find_files
 from factory.seeds.source import read_file
 from factory.store.records import Fact, Row, Seed, SeedRef, Speaker, Turn
 

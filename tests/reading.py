@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from factory.seeds.files import find_files
+from factory.seeds.archives import find_files
 from factory.seeds.source import BadSeed, SeedFields, SeedSource
 from factory.seeds.store import Seeds
 from factory.store.records import Seed
@@ -19,7 +19,9 @@ def read_seeds(sources: Sequence[SeedSource], base: Path) -> list[Seed | BadSeed
     """Readable and unreadable seeds, by file and line."""
     with tempfile.TemporaryDirectory() as folder:
         seeds = Seeds(sources, base, Storage(folder), max_bad=1000)
-        files = [file.name for source in sources for file in find_files(source.path, source.format, base)]
+        files = [
+            file.name for source in sources for file in find_files(source.path, source.format, base, source.token_env)
+        ]
         found = [*seeds.take(np.arange(len(seeds))), *seeds.bad]
     return sorted(found, key=lambda seed: (files.index(seed.source), seed.line))
 

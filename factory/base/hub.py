@@ -34,9 +34,8 @@ def repository(address: str) -> Repository:
     repository or revision, or it cannot be asked for."""
     with needing("reading from hf://", "hub"):
         import httpx2
-        from huggingface_hub import HfApi, HfFileSystem
+        from huggingface_hub import HfApi, HfFileSystem, parse_hf_uri
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
-        from huggingface_hub.utils import parse_hf_uri
     said = parse_hf_uri(address)
     if said.type not in _FOLDERS:
         raise ValueError(f"a {said.type} of the Hub holds no seeds: name a dataset, hf://datasets/OWNER/NAME")

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from factory.cli.options import AsJson, print_json
+from factory.seeds.archives import chained
 from factory.spec.jobfile import load_job
 from factory.views import display
 from factory.views.draft import described, draft, look
@@ -43,4 +44,7 @@ def init(
 
 def _from(folder: Path, path: str) -> str:
     """A path of the working directory as one that starts at another folder."""
+    if parts := chained(path):
+        kind, pattern, archive = parts
+        return f"{kind}://{pattern}::{_from(folder, archive)}"
     return path if "://" in path or path.startswith(("/", "~")) else os.path.relpath(path, folder)

@@ -15,11 +15,15 @@ import io
 import lzma
 import shutil
 import sys
+import tarfile
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
+from factory.base.redact import KeyFormatError, read_key
 from factory.seeds.cards import PICTURE, card_of_picture
 from factory.seeds.files import BadRow, SeedFile, SourceError, hint, told
 from factory.seeds.foreign import HEAD, compression, foreign_file, is_binary
@@ -33,6 +37,8 @@ _HTTP_TIMEOUT = 60.0
 """Seconds without a byte."""
 _FETCHED_AT_ONCE = 8 * 1024 * 1024
 """Bytes asked of an object store at once."""
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
+"""What reading an archive raises where it is damaged."""
 _WIDEST_WINDOW = {int(zstd.DecompressionParameter.window_log_max): 31}
 
 
@@ -68,7 +74,7 @@ class _Guarded(io.RawIOBase):
             raise self._failure
         try:
             return self._read(size)
-        except SourceError as error:
+        except (SourceError, BadRow) as error:
             self._failure = error
             raise
         except Exception as error:  # transports and decompressors share no base class
@@ -88,33 +94,15 @@ class _Guarded(io.RawIOBase):
 @contextmanager
 def open_file(file: SeedFile) -> Iterator[Any]:
     """The decompressed bytes; seekable for Parquet. Raises BadRow if the file is empty or something else than rows."""
-    if file.opened is not None:
-        yield io.BufferedReader(file.opened())
-        return
-    scheme = file.uri.partition("://")[0] if "://" in file.uri else ""
-
-    def failed(error: Exception) -> SourceError:
-        return SourceError(f"{file.name}: cannot be read: {told(error)}; {hint(scheme)}")
-
-    def damaged(error: Exception) -> BadRow:
-        return BadRow("compression", f"the compressed data breaks off or is damaged here: {error}; the rest is lost")
-
-    try:
-        raw = _raw(file, scheme)
-    except Exception as error:  # the transports share no base class
-        raise failed(error) from error
-    with raw:
-        layer = _Guarded(raw.read, failed)
-        packed = compression(layer.head())
-        if packed:
-            layer = _Guarded(_unpacked(packed, io.BufferedReader(layer)).read1, damaged)
+    with raw_bytes(file) as raw:
+        layer, packed = decompressed(file, raw)
         if file.format == "jsonl" and layer.head().startswith(PICTURE):
             yield io.BufferedReader(io.BytesIO(card_of_picture(io.BufferedReader(layer))))
             return
         _refuse_foreign(layer.head(), parquet=file.format == "parquet")
         if file.format != "parquet":
             yield io.BufferedReader(layer)
-        elif packed or scheme:
+        elif packed or "://" in file.uri:
             with tempfile.TemporaryFile() as copy:
                 shutil.copyfileobj(io.BufferedReader(layer), copy)
                 yield copy
@@ -123,15 +111,65 @@ def open_file(file: SeedFile) -> Iterator[Any]:
             yield raw
 
 
-def _raw(file: SeedFile, scheme: str) -> Any:
+def raw_bytes(file: SeedFile) -> Any:
+    """The bytes as they are. Raises SourceError, or BadRow for those of a damaged archive."""
+    try:
+        return _raw(file)
+    except (SourceError, BadRow):
+        raise
+    except Exception as error:  # the transports share no base class
+        raise _failure(file, error) from error
+
+
+def decompressed(file: SeedFile, raw: Any) -> tuple[_Guarded, bool]:
+    """The bytes decompressed, and whether they had to be."""
+    layer = _Guarded(raw.read, lambda error: _failure(file, error))
+    packed = compression(layer.head())
+    if packed is None:
+        return layer, False
+    return _Guarded(_unpacked(packed, io.BufferedReader(layer)).read1, _damage), True
+
+
+def _failure(file: SeedFile, error: Exception) -> SourceError | BadRow:
+    if isinstance(error, _DAMAGED):
+        return _damage(error)
+    return SourceError(f"{file.name}: cannot be read: {told(error)}; {hint(_scheme(file))}")
+
+
+def _damage(error: Exception) -> BadRow:
+    return BadRow("compression", f"the compressed data breaks off or is damaged here: {error}; the rest is lost")
+
+
+def _scheme(file: SeedFile) -> str:
+    return file.uri.partition("://")[0] if "://" in file.uri else ""
+
+
+def _raw(file: SeedFile) -> Any:
+    if file.opened is not None:
+        return file.opened()
+    scheme = _scheme(file)
     if not scheme:
         return open(file.uri, "rb")
     if file.files is not None:
         return file.files.open_input_stream(file.uri.partition("://")[2], None, _FETCHED_AT_ONCE)
     import smart_open  # a third of the time to import the factory, and no worker's business
 
-    params = {"timeout": _HTTP_TIMEOUT} if scheme in ("http", "https") else {}
+    params = {"timeout": _HTTP_TIMEOUT, "headers": _headers(file)} if scheme in ("http", "https") else {}
     return smart_open.open(file.uri, "rb", compression="disable", transport_params=params)
+
+
+def _headers(file: SeedFile) -> dict[str, str]:
+    """Of a request. The client that follows a redirect sends no token to another host."""
+    headers = {"Accept-Encoding": "identity"}
+    if file.token_env is None:
+        return headers
+    try:
+        token = read_key(file.token_env)
+    except KeyFormatError as error:
+        raise SourceError(f"{file.name}: {error}") from None
+    if token is None:
+        raise SourceError(f"{file.name}: set the environment variable {file.token_env} to the token, as token_env says")
+    return headers | {"Authorization": f"Bearer {token}"}
 
 
 def _unpacked(packed: str, stream: IO[bytes]) -> Any:

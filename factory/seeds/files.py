@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -43,20 +43,25 @@ _FORMATS: dict[str, FileFormat] = {
 _DATA = ((".parquet",), (".jsonl", ".ndjson"), (".csv", ".tsv"), (".json",))
 """What data sets are published as, the first a repository has is taken: others are copies of it, or describe it."""
 _STORES = ("s3", "gs")
+_LOGIN = "where a login is wanted, name the variable with its token in the source's `token_env`"
 _HINTS = {
     "s3": "check the address, and the AWS credentials and AWS_ENDPOINT_URL in the environment",
     "gs": "check the address, and GOOGLE_APPLICATION_CREDENTIALS in the environment",
     "hf": "check the address; where a login is wanted, set HF_TOKEN or run `hf auth login`",
+    "https": f"check the address; {_LOGIN}",
+    "http": f"check the address; {_LOGIN}",
+    "zip": "unpack the archive, and name the files in it",
+    "tar": "unpack the archive, and name the files in it",
     "": "check the path and its permissions",
 }
 _OTHER_FILES = {
-    ".zip": "is a zip archive: unpack it and name the files in it",
-    ".tar": "is a tar archive: unpack it and name the files in it",
     ".xlsx": "is an Excel file: save the sheet as CSV UTF-8",
     ".xls": "is an Excel file: save the sheet as CSV UTF-8",
     ".pdf": "is a PDF document: copy its text into a .txt file, one persona a line",
     ".arrow": "is an Arrow file: save it as Parquet",
 }
+
+_ARCHIVE = re.compile(r"\.(?:zip|tar(?:\.(?:gz|bz2|xz|zst))?|tgz|tbz2?|txz|tzst)$", re.IGNORECASE)
 
 _SETTLED_NS = 3_000_000_000
 """A file that changed less long ago might change again without its time showing it (object stores keep seconds)."""
@@ -83,7 +88,8 @@ class SeedFile:
     """One file of a source: where to open it and how to name it to the user (never with a URI's query, which may be a
     signature); `sniff` says that its first line may still show it to be of another format. `files` is the object store
     it is in, where its path is the `uri` without the scheme. One of a commit, and one that is made and nowhere, has a
-    `recipe`, which changes with its content; the latter is `opened` by a function."""
+    `recipe`, which changes with its content. One that is made, and one in an `archive`, is `opened` by a function.
+    `token_env` is the variable with the token for an https:// address."""
 
     uri: str
     name: str
@@ -91,12 +97,14 @@ class SeedFile:
     sniff: bool
     files: pafs.FileSystem | None = None
     recipe: str | None = None
-    opened: Callable[[], io.RawIOBase] | None = None
+    token_env: str | None = None
+    archive: SeedFile | None = None
+    opened: Callable[[], io.RawIOBase | IO[bytes]] | None = None
 
 
-def find_files(path: str, form: FileFormat, base: Path) -> list[SeedFile]:
-    """The files of a path, folder, glob or address, sorted. Raises SourceError if there are none, they cannot be
-    listed, or their format is unknown."""
+def files_at(path: str, form: FileFormat, base: Path, token_env: str | None = None) -> list[SeedFile]:
+    """The files of a path, folder, glob or address, sorted; an archive is one of them, of format `form`. Raises
+    SourceError if there are none, they cannot be listed, or their format is unknown."""
     scheme, separator, rest = path.partition("://")
     if not separator:
         return _local_files(path, form, base)
@@ -118,7 +126,7 @@ def find_files(path: str, form: FileFormat, base: Path) -> list[SeedFile]:
     name = f"{scheme}://{parts.netloc}{parts.path}"
     if "*" in parts.path or (parts.path.endswith("/") and form == "auto"):
         raise SourceError(f"{name}: files behind {scheme}:// cannot be listed: name each file")
-    return [_seed_file(path, name, form)]
+    return [replace(seed_file(path, name, form), token_env=token_env)]
 
 
 def _local_files(path: str, form: FileFormat, base: Path) -> list[SeedFile]:
@@ -145,7 +153,7 @@ def _local_files(path: str, form: FileFormat, base: Path) -> list[SeedFile]:
             name.encode()
         except UnicodeEncodeError as error:
             raise SourceError(f"{where} matches {name!r}: the name is no UTF-8; rename the file") from error
-    return [_seed_file(str(base / name), _relative(base, name), form) for name in found]
+    return [seed_file(str(base / name), _relative(base, name), form) for name in found]
 
 
 def _stored_files(scheme: str, rest: str, form: FileFormat) -> list[SeedFile]:
@@ -158,7 +166,7 @@ def _stored_files(scheme: str, rest: str, form: FileFormat) -> list[SeedFile]:
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{shown}: cannot be read: {told(error)}; {hint(scheme)}") from error
     names = [f"{scheme}://{bucket}/{name}" for name in _in_store(files, bucket, key, form, shown)]
-    return [_seed_file(name, name, form, files) for name in names]
+    return [seed_file(name, name, form, files) for name in names]
 
 
 def _files_of_repository(address: str, form: FileFormat) -> list[SeedFile]:
@@ -170,7 +178,7 @@ def _files_of_repository(address: str, form: FileFormat) -> list[SeedFile]:
     except OSError as error:
         raise SourceError(f"{address}: cannot be read: {told(error)}; {hint('hf')}") from error
     found = _in_store(repo.files, repo.root, repo.path, form, address)
-    made = [_seed_file(f"hf://{repo.root}/{name}", f"{repo.address}/{name}", form, repo.files) for name in found]
+    made = [seed_file(f"hf://{repo.root}/{name}", f"{repo.address}/{name}", form, repo.files) for name in found]
     return [replace(file, recipe=repo.commit) for file in made]
 
 
@@ -221,19 +229,27 @@ def _is_there(files: pafs.FileSystem, path: str) -> bool:
 
 
 def _of_folder(names: Iterable[str], form: FileFormat, folder: str) -> list[str]:
-    """The files of a folder that hold seeds: none that is hidden or a tool's mark, and of a known format;
-    pictures only if it has nothing else."""
-    found = sorted(
-        name for name in names if not name.startswith((".", "_")) and (form != "auto" or _format_of(name) is not None)
-    )
-    if not found:
-        raise SourceError(f"{folder} is a folder without a seed file ({', '.join(_FORMATS)}) directly in it")
+    """The files of a folder that hold seeds."""
+    if found := readable(names, form):
+        return sorted(found)
+    raise SourceError(f"{folder} is a folder without a seed file ({', '.join(_FORMATS)}) directly in it")
+
+
+def readable(names: Iterable[str], form: FileFormat) -> list[str]:
+    """Of the paths of files those that hold seeds: none that is hidden or a tool's mark, and of a known format;
+    pictures only if there is nothing else."""
+    found = [name for name in names if not hidden(name) and (form != "auto" or format_of(name) is not None)]
     return [name for name in found if not name.lower().endswith(_PICTURE)] or found
+
+
+def hidden(name: str) -> bool:
+    """Whether a file, or a folder of its path, is hidden or a tool's mark."""
+    return any(part.startswith((".", "_")) for part in name.split("/"))
 
 
 def _of_repository(names: Sequence[str], shown: str) -> list[str]:
     """The data of a whole repository: the files of the first of its formats."""
-    kept = sorted(name for name in names if not any(part.startswith((".", "_")) for part in name.split("/")))
+    kept = sorted(name for name in names if not hidden(name))
     for kinds in _DATA:
         if found := [name for name in kept if _suffix_of(name) in kinds]:
             return found
@@ -243,10 +259,16 @@ def _of_repository(names: Sequence[str], shown: str) -> list[str]:
     )
 
 
-def _seed_file(uri: str, name: str, form: FileFormat, files: pafs.FileSystem | None = None) -> SeedFile:
-    if form != "auto":
+def is_archive(name: str) -> bool:
+    """Whether a file of this name is an archive of files."""
+    return _ARCHIVE.search(name) is not None
+
+
+def seed_file(uri: str, name: str, form: FileFormat, files: pafs.FileSystem | None = None) -> SeedFile:
+    """A file of a known format. Raises SourceError for an extension that names none."""
+    if form != "auto" or is_archive(name):
         return SeedFile(uri, name, form, sniff=False, files=files)
-    known = _format_of(name)
+    known = format_of(name)
     if known is None:
         what = _OTHER_FILES.get(Path(name).suffix.lower())
         if what is None:
@@ -255,7 +277,8 @@ def _seed_file(uri: str, name: str, form: FileFormat, files: pafs.FileSystem | N
     return SeedFile(uri, name, known, sniff=True, files=files)
 
 
-def _format_of(name: str) -> FileFormat | None:
+def format_of(name: str) -> FileFormat | None:
+    """The format that an extension names, but for that of a compression."""
     return _FORMATS.get(_suffix_of(name))
 
 
@@ -275,6 +298,8 @@ def _relative(base: Path, name: str) -> str:
 def stamp(file: SeedFile) -> str | None:
     """The file's size and time of change, or its recipe; none if they cannot be had, or the change is too fresh to tell
     it from the next one; looked up on local disks and in object stores only."""
+    if file.archive is not None:
+        return stamp(file.archive)
     if file.recipe is not None:
         return file.recipe
     try:

@@ -29,10 +29,10 @@ _FILES: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
     (re.compile(first, re.DOTALL | re.IGNORECASE), what)
     for first, what in (
         (rb"PK\x03\x04.*(?:\[Content_Types\]\.xml|xl/)", _OFFICE),
-        (rb"PK\x03\x04", f"a zip archive: {_UNPACK}"),
+        (rb"PK\x03\x04", "a zip archive: name it .zip"),
         (rb"7z\xbc\xaf", f"a 7z archive: {_UNPACK}"),
         (rb"Rar!\x1a", f"a RAR archive: {_UNPACK}"),
-        (rb".{257}ustar", f"a tar archive: {_UNPACK}"),
+        (rb".{257}ustar", "a tar archive: name it .tar, or .tar.gz where it is compressed"),
         (rb"\x04\x22\x4d\x18", "compressed with lz4: unpack it, or use gzip, bz2, xz or zstd"),
         (rb"\xd0\xcf\x11\xe0", _OFFICE),
         (rb"%PDF-", "a PDF document: copy its text into a .txt file, one persona a line"),

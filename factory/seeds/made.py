@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from factory.seeds.files import SeedFile, SourceError, find_files
+from factory.seeds.archives import find_files
+from factory.seeds.files import SeedFile, SourceError
 from factory.seeds.source import SeedSource
 from factory.store.records import MADE
 
@@ -42,7 +43,8 @@ def files_of(sources: Sequence[SeedSource | MadeSource], base: Path) -> list[tup
     seen = Counter[str]()
     for source in sources:
         if isinstance(source, SeedSource):
-            files += [(source, file) for file in find_files(source.path, source.format, base)]
+            found = find_files(source.path, source.format, base, source.token_env)
+            files += [(source, file) for file in found]
         else:
             seen[source.name] += 1
             again = f" {seen[source.name]}" if seen[source.name] > 1 else ""

@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import from_json
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError, from_json
 
 from factory.base.fingerprint import blake
 from factory.base.sentences import split_sentences
@@ -39,6 +39,7 @@ _Turns = tuple[tuple[int, str], ...]
 _Speakers = tuple[SeedSpeaker, ...]
 _FIRST = 3
 """Unreadable seeds that a message names."""
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 _WHOLE_FLOAT = re.compile(r"-?\d+\.0")
 _PYTHON_LIST = re.compile(r"\s*\['.*'\]\s*", re.DOTALL)
 
@@ -51,9 +52,8 @@ class SeedSource(BaseModel):
     path: str = Field(
         min_length=1,
         description="Path, folder or glob (`**` too), behind s3://, gs:// and hf:// as well, or https:// address of a "
-        "file; "
-        "gzip, bz2, xz and zstd are unpacked, and character cards taken out of .png files. Relative paths start at the "
-        "job file's folder.",
+        "file; gzip, bz2, xz, zstd, zip and tar are unpacked, and character cards taken out of .png files. Relative "
+        "paths start at the job file's folder.",
     )
     format: FileFormat = Field(
         "auto",
@@ -61,6 +61,24 @@ class SeedSource(BaseModel):
         "ConvAI2 (`convai2`) and JSON in a text file by its first line.",
     )
     fields: SeedFields = Field(default_factory=SeedFields, description="Column names, where not the usual ones.")
+    token_env: str | None = Field(
+        None, description="https:// only: environment variable that holds a token, sent as `Authorization: Bearer`."
+    )
+
+    @field_validator("token_env")
+    @classmethod
+    def _a_name_and_no_token(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is None:
+            return None
+        if not _VARIABLE.fullmatch(name):
+            raise PydanticCustomError(
+                "secret",
+                "the name of an environment variable is wanted, in capital letters; the token itself does not belong "
+                "in a job file",
+            )
+        if not re.search(r"(?:^|::)https?://", info.data.get("path", "")):
+            raise ValueError("a token is sent to https:// addresses only; leave it out")
+        return name
 
 
 @dataclass(frozen=True, slots=True)

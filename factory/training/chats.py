@@ -19,7 +19,8 @@ from factory.engines import Message
 from factory.engines.template import ChatTemplate, ChatTemplateError
 from factory.methods.makers.converse import sides_of
 from factory.methods.origins import Origin
-from factory.seeds.files import BadRow, find_files
+from factory.seeds.archives import find_files
+from factory.seeds.files import BadRow
 from factory.seeds.formats import read_rows
 from factory.store.corpus import Corpus
 from factory.store.records import Decision, Row

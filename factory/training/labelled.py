@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from factory.seeds.files import BadRow, find_files
+from factory.seeds.archives import find_files
+from factory.seeds.files import BadRow
 from factory.seeds.formats import read_rows
 
 LABELS = ("entailment", "neutral", "contradiction")

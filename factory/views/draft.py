@@ -16,8 +16,9 @@ from pathlib import Path
 from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from factory.seeds.archives import find_files
 from factory.seeds.fields import SeedFields
-from factory.seeds.files import SeedFile, SourceError, find_files
+from factory.seeds.files import SeedFile, SourceError
 from factory.seeds.formats import read_rows
 from factory.seeds.source import BadSeed, first_of, read_file
 from factory.store.records import Seed

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,17 @@ def test_paths_start_at_the_job_file_wherever_it_goes(tmp_path: Path, monkeypatc
     assert told["found"] == {"personas.jsonl": {"personas": 3, "dialogues": 0, "unreadable": 0, "whole": True}}
     (source,) = load_job(tmp_path / "jobs" / "mine.yaml").seeds
     assert source.path == "../personas.jsonl"
+
+
+def test_a_path_into_an_archive_starts_there_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_personas(tmp_path, 3)
+    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
+        archive.write(tmp_path / "personas.jsonl", "in/personas.jsonl")
+    monkeypatch.chdir(tmp_path)
+    call("zip://in/*::mine.zip", "--to", "jobs/mine.yaml")
+    job = load_job(tmp_path / "jobs" / "mine.yaml")
+    assert job.seeds[0].path == "zip://in/*::../mine.zip"
+    assert plan(job).summary.rows == 3
 
 
 def test_nothing_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

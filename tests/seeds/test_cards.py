@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from factory.seeds.archives import find_files
 from factory.seeds.cards import PICTURE
 from factory.seeds.fields import SeedFields
-from factory.seeds.files import find_files
 from factory.seeds.source import BadSeed, read_file
 from factory.store.records import Seed
 from tests.reading import read, read_bytes

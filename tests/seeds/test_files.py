@@ -23,7 +23,8 @@ from botocore.config import Config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from factory.seeds.files import SourceError, find_files
+from factory.seeds.archives import find_files
+from factory.seeds.files import SourceError
 from factory.seeds.source import SeedSource
 from tests.reading import read, read_seeds
 
@@ -61,7 +62,7 @@ def test_globs_and_names(tmp_path: Path) -> None:
         ("~/none.jsonl", "^{home}/none.jsonl matches no file"),
         (f"~{getpass.getuser()}/no/ne.jsonl", f"^{os.path.expanduser('~' + getpass.getuser())}/no/ne.jsonl matches no"),
         ("p.xlsx", "p.xlsx is an Excel file: save the sheet as CSV"),
-        ("p.zip", "p.zip is a zip archive: unpack it"),
+        ("p.zip", "p.zip: cannot be read as a zip archive"),
         ("p", "p has an extension that names no format"),
         ("s3://key:secret@bucket/p.jsonl", "credentials do not belong in a path"),
         ("http://[half/p.jsonl", "no valid address"),

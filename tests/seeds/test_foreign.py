@@ -53,11 +53,11 @@ def arrow() -> bytes:
 PAGE = b"\n<!DOCTYPE html>\n<html><title>Sign in</title></html>\n"
 DENIED = b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code><Message>No.</Message></Error>'
 FILES: dict[str, tuple[bytes, str]] = {
-    "zip": (zipped("p.jsonl"), "a zip archive: unpack it"),
+    "zip": (zipped("p.jsonl"), "a zip archive: name it .zip"),
     "Excel": (zipped("[Content_Types].xml", "xl/workbook.xml"), "an Excel .* file: save the sheet as CSV"),
     "old Excel": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), "an Excel .* file: save the sheet as CSV"),
-    "tar": (tarred(), "a tar archive: unpack it"),
-    "tar.gz": (gzip.compress(tarred()), "a tar archive: unpack it"),
+    "tar": (tarred(), "a tar archive: name it .tar"),
+    "tar.gz": (gzip.compress(tarred()), "a tar archive: name it .tar"),
     "PDF": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF document: copy its text"),
     "RTF": (rb"{\rtf1\ansi I ski.}", "text processor.*save it as plain text"),
     "PNG": (b"\x89PNG\r\n\x1a\n" + bytes(99), "a picture"),

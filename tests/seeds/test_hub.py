@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from factory.base.packages import MissingPackageError
-from factory.seeds.files import SourceError, find_files, stamp
+from factory.seeds.archives import find_files
+from factory.seeds.files import SourceError, stamp
 from tests.hub_files import COMMIT, TOKEN, Hub, hub_of
 from tests.reading import outcome, personas, read
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from factory.seeds.archives import find_files
 from factory.seeds.fields import SeedFields
-from factory.seeds.files import find_files
 from factory.seeds.source import BadSeed, read_file
 from factory.store.records import Seed, SeedSpeaker
 from tests.reading import read, read_bytes

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.seeds.files import SourceError, find_files
+from factory.seeds.archives import find_files
+from factory.seeds.files import SourceError
 from factory.spec.identity import recipes
 from factory.spec.job import Job
 from factory.spec.jobfile import load_job
@@ -104,7 +105,7 @@ def test_a_mistake_is_named_by_its_line_and_field(tmp_path: Path, text: str | by
 def test_one_wrong_seed_source_is_one_mistake(tmp_path: Path) -> None:
     message = complaint(write(tmp_path, "corpus: c\nmakers: {}\nseeds:\n  - path: a\n    frmat: csv\n"))
     assert message.splitlines() == [
-        "FILE, line 5: unknown field seeds.0.frmat; did you mean format? Allowed here: path, format, fields"
+        "FILE, line 5: unknown field seeds.0.frmat; did you mean format? Allowed here: path, format, fields, token_env"
     ]
 
 

@@ -1,0 +1,161 @@
+"""Files of seeds, those in zip and tar archives among them.
+
+An archive stands for the readable files in it; `zip://PATTERN::ARCHIVE` and `tar://PATTERN::ARCHIVE`, as fsspec writes
+them, for those that match. Nothing is unpacked to a disk by its name. Limitations: a tar archive is read to its end to
+list it, and one that breaks off is refused as a whole; a zip archive behind https:// is first copied to a temporary
+file; archives in archives, in folders, and encrypted ones are not read.
+"""
+
+from __future__ import annotations
+
+import glob
+import io
+import re
+import shutil
+import tarfile
+import tempfile
+import weakref
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from factory.seeds.compressed import decompressed, raw_bytes
+from factory.seeds.files import (
+    FileFormat,
+    SeedFile,
+    SourceError,
+    files_at,
+    is_archive,
+    readable,
+    seed_file,
+    told,
+)
+from factory.seeds.globs import matches
+
+_CHAINED = re.compile(r"(zip|tar)://(.*?)::(.+)", re.DOTALL)
+_FETCHED_AT_ONCE = 1024 * 1024
+"""Bytes asked at once of an object store that holds a zip archive."""
+
+
+class _Archive(Protocol):
+    names: dict[str, int]
+    """The files in it, in their order, with their places."""
+
+    def opened(self, place: int) -> IO[bytes]:
+        """The bytes of the file at a place."""
+
+
+def find_files(path: str, form: FileFormat, base: Path, token_env: str | None = None) -> list[SeedFile]:
+    """The files of a path, folder, glob, address or archive, sorted, and in archives in the order there; `token_env`
+    names the variable with the token for an https:// address. Raises SourceError if there are none, they cannot be
+    listed, or their format is unknown."""
+    if parts := chained(path):
+        kind, pattern, place = parts
+        found = files_at(place, "text" if form == "auto" else form, base, token_env)
+        return [member for file in found for member in _members(file, kind, pattern, form)]
+    found = []
+    for file in files_at(path, form, base, token_env):
+        kind = "zip" if file.name.lower().endswith(".zip") else "tar"
+        found += _members(file, kind, "", form) if is_archive(file.name) else [file]
+    return found
+
+
+def chained(path: str) -> tuple[str, str, str] | None:
+    """The kind, the pattern and the archive's place, if a path names files in an archive."""
+    match = _CHAINED.fullmatch(path)
+    return (match[1], match[2], match[3]) if match else None
+
+
+def _members(file: SeedFile, kind: str, pattern: str, form: FileFormat) -> list[SeedFile]:
+    try:
+        archive = _Zip(file) if kind == "zip" else _Tar(file)
+    except SourceError:
+        raise
+    except Exception as error:  # transports and archives share no base class
+        raise SourceError(
+            f"{file.name}: cannot be read as a {kind} archive: {told(error)}; check it, or fetch it again"
+        ) from error
+    names = _chosen(list(archive.names), pattern, form)
+    if not names:
+        what = f"file that matches {pattern}" if pattern else "file that can be read"
+        there = ", ".join(list(archive.names)[:3]) or "nothing"
+        raise SourceError(f"{file.name} holds no {what}; there is {there}")
+    if nested := next(filter(is_archive, names), None):
+        raise SourceError(f"{file.name} holds an archive, {nested}: unpack the outer one")
+    return [_member(file, kind, name, form, partial(archive.opened, archive.names[name])) for name in names]
+
+
+def _member(file: SeedFile, kind: str, name: str, form: FileFormat, opened: Callable[[], IO[bytes]]) -> SeedFile:
+    try:
+        member = seed_file(f"{kind}://{name}::{file.uri}", name, form)
+    except SourceError as error:
+        raise SourceError(f"in {file.name}: {error}") from error
+    return replace(member, name=f"{kind}://{name}::{file.name}", archive=file, opened=opened)
+
+
+def _chosen(names: list[str], pattern: str, form: FileFormat) -> list[str]:
+    if not pattern:
+        return readable(names, form)
+    if pattern in names or not glob.has_magic(pattern):
+        return [name for name in names if name == pattern]
+    return [name for name in names if matches(name.split("/"), pattern.split("/"))]
+
+
+class _Zip:
+    """A zip archive, of which files are read where they lie."""
+
+    def __init__(self, file: SeedFile) -> None:
+        self._zip = zipfile.ZipFile(self._seekable(file))
+        self._infos = [info for info in self._zip.infolist() if not info.is_dir()]
+        self.names = {info.filename: place for place, info in enumerate(self._infos)}
+
+    def opened(self, place: int) -> IO[bytes]:
+        return self._zip.open(self._infos[place])
+
+    @staticmethod
+    def _seekable(file: SeedFile) -> Any:
+        if "://" not in file.uri:
+            return file.uri
+        if file.files is not None:
+            source = file.files.open_input_file(file.uri.partition("://")[2])
+            return io.BufferedReader(source, _FETCHED_AT_ONCE)
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the archive
+        with raw_bytes(file) as raw:
+            shutil.copyfileobj(raw, copy)
+        return copy
+
+
+class _Tar:
+    """A tar archive, compressed or not, which is gone through in its order: once for all its files, if they are opened
+    in that order."""
+
+    def __init__(self, file: SeedFile) -> None:
+        self._file = file
+        self._stack = ExitStack()
+        weakref.finalize(self, self._stack.close)
+        self.names = {info.name: place for place, info in enumerate(self._started())}
+        self._ahead, self._next = self._started(), 0
+
+    def _started(self) -> Iterator[tarfile.TarInfo]:
+        """The files in it, from the first on."""
+        self._stack.close()
+        raw = self._stack.enter_context(raw_bytes(self._file))
+        layer, _ = decompressed(self._file, raw)
+        tar = tarfile.open(fileobj=io.BufferedReader(layer), mode="r|")  # noqa: SIM115 - as long as the archive
+        self._tar = self._stack.enter_context(tar)
+        return (info for info in tar if info.isreg())
+
+    def opened(self, place: int) -> IO[bytes]:
+        if place < self._next:
+            self._ahead, self._next = self._started(), 0
+        for info in self._ahead:
+            self._next += 1
+            if self._next > place:
+                stream = self._tar.extractfile(info)
+                assert stream is not None  # a regular file has one
+                return stream
+        raise EOFError("it changed while it was read")
