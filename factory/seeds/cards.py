@@ -50,8 +50,8 @@ def persona_of(card: Mapping[str, Any], row: FileRow, fields: SeedFields) -> Fil
     `fields` name. Raises BadRow if the card tells nothing of the character."""
     name = card.get("name") or card.get("char_name")
     texts = [card.get(key) for key in ("description", "personality", "char_persona")]
-    if wrong := next((text for text in texts if text is not None and not isinstance(text, str)), None):
-        raise BadRow("wrong_type", f"a card's description should be a string, not {type(wrong).__name__}")
+    if wrong := [text for text in texts if text is not None and not isinstance(text, str)]:
+        raise BadRow("wrong_type", f"a card's description should be a string, not {type(wrong[0]).__name__}")
     lines = [line for text in texts if text for line in text.splitlines()]
     facts = [_filled(sentence, name) for line in lines for sentence in split_sentences(line)]
     if not facts:

@@ -12,7 +12,8 @@ from factory.seeds import lines as seed_lines
 from factory.seeds.files import BadRow
 from factory.seeds.lines import check_line, first_line, pieces, whole_lines
 
-LINES = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\ufeff"), max_size=9))
+# UTF-16 that begins with a NUL begins as UTF-32 does.
+LINES = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r\n\ufeff"), max_size=9))
 
 
 @settings(deadline=None)
