@@ -28,7 +28,7 @@ from factory.export.splits import Splits, groups_of
 from factory.export.writing import Files, Form
 from factory.methods.exports import ExportError, ExportFormat, Source
 from factory.methods.registry import found, named
-from factory.planning.recipes import scores_of
+from factory.planning.recipes import models_asked, scores_of
 from factory.store.corpus import Corpus
 from factory.store.records import ROW_SCHEMA, Decision
 from factory.training.templates import Templates
@@ -92,7 +92,7 @@ def export(
         )
     templates = Templates(opened)
     with OpenedScorers(opened, made.needs) as scorers, Files(to, made, form, rows_per_file) as files:
-        source = Source(templates.of, templates.ended, facts, scorers.of)
+        source = Source(templates.of, templates.ended, facts, scorers.of, models_asked(opened))
         sides = Splits.of(splits or {}, groups_of(opened, pinned) if splits else None)
         scores = scores_of(opened, found("scores").keys() & set(made.columns))
         reader = Reader(opened, pinned, made, source, sides, decisions, report, scores)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -42,6 +43,7 @@ OPENING = threading.Lock()
 """Held by whoever imports transformers or opens a model with it. While it is first imported another thread may be given
 a module without its names, and while a model opens its dtype is the default of the whole process."""
 
+_CONTENT = re.compile("[0-9a-f]{32}")
 _WHOLE_BYTES = 64 << 20
 _BLOCK_BYTES = 1 << 20
 _BLOCKS = 16
@@ -70,6 +72,25 @@ def is_folder(name: str) -> bool:
 def short(name: str) -> str:
     """A model's name; of a folder without what leads to it."""
     return PurePath(name).name if name.startswith("/") else name
+
+
+def called(name: str, revision: str) -> str:
+    """A model's name with its revision (`revision_of`), NAME@REVISION; of a folder without what leads to it."""
+    return f"{short(name)}@{revision}"
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two such names may be of one model. Of folders and bundled models the content decides, which a revision
+    tells; else the name does, also where a person wrote it without a revision."""
+    (name, revision), (other_name, other_revision) = _name_and_revision(one), _name_and_revision(other)
+    if revision and other_revision and (_CONTENT.fullmatch(revision) or _CONTENT.fullmatch(other_revision)):
+        return revision == other_revision
+    return name == other_name
+
+
+def _name_and_revision(called: str) -> tuple[str, str]:
+    name, at, revision = called.rpartition("@")
+    return (name, revision) if at else (called, "")
 
 
 def resolve(name: str) -> str:

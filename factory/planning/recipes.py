@@ -5,13 +5,17 @@ Limitations: nothing stands in for a corpus's `_recipes/`; without them its rows
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from factory.spec.identity import Recipe
 from factory.store.corpus import Corpus
-from factory.store.records import score_columns
+from factory.store.records import Row, score_columns
 from factory.store.table import CorpusError
+
+Models = Mapping[str, Mapping[str, Any]]
+"""What identifies models, by their kinds."""
 
 
 def kept(corpus: Corpus, recipe_id: str) -> tuple[Recipe, dict[str, str]]:
@@ -22,6 +26,21 @@ def kept(corpus: Corpus, recipe_id: str) -> tuple[Recipe, dict[str, str]]:
         raise CorpusError(f"{corpus.root}: recipe {recipe_id} is missing from _recipes; was the folder moved?")
     made_with = content.pop("made_with")
     return Recipe.model_validate(content), made_with
+
+
+def models_asked(corpus: Corpus) -> Callable[[Row, str], Models]:
+    """Tells the models that an entry (by its name) asked about a row; none where its recipe is lost."""
+
+    @cache
+    def of_recipe(recipe_id: str) -> Models:
+        content: dict[str, Any] = corpus.recipe(recipe_id) or {"models": {}}
+        models: Models = content["models"]
+        return models
+
+    def asked(row: Row, stage: str) -> Models:
+        return next((of_recipe(record.recipe) for record in row.stages if record.stage == stage), {})
+
+    return asked
 
 
 def scores_of(corpus: Corpus, methods: Iterable[str]) -> dict[str, str]:

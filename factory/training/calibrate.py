@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from factory.base.intervals import wilson
+from factory.models import called, revision_of, same
 from factory.scorers.nli import Nli, NliModel, Probabilities
 from factory.training.labelled import LabelledPair
 
@@ -68,7 +69,8 @@ def calibrate(
     """Score the pairs and find the lowest thresholds that reject at most `max_rejected`, and flag at most
     `max_flagged`, of the pairs that are no contradiction. `report` is told how many are scored.
 
-    Raises CalibrationError without pairs of both kinds, ScorerStartError."""
+    Raises CalibrationError without pairs of both kinds, or with pairs that this model labelled, ScorerStartError."""
+    _refuse_its_own(pairs, called(model.name, revision_of(model.name, model.revision)))
     wrong = np.array([pair.label == "contradiction" for pair in pairs])
     if not 0 < wrong.sum() < len(pairs):
         raise CalibrationError(
@@ -82,6 +84,16 @@ def calibrate(
         model.name, len(pairs), int(wrong.sum()), right / len(pairs), points,
         _lowest(points, max_rejected), _lowest(points, max_flagged),
     )  # fmt: skip
+
+
+def _refuse_its_own(pairs: Sequence[LabelledPair], model: str) -> None:
+    own = [pair for pair in pairs if pair.labelled_by and same(pair.labelled_by, model)]
+    if own:
+        raise CalibrationError(
+            f"{len(own)} of {len(pairs)} pairs were labelled by the model itself ({own[0].labelled_by}), so they would "
+            "only show that it agrees with itself; label pairs of the corpus by hand: factory pairs CORPUS --to "
+            "pairs.html"
+        )
 
 
 async def _score(pairs: Sequence[LabelledPair], model: NliModel, report: Callable[[int], None]) -> list[Probabilities]:

@@ -18,18 +18,25 @@ from factory.seeds.archives import find_files
 from factory.seeds.files import BadRow
 from factory.seeds.formats import read_rows
 
+PERSON = "person"
+"""Who labelled a pair, in its column `labelled_by`, where no model did."""
 LABELS = ("entailment", "neutral", "contradiction")
 """In the order in which SNLI and MultiNLI number them: 0, 1, 2."""
+
+_MORE = ("labelled_by",)
+"""Columns that are read where a file has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledPair:
-    """A labelled pair, and the file or rule that it comes of."""
+    """A labelled pair, and the file or rule that it comes of. `labelled_by` is PERSON, a model as
+    `factory.models.called` names it, or none where the file does not tell."""
 
     premise: str
     hypothesis: str
     label: str
     source: str
+    labelled_by: str | None = None
 
 
 class PairFile(BaseModel):
@@ -62,7 +69,7 @@ def read_pairs(files: Sequence[PairFile], base: Path = Path(), labels: Sequence[
     for source in files:
         pairs: list[LabelledPair] = []
         for file in find_files(source.path, source.format, base.absolute()):
-            for _, row in read_rows(file, (source.premise, source.hypothesis, source.label)):
+            for _, row in read_rows(file, (source.premise, source.hypothesis, source.label), _MORE):
                 try:
                     if isinstance(row, BadRow):
                         raise row
@@ -84,4 +91,8 @@ def _pair(row: dict[str, Any], source: PairFile, labels: Sequence[str], name: st
     label = next((label for number, label in enumerate(labels) if given in (label, str(number))), None)
     if label is None:
         raise BadRow("no gold label", f"the label is {given!r}")
-    return LabelledPair(premise, hypothesis, label, name)
+    return LabelledPair(premise, hypothesis, label, name, _text(row.get("labelled_by")))
+
+
+def _text(value: object) -> str | None:
+    return (str(value).strip() or None) if value is not None else None

@@ -12,6 +12,7 @@ import pytest
 from factory.export import Form, export, formats, schema_of
 from factory.methods.exports.ranking import Ranking
 from factory.methods.scores.consistency import scored_pairs
+from factory.models import REVISIONS
 from factory.spec.identity import Recipe
 from factory.spec.job import Job
 from factory.store.corpus import Corpus
@@ -138,6 +139,7 @@ def test_nli_pairs_have_the_likeliest_label(job: Job, tmp_path: Path) -> None:
         likelihoods = {name: getattr(score.found, name) for name in ("entailment", "neutral", "contradiction")}
         assert one["label"] == max(likelihoods, key=lambda name: likelihoods[name])
         assert one["probability"] == max(likelihoods.values())
+        assert one["labelled_by"] == f"nli-small@{REVISIONS['nli-small']}"
     assert {one["label"] for one in found} == {"entailment", "neutral", "contradiction"}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.models import REVISIONS, is_folder, placed, resolve, revision_of, short, without_signs
+from factory.models import REVISIONS, called, is_folder, placed, resolve, revision_of, same, short, without_signs
 
 MIB = 1 << 20
 
@@ -126,3 +126,20 @@ def test_a_folder_is_told_by_its_name_alone(folder: Path) -> None:
     assert (short(str(folder)), short("org/model"), short("minilm")) == ("model", "org/model", "minilm")
     assert is_folder(str(folder))
     assert not is_folder("minilm")
+
+
+def test_a_model_that_is_called_so_is_known_again(folder: Path) -> None:
+    def name_of(model: Path | str, revision: str | None = None) -> str:
+        return called(str(model), revision_of(str(model), revision))
+
+    changed = copy_of(folder, "changed")
+    (changed / "config.json").write_text('{"layers": 3}')
+    assert name_of("nli-small") == f"nli-small@{REVISIONS['nli-small']}"
+    assert name_of(folder).startswith("model@")
+    assert same(name_of("nli-small"), name_of(resolve("nli-small")))
+    assert same(name_of(folder), name_of(copy_of(folder, "moved")))
+    assert not same(name_of(folder), name_of(changed).replace("changed", "model"))
+    assert same(name_of("org/model", "abc123"), name_of("org/model"))
+    assert not same(name_of("org/model"), name_of("org/other"))
+    assert same("nli-small", name_of("nli-small"))
+    assert not same("person", name_of("nli-small"))

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from factory.models import called, resolve, revision_of
 from factory.scorers.classifier import ScorerStartError
 from factory.scorers.nli import Nli, NliModel
 from factory.training.calibrate import Calibration, CalibrationError, calibrate, draw
-from factory.training.labelled import LabelledPair
+from factory.training.labelled import PERSON, LabelledPair
 
 FACTS = ["I have a dog.", "I work as a nurse.", "I live in Berlin.", "I am married.", "I love coffee."]
 SAID = {
@@ -70,3 +73,21 @@ def test_the_picture_is_drawn(result: Calibration, tmp_path: Path) -> None:
     assert (tmp_path / "new" / "curves.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(CalibrationError, match=r"curves.pgn: the picture cannot be drawn: .*not supported"):
         draw(result, tmp_path / "curves.pgn")
+
+
+def labelled_by(who: str | None) -> list[LabelledPair]:
+    return [replace(pair, labelled_by=who) for pair in PAIRS]
+
+
+def test_what_the_model_itself_labelled_is_refused(tmp_path: Path) -> None:
+    own = called("nli-small", revision_of("nli-small", None))
+    with pytest.raises(CalibrationError, match=rf"15 of 15 pairs were labelled by the model itself \({own}\)"):
+        calibrate(labelled_by(own), MODEL, max_rejected=0.01, max_flagged=0.05)
+    moved = shutil.copytree(resolve("nli-small"), tmp_path / "moved")
+    with pytest.raises(CalibrationError, match="1 of 15 pairs were labelled by the model itself .* factory pairs"):
+        calibrate([*PAIRS[1:], *labelled_by(own)[:1]], NliModel(name=str(moved)), max_rejected=0.01, max_flagged=0.05)
+
+
+@pytest.mark.parametrize("who", [PERSON, "org/stronger@main"])
+def test_what_others_labelled_is_read_as_if_nobody_were_named(result: Calibration, who: str) -> None:
+    assert calibrate(labelled_by(who), MODEL, max_rejected=0.0, max_flagged=0.2) == result

@@ -9,20 +9,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from factory.seeds.files import SourceError
-from factory.training.labelled import LABELS, PairFile, read_pairs
+from factory.training.labelled import LABELS, PERSON, PairFile, read_pairs
 
 ROWS = [{"premise": f"I am {n}.", "hypothesis": f"I'm {n}.", "label": label} for n, label in enumerate(LABELS)]
 
 
-def written(folder: Path, name: str) -> Path:
+def written(folder: Path, name: str, rows: list[dict[str, str]] = ROWS) -> Path:
     path = folder / name
     if name.endswith(".parquet"):
-        numbered = [{**row, "label": LABELS.index(row["label"])} for row in ROWS]
+        numbered = [{**row, "label": LABELS.index(row["label"])} for row in rows]
         pq.write_table(pa.Table.from_pylist(numbered), path)
     elif name.endswith(".csv"):
-        path.write_text("\n".join(["premise,hypothesis,label", *(",".join(row.values()) for row in ROWS)]))
+        path.write_text("\n".join([",".join(rows[0]), *(",".join(row.values()) for row in rows)]))
     else:
-        path.write_bytes(gzip.compress("\n".join(map(json.dumps, ROWS)).encode()))
+        path.write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
     return path
 
 
@@ -55,3 +55,11 @@ def test_some_can_be_skipped_and_the_rest_limited(tmp_path: Path) -> None:
 def test_no_file_is_an_error() -> None:
     with pytest.raises(SourceError, match="nowhere"):
         read_pairs([PairFile(path="nowhere.csv")])
+
+
+@pytest.mark.parametrize("name", ["pairs.jsonl.gz", "pairs.csv", "pairs.parquet"])
+def test_who_labelled_a_pair_is_read_where_a_file_tells(tmp_path: Path, name: str) -> None:
+    told = [row | {"labelled_by": who} for row, who in zip(ROWS, (PERSON, "", "org/model@main"), strict=True)]
+    found = read_pairs([PairFile(path=str(written(tmp_path, name, told)))])
+    assert [pair.labelled_by for pair in found.pairs] == [PERSON, None, "org/model@main"]
+    assert {pair.labelled_by for pair in read_pairs([PairFile(path=str(written(tmp_path, name)))]).pairs} == {None}

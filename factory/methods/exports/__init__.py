@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -74,12 +74,13 @@ class Source:
     `template` and `ended` say how a row's turns were asked for, and whether a speaker ended its dialogue by [END].
     `facts` are the origins of facts that prompts hold, if someone chose them. `scorers` gives the models that a
     maker or score (by its name) asked about a row, of the kinds that the export `needs`; none where nothing tells which
-    they were."""
+    they were. `models` tells what identifies them, by kind, without opening any."""
 
     template: Callable[[Row], str] = lambda _: bundled("converse")
     ended: Callable[[Row], bool] = lambda _: False
     facts: Sequence[str] | None = None
     scorers: Callable[[Row, str], Scorers | None] = lambda _, __: None
+    models: Callable[[Row, str], Mapping[str, Mapping[str, Any]]] = lambda _, __: {}
     earlier: Sequence[Row] = ()
     """The rows of the same split that the export was shown just before."""
     left_out: Counter[str] = field(default_factory=Counter)
