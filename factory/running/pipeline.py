@@ -21,7 +21,7 @@ from factory.base.redact import redact
 from factory.engines import Engine, EngineDeadError, Reply, Request, RequestError, ServerError
 from factory.methods import Kit, Scored, misfits
 from factory.methods.registry import found
-from factory.models import short
+from factory.models import called
 from factory.planning.shard import Todo
 from factory.scorers.batching import of_the_worker
 from factory.spec.identity import Entry, Recipe
@@ -213,7 +213,7 @@ def _new_record(recipe: Recipe, fingerprint: str) -> StageRecord:
 
 def _named(model: Mapping[str, Any]) -> str:
     """A model by its name and revision, and its adapter likewise."""
-    name = f"{short(str(model['name']))}@{model.get('revision', '')}"
+    name = called(str(model["name"]), str(model.get("revision", "")))
     return f"{name} + {_named(model['adapter'])}" if "adapter" in model else name
 
 

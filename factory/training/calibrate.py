@@ -3,26 +3,27 @@
 A threshold is an operating point only with its error rates: of the contradictions, how many does it find (recall); of
 what it flags, how much is one (precision); of the consistent pairs, how many does it flag all the same (false
 rejection). The last one decides what a filter throws away, since most pairs are consistent, so the thresholds proposed
-are the lowest that keep it within a bound. Limitations: the rates hold for pairs like those given, and no others.
+are the lowest that keep it within a bound. Pairs that `factory pairs` drew are weighted, so that the rates are those of
+the corpus. Limitations: the rates hold for pairs like those given, and no others; of weighted pairs recall rests on the
+few contradictions that were found far below the thresholds, each of which stands for many.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from factory.base.intervals import wilson
 from factory.models import called, revision_of, same
 from factory.scorers.nli import Nli, NliModel, Probabilities
 from factory.training.labelled import LabelledPair
-
-Floats = NDArray[np.float64]
+from factory.training.strata import Floats, Mask, Strata
 
 THRESHOLDS: tuple[float, ...] = tuple(percent / 100 for percent in range(1, 100))
 _CHUNK = 2048
@@ -35,7 +36,7 @@ class CalibrationError(Exception):
 @dataclass(frozen=True, slots=True)
 class Point:
     """One threshold. Shares of 1; precision is none where nothing is flagged. `false_rejection_most` is the upper end
-    of the rate's 95 % interval (Wilson, 1927)."""
+    of the rate's 95 % interval (Wilson, 1927), of weighted pairs with their effective size (`Strata`)."""
 
     threshold: float
     precision: float | None
@@ -47,11 +48,17 @@ class Point:
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """How a model does on the pairs: at each threshold, and at the two proposed ones (none if no threshold keeps the
-    bound). `accuracy` is of the likeliest label."""
+    bound). `pairs` and `contradictions` are counted; all shares are weighted where the pairs were drawn by strata:
+    then `stands_for` is how many pairs they stand for, and `unlabelled` how many are in strata without a label.
+    `accuracy` is of the likeliest label. `labelled_by` counts the pairs by who labelled them, where files tell."""
 
     model: str
     pairs: int
     contradictions: int
+    contradicted: float
+    stands_for: int
+    unlabelled: int
+    labelled_by: dict[str, int]
     accuracy: float
     points: tuple[Point, ...]
     reject: Point | None
@@ -69,19 +76,27 @@ def calibrate(
     """Score the pairs and find the lowest thresholds that reject at most `max_rejected`, and flag at most
     `max_flagged`, of the pairs that are no contradiction. `report` is told how many are scored.
 
-    Raises CalibrationError without pairs of both kinds, or with pairs that this model labelled, ScorerStartError."""
-    _refuse_its_own(pairs, called(model.name, revision_of(model.name, model.revision)))
+    Raises CalibrationError without pairs of both kinds, with pairs that this model labelled, or where only
+    some were drawn by strata, ScorerStartError."""
+    name = called(model.name, revision_of(model.name, model.revision))
+    _refuse_its_own(pairs, name)
     wrong = np.array([pair.label == "contradiction" for pair in pairs])
     if not 0 < wrong.sum() < len(pairs):
         raise CalibrationError(
             f"{wrong.sum()} of {len(pairs)} pairs are contradictions; give pairs of both kinds, some hundred of each"
         )
+    try:
+        strata = Strata(pairs, name)
+    except ValueError as error:
+        raise CalibrationError(str(error)) from error
     scores = asyncio.run(_score(pairs, model, report))
     contradiction = np.array([score.contradiction for score in scores])
-    points = tuple(_point(threshold, contradiction, wrong) for threshold in THRESHOLDS)
-    right = sum(_likeliest(score) == pair.label for score, pair in zip(scores, pairs, strict=True))
+    points = tuple(_points(contradiction, wrong, strata))
+    right = np.array([_likeliest(score) == pair.label for score, pair in zip(scores, pairs, strict=True)])
     return Calibration(
-        model.name, len(pairs), int(wrong.sum()), right / len(pairs), points,
+        model.name, len(pairs), int(wrong.sum()), float(np.average(wrong, weights=strata.weights)),
+        strata.stands_for, strata.unlabelled, dict(Counter(pair.labelled_by for pair in pairs if pair.labelled_by)),
+        float(np.average(right, weights=strata.weights)), points,
         _lowest(points, max_rejected), _lowest(points, max_flagged),
     )  # fmt: skip
 
@@ -112,17 +127,18 @@ def _likeliest(score: Probabilities) -> str:
     return max(("entailment", "neutral", "contradiction"), key=lambda label: float(getattr(score, label)))
 
 
-def _point(threshold: float, contradiction: Floats, wrong: NDArray[np.bool_]) -> Point:
+def _points(contradiction: Floats, wrong: Mask, strata: Strata) -> Iterator[Point]:
     from sklearn.metrics import confusion_matrix  # slow to import, and every command imports this module
 
-    kept, false, missed, found = map(int, confusion_matrix(wrong, contradiction >= threshold).ravel())
-    return Point(
-        threshold,
-        found / (found + false) if found + false else None,
-        found / (found + missed),
-        false / (false + kept),
-        wilson(false, false + kept)[1],
-    )
+    most = 1.0
+    for threshold in THRESHOLDS:
+        flagged = contradiction >= threshold
+        counted = confusion_matrix(wrong, flagged, sample_weight=strata.weights).ravel()
+        kept, false, missed, found = map(float, counted)
+        size, rejected = strata.effective_size(flagged, ~wrong), false / (false + kept)
+        most = min(most, wilson(rejected * size, size)[1])  # a higher threshold rejects no more
+        precision = found / (found + false) if found + false else None
+        yield Point(threshold, precision, found / (found + missed), rejected, most)
 
 
 def _lowest(points: Sequence[Point], bound: float) -> Point | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from factory.seeds.archives import find_files
 from factory.seeds.files import BadRow
@@ -23,20 +23,37 @@ PERSON = "person"
 LABELS = ("entailment", "neutral", "contradiction")
 """In the order in which SNLI and MultiNLI number them: 0, 1, 2."""
 
-_MORE = ("labelled_by",)
+STRATUM = ("draw", "stratum", "stratum_pairs", "all_pairs", "scored_by")
+"""The columns of a pair's `Stratum`."""
+_BESIDES = ("labelled_by", *STRATUM)
 """Columns that are read where a file has them."""
+
+
+class Stratum(BaseModel):
+    """What a drawn pair stands for: `draw` names the sample, `pairs` is how many pairs the stratum has, `of` how many
+    all strata have together. `scored_by` is the model whose P(contradiction) made the strata."""
+
+    model_config = ConfigDict(frozen=True)
+
+    draw: str
+    stratum: str
+    pairs: PositiveInt = Field(alias="stratum_pairs")
+    of: PositiveInt = Field(alias="all_pairs")
+    scored_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledPair:
     """A labelled pair, and the file or rule that it comes of. `labelled_by` is PERSON, a model as
-    `factory.models.called` names it, or none where the file does not tell."""
+    `factory.models.called` names it, or none where the file does not tell; `stratum` is of pairs that `factory pairs`
+    drew."""
 
     premise: str
     hypothesis: str
     label: str
     source: str
     labelled_by: str | None = None
+    stratum: Stratum | None = None
 
 
 class PairFile(BaseModel):
@@ -69,7 +86,7 @@ def read_pairs(files: Sequence[PairFile], base: Path = Path(), labels: Sequence[
     for source in files:
         pairs: list[LabelledPair] = []
         for file in find_files(source.path, source.format, base.absolute()):
-            for _, row in read_rows(file, (source.premise, source.hypothesis, source.label), _MORE):
+            for _, row in read_rows(file, (source.premise, source.hypothesis, source.label), _BESIDES):
                 try:
                     if isinstance(row, BadRow):
                         raise row
@@ -82,17 +99,26 @@ def read_pairs(files: Sequence[PairFile], base: Path = Path(), labels: Sequence[
 
 def _pair(row: dict[str, Any], source: PairFile, labels: Sequence[str], name: str) -> LabelledPair:
     for column in (source.premise, source.hypothesis, source.label):
-        if row.get(column) is None:
+        if column not in row:
             raise BadRow(f"no column {column}", f"the columns are {', '.join(row)}")
-    premise, hypothesis = str(row[source.premise]).strip(), str(row[source.hypothesis]).strip()
+    premise, hypothesis = _text(row[source.premise]), _text(row[source.hypothesis])
     if not (premise and hypothesis):
         raise BadRow("empty text", "a premise and a hypothesis are needed")
-    given = str(row[source.label]).strip().lower()
+    given = _text(row[source.label]).lower()
     label = next((label for number, label in enumerate(labels) if given in (label, str(number))), None)
     if label is None:
         raise BadRow("no gold label", f"the label is {given!r}")
-    return LabelledPair(premise, hypothesis, label, name, _text(row.get("labelled_by")))
+    return LabelledPair(premise, hypothesis, label, name, _text(row.get("labelled_by")) or None, _stratum(row))
 
 
-def _text(value: object) -> str | None:
-    return (str(value).strip() or None) if value is not None else None
+def _stratum(row: dict[str, Any]) -> Stratum | None:
+    if not _text(row.get("draw")):
+        return None
+    try:
+        return Stratum.model_validate({column: _text(row.get(column)) for column in STRATUM})
+    except ValidationError as error:
+        raise BadRow("broken stratum", f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from None
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value).strip()

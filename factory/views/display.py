@@ -298,6 +298,19 @@ def show_calibration(calibration: Calibration, left_out: Mapping[str, int], pict
         f"{escape(calibration.model)} on {calibration.pairs} pairs, {calibration.contradictions} of them "
         f"contradictions: accuracy {calibration.accuracy:.1%}"
     )
+    if calibration.labelled_by:
+        who = ", ".join(f"{name} {count}" for name, count in calibration.labelled_by.items())
+        out.print(escape(f"labelled by: {who}"))
+    if calibration.stands_for:
+        out.print(
+            f"weighted: they stand for {calibration.stands_for:,} pairs, of which {calibration.contradicted:.1%} are "
+            "contradictions"
+        )
+    if calibration.unlabelled:
+        out.print(
+            f"[yellow]warning[/] of {calibration.unlabelled:,} further pairs of the corpus none like them is labelled; "
+            "the rates leave them out"
+        )
     if left_out:
         out.print("left out: " + escape(", ".join(f"{count} {reason}" for reason, count in left_out.items())))
     table = Table("P(contradiction) from", "precision", "recall", "false rejection", "", box=None, header_style="bold")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from scipy.stats import binomtest
 
 from factory.base.intervals import wilson
 
@@ -16,3 +17,9 @@ def test_it_widens_with_confidence_and_stays_within_0_and_1() -> None:
     assert wilson(5, 10, 0.99)[1] > wilson(5, 10)[1]
     assert wilson(0, 10)[0] == 0
     assert wilson(10, 10)[1] == 1
+
+
+def test_whole_counts_have_scipy_s_interval() -> None:
+    for count in range(11):
+        told = binomtest(count, 10).proportion_ci(0.9, method="wilson")
+        assert wilson(count, 10, 0.9) == pytest.approx((told.low, told.high))

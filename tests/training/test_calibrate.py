@@ -90,4 +90,6 @@ def test_what_the_model_itself_labelled_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("who", [PERSON, "org/stronger@main"])
 def test_what_others_labelled_is_read_as_if_nobody_were_named(result: Calibration, who: str) -> None:
-    assert calibrate(labelled_by(who), MODEL, max_rejected=0.0, max_flagged=0.2) == result
+    told = calibrate(labelled_by(who), MODEL, max_rejected=0.0, max_flagged=0.2)
+    assert (told.labelled_by, result.labelled_by) == ({who: 15}, {})
+    assert replace(told, labelled_by={}) == result

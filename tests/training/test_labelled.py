@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from factory.seeds.files import SourceError
-from factory.training.labelled import LABELS, PERSON, PairFile, read_pairs
+from factory.training.labelled import LABELS, PERSON, STRATUM, PairFile, read_pairs
 
 ROWS = [{"premise": f"I am {n}.", "hypothesis": f"I'm {n}.", "label": label} for n, label in enumerate(LABELS)]
 
@@ -63,3 +63,21 @@ def test_who_labelled_a_pair_is_read_where_a_file_tells(tmp_path: Path, name: st
     found = read_pairs([PairFile(path=str(written(tmp_path, name, told)))])
     assert [pair.labelled_by for pair in found.pairs] == [PERSON, None, "org/model@main"]
     assert {pair.labelled_by for pair in read_pairs([PairFile(path=str(written(tmp_path, name)))]).pairs} == {None}
+
+
+@pytest.mark.parametrize("name", ["pairs.jsonl.gz", "pairs.csv", "pairs.parquet"])
+def test_the_stratum_of_a_drawn_pair_is_read(tmp_path: Path, name: str) -> None:
+    strata = [("d", "a", "12", "40", "m"), ("d", "b", "28.0", "40", ""), ("d", "b", "many", "40", "m")]
+    told = [row | dict(zip(STRATUM, stratum, strict=True)) for row, stratum in zip(ROWS, strata, strict=True)]
+    found = read_pairs([PairFile(path=str(written(tmp_path, name, told)))])
+    strata_read = [pair.stratum for pair in found.pairs]
+    assert [(one.draw, one.stratum, one.pairs, one.of, one.scored_by) for one in strata_read if one] == [
+        ("d", "a", 12, 40, "m"), ("d", "b", 28, 40, ""),
+    ]  # fmt: skip
+    assert found.left_out == {"broken stratum": 1}
+
+
+def test_a_pair_that_waits_for_its_label_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(json.dumps(row | {"label": None}) for row in ROWS))
+    assert read_pairs([PairFile(path=str(path))]).left_out == {"no gold label": 3}
