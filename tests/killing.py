@@ -1,8 +1,9 @@
 """Deaths by order, for real: a process that comes to a named event kills itself with SIGKILL.
 
 An order is a file, named after its event, that says how often a process may pass it. Whoever takes the order deletes it
-before it dies, so that a death comes once. `python -m tests.killing run JOB` is `factory run JOB` under such orders;
-`in_worker` is for Ray to call in each worker. The orders lie in the folder that the environment names.
+before it dies, so that a death comes once. `python -m tests.killing run JOB` is `factory run JOB` under such orders,
+and any other command likewise; `in_worker` is for Ray to call in each worker. The orders lie in the folder that the
+environment names.
 """
 
 from __future__ import annotations
@@ -98,10 +99,11 @@ main(int(sys.argv[1]), int(sys.argv[2]))
 
 def in_driver() -> None:
     """Make what a driver does events: `generating` once rows come out, `result`, `commit_letters`, `commit_rows`,
-    `committed`, `swept`."""
+    `committed`, `swept`, `deleted`."""
     _before(_Driver, "_advance", lambda _: "result")
     _before(Table, "commit", lambda args: "commit_letters" if args[0].root.endswith("_dead_letters") else "commit_rows")
     _after(Table, "commit", lambda args: "committed")
+    _after(Storage, "delete", lambda _: "deleted")
     _after(_Driver, "_sweep", lambda _: "swept")
     _after(_Driver, "_show", lambda args: "generating" if dict(args[0]._progress.through).get("writer") else "waiting")
 

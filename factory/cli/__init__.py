@@ -18,6 +18,7 @@ from factory.base.packages import explain_missing
 from factory.cli import reading
 from factory.cli import training as training_cli
 from factory.cli.exporting import ExportCommand, own_options
+from factory.cli.forgetting import forget
 from factory.cli.options import AsJson, CorpusPlace, Overrides, print_json
 from factory.cli.output import lasting_output
 from factory.cli.sharing import push
@@ -248,6 +249,9 @@ def gc(
         print_json(to_jsonable_python(garbage) | {"bytes": garbage.bytes, "deleted": delete})
     else:
         display.show_garbage(garbage, delete)
+
+
+app.command()(forget)
 
 
 @app.command(cls=ExportCommand)

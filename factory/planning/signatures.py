@@ -80,7 +80,7 @@ class Signatures:
                 report("rows signed", read)
             self._write([pa.concat_tables(parts)], told)
         if len(self._paths) > _MOST_FILES:
-            self._compact()
+            self.compact()
 
     def rows(self, shard: Shard) -> slice:
         """The numbers of a shard's rows."""
@@ -136,7 +136,7 @@ class Signatures:
             start -= len(table)
         raise KeyError(shard.path)
 
-    def _compact(self) -> None:
+    def compact(self) -> None:
         """Make one file of all, without the rows of shards that are gone."""
         old, tables = self._paths, [self._slice(shard) for shard in self.shards]
         self._tables, self._paths, self.first = [], [], {}

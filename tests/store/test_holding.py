@@ -1,0 +1,54 @@
+"""A seed is found in tables and texts of every kind that lies below a corpus, and a damaged file is not passed over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from factory.store.holding import Holding, Sought, holding
+from factory.store.storage import Storage
+
+LONG = "0123456789abcdef" * 2
+SAID = 'I say "é".'
+
+
+def found(folder: Path, sought: Sought) -> list[Holding]:
+    storage = Storage(str(folder))
+    return list(holding(storage, [file.path for file in storage.files("")], sought))
+
+
+def write(folder: Path, kind: str, table: pa.Table) -> None:
+    if kind == "parquet":
+        pq.write_table(table, folder / "a", compression="zstd")
+    elif kind == "stream":
+        Storage(str(folder)).write_arrow("a", table)
+    else:
+        with pa.OSFile(str(folder / "a"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "stream", "file"])
+def test_texts_are_found_in_nested_columns_of_compressed_tables(tmp_path: Path, kind: str) -> None:
+    told = pa.map_(pa.string(), pa.struct([("said", pa.list_(pa.large_string()))]))
+    rows = [{"told": [("a", {"said": ["Yes.", None, f"She said: {SAID}"]})], "id": "p1"}, {"told": None, "id": None}]
+    write(tmp_path, kind, pa.Table.from_pylist(rows, pa.schema([("told", told), ("id", pa.string())])))
+    assert found(tmp_path, Sought("p1", (SAID, "No."))) == [Holding("a", named=True, texts=frozenset({SAID}))]
+    assert found(tmp_path, Sought("p", (SAID,))) == [Holding("a", named=False, texts=frozenset({SAID}))]
+    assert found(tmp_path, Sought("Yes.", ("No.",))) == [], "an id is sought where ids stand"
+
+
+@pytest.mark.parametrize("content", [json.dumps({"of": [LONG, SAID]}), f"{SAID} ({LONG})", f"'{LONG}': {SAID}"])
+def test_texts_and_logs_are_searched_as_they_are_written(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a").write_text(content, encoding="utf-8")
+    assert found(tmp_path, Sought(LONG, (SAID,))) == [Holding("a", named=True, texts=frozenset({SAID}))]
+    assert found(tmp_path, Sought("0123456789")) == []
+
+
+def test_a_damaged_table_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "parquet", pa.table({"id": ["p1"]}))
+    (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes()[:-20])
+    assert found(tmp_path, Sought("p1")) == [Holding("a", named=False, texts=frozenset(), damaged=True)]
