@@ -30,7 +30,7 @@ from factory.methods.exports import ExportError, ExportFormat, Source
 from factory.methods.registry import found, named
 from factory.planning.recipes import models_asked, scores_of
 from factory.store.corpus import Corpus
-from factory.store.records import ROW_SCHEMA, Decision
+from factory.store.records import ROW_SCHEMA, Decision, score_columns
 from factory.training.templates import Templates
 
 __all__ = ["Export", "ExportError", "Form", "export", "formats", "schema_of"]
@@ -55,9 +55,15 @@ def formats() -> Mapping[str, type[ExportFormat]]:
     return found("exports")
 
 
-def schema_of(kind: str, **options: Any) -> pa.Schema:
-    """The columns of a format with these options of its own. Raises ExportError, and MethodError for no such format."""
-    return _made(kind, options).schema
+def schema_of(kind: str, corpus: str | None = None, **options: Any) -> pa.Schema:
+    """The columns of a format with these options of its own; of `flat` those that any corpus has, and with a `corpus`
+    those of its scores too. Raises ExportError, MethodError for no such format, and CorpusError."""
+    made = _made(kind, options)
+    if corpus is not None:
+        opened = Corpus(corpus)
+        opened.scan()
+        made.fit(score_columns(opened.table.layout))
+    return made.schema
 
 
 def export(
@@ -90,11 +96,14 @@ def export(
         raise ExportError(
             f"{corpus}: every row failed, so there is nothing to export; see: factory status {in_shell(corpus)}"
         )
+    columns = score_columns(opened.table.layout)
+    made.fit(columns)
     templates = Templates(opened)
     with OpenedScorers(opened, made.needs) as scorers, Files(to, made, form, rows_per_file) as files:
         source = Source(templates.of, templates.ended, facts, scorers.of, models_asked(opened))
         sides = Splits.of(splits or {}, groups_of(opened, pinned) if splits else None)
-        scores = scores_of(opened, found("scores").keys() & set(made.columns))
+        asked = set(made.columns)
+        scores = scores_of(opened, found("scores").keys() & asked) | {name: name for name in asked & columns.keys()}
         reader = Reader(opened, pinned, made, source, sides, decisions, report, scores)
         for split, record in reader.records():
             files.add(split, record)

@@ -16,7 +16,7 @@ from factory.models import REVISIONS
 from factory.spec.identity import Recipe
 from factory.spec.job import Job
 from factory.store.corpus import Corpus
-from factory.store.records import Extraction, Fact, Row, StageRecord
+from factory.store.records import Extraction, Fact, Row, StageRecord, rows_to_table, score_columns
 from factory.views.explain import sent_prompts
 from tests.methods.parts import a_row
 from tests.rehearsal import Rehearsal, job_in, rows_of, some_personas, write_seeds
@@ -29,9 +29,9 @@ def accepted(job: Job) -> dict[str, Row]:
     return {row_id: row for row_id, row in rows_of(job).items() if row.decision == "accept"}
 
 
-def read(folder: Path, kind: str, form: Form = "parquet") -> datasets.DatasetDict:
+def read(folder: Path, kind: str, form: Form = "parquet", corpus: str | None = None) -> datasets.DatasetDict:
     builder = "parquet" if form == "parquet" else "json"
-    features = datasets.Features.from_arrow_schema(schema_of(kind)) if form == "jsonl" else None
+    features = datasets.Features.from_arrow_schema(schema_of(kind, corpus)) if form == "jsonl" else None
     cache = f"{folder}.cache"
     return datasets.load_dataset(builder, data_dir=str(folder), cache_dir=cache, features=features)  # type: ignore[no-any-return]
 
@@ -47,12 +47,12 @@ def test_each_format_is_read_back_by_split_from_either_form(job: Job, tmp_path: 
     found = {}
     for form in get_args(Form):
         told = export(job.corpus, kind, str(tmp_path / form), form=form, splits=SPLITS, rows_per_file=20)
-        found[form] = read(tmp_path / form, kind, form)
+        found[form] = read(tmp_path / form, kind, form, job.corpus)
         assert {split: len(part) for split, part in found[form].items()} == told.rows
         assert told.rows.keys() == {"train", "test"}
         assert len(told.files["train"]) == -(-told.rows["train"] // 20)
     for split, part in found["parquet"].items():
-        assert part.features == datasets.Features.from_arrow_schema(schema_of(kind))
+        assert part.features == datasets.Features.from_arrow_schema(schema_of(kind, job.corpus))
         assert part.to_list() == found["jsonl"][split].to_list()
 
 
@@ -108,6 +108,32 @@ def test_plain_rows_are_flat(job: Job, tmp_path: Path) -> None:
         assert flat["distractors_a"] == row.speakers[0].facts_of("augment")
         scores = row.scores["consistency"]
         assert (flat["apc"], flat["scored_pairs"]) == (scores["apc"], scores["pairs"])
+
+
+def test_flat_lines_hold_all_scores_that_the_corpus_has(job: Job, tmp_path: Path) -> None:
+    """Also those of an entry that is not called like its method."""
+    corpus = Corpus(job.corpus)
+    moved = list(corpus.rows())
+    columns = {"near": score_columns(corpus.table.layout)["consistency"]}
+    renamed = Corpus(str(tmp_path / "renamed"))
+    renamed.table.shards()
+    renamed.table.grow(columns, "test")
+    for row in moved:
+        row.scores = {"near": row.scores["consistency"]}
+    renamed.table.commit([renamed.table.write(rows_to_table(moved, columns))], [], "test")
+    for one, score in ((corpus, "consistency"), (renamed, "near")):
+        to = tmp_path / score
+        export(one.root, "flat", str(to), decisions=("accept", "reject"))
+        found = {line["row_id"]: line for line in read(to, "flat")["train"]}
+        rows = {row.row_id: row for row in one.rows()}
+        assert found.keys() == rows.keys()
+        for row_id, line in found.items():
+            row = rows[row_id]
+            assert line["text"] == "\n".join(f"{'AB'[turn.speaker]}: {turn.text}" for turn in row.turns)
+            assert (line["decision"], line["reasons"]) == (row.decision, ", ".join(row.reasons))
+            values = {name.removeprefix(f"{score}_"): line[name] for name in line if name.startswith(f"{score}_")}
+            assert values == row.scores[score]
+            assert values["apc"] is not None
 
 
 def test_extraction_pairs_a_turn_with_its_facts_or_none(job: Job, tmp_path: Path) -> None:

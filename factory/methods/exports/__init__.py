@@ -20,7 +20,7 @@ from factory.engines import Message
 from factory.methods import Embedder, ModelKind, NliScorer
 from factory.methods.makers.converse import side_of, sides_of
 from factory.methods.prompts import bundled
-from factory.store.records import Row
+from factory.store.records import Row, ScoreColumns
 
 Record = dict[str, Any]
 _Result = TypeVar("_Result")
@@ -122,6 +122,10 @@ class ExportFormat(ABC):
 
     def __init__(self, params: Any) -> None:
         self.params = params
+
+    def fit(self, scores: ScoreColumns) -> None:
+        """Called before all else with the scores that the corpus has, for a schema that depends on them."""
+        del scores
 
     @property
     @abstractmethod
