@@ -23,7 +23,7 @@ check: .venv/installed  ## lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-schemas: .venv/installed  ## write the JSON Schemas anew
+schemas: .venv/installed  ## write the JSON Schemas
 	$(BIN)/python schemas/generate.py
 
 # torch's CPU build is not on the package index: pip finds it where it is configured to look, else at PyTorch's own.

@@ -215,7 +215,7 @@ def after_adding(path: Path, count: int, per_seed: int) -> dict[str, Any]:
     for cached in set((corpus / SEEDS).iterdir()) - kept:
         cached.unlink()
     assert told["reasons"]["make"]["seed added"] == ADDED * per_seed, told
-    assert set(told["reasons"]["make"]) <= {"seed added", "paired anew"}, told
+    assert set(told["reasons"]["make"]) <= {"seed added", "partner changed"}, told
     return told
 
 

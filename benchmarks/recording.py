@@ -170,7 +170,7 @@ def chains(asked: list[Asked]) -> list[list[Asked]]:
 
 def reusable(asked: list[Asked], block: int) -> int:
     """Prompt tokens that lie in whole blocks of a prefix which an earlier request has computed: those that had ended
-    when the request was sent, and of one that was under way its prompt. The last token of a prompt is always computed,
+    when the request was sent, and of one in progress its prompt. The last token of a prompt is always computed,
     since the first one of the answer is drawn from it."""
     computed: set[int] = set()
     waiting = sorted(asked, key=lambda one: one.ended)

@@ -22,5 +22,5 @@ if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
         ray start --block --address="$address" --num-cpus="$SLURM_CPUS_PER_TASK" &
 fi
 # In the place of this script, so that Slurm's signal reaches it: two minutes before the time is up it commits what is
-# under way, and the same command goes on from there.
+# in progress, and the same command continues from there.
 exec factory run "$@" --address "$address"

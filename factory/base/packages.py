@@ -45,7 +45,7 @@ def explain_missing(error: ImportError, needed_by: str, extra: str | None = None
             return f"{needed_by} needs the package {beneath.name}, which is not installed; {how}"
         beneath = beneath.__cause__ or beneath.__context__
     said = " ".join(str(error).split())
-    return f"{needed_by} needs a package that cannot be imported: {said}; install it anew, in the version asked for"
+    return f"{needed_by} needs a package that cannot be imported: {said}; reinstall it, in the version asked for"
 
 
 @contextmanager

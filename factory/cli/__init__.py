@@ -139,7 +139,7 @@ def run(  # noqa: PLR0917 -- typer reads the options off the signature
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make what the job wants and the corpus lacks. Ctrl-C commits what is complete; run again to go on.
+    """Make what the job wants and the corpus lacks. Ctrl-C commits what is complete; run again to continue.
 
     Exit codes: 0 made, 2 a mistake in the job file, 3 too many rows failed, 4 a model's server, its key or its quota,
     130 stopped by a person, 1 anything else.
@@ -153,7 +153,7 @@ def run(  # noqa: PLR0917 -- typer reads the options off the signature
                     report=view, report_plan=CountView(),
                 )  # fmt: skip
         except KeyboardInterrupt:
-            display.fail("stopped at once; what was committed stays, and the same command goes on from there")
+            display.fail("stopped at once; what was committed stays, and the same command continues from there")
             raise typer.Exit(_INTERRUPTED) from None
         if as_json:
             print_json(to_jsonable_python(result))

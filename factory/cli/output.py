@@ -1,6 +1,6 @@
 """Standard output and error that outlast their reader: a terminal that is closed, a pipe whose other end is gone.
 
-A run that is under way is worth more than its progress lines: what can be written nowhere is lost, and the run goes on.
+A run is worth more than its progress lines: what can be written nowhere is lost, and the run goes on.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _To = Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the mod
 
 
 def train_lm(config: _Config, to: _To, overrides: _Overrides = None, as_json: AsJson = False) -> None:
-    """Train a causal language model on a corpus. The same command goes on with a training that was killed."""
+    """Train a causal language model on a corpus. The same command resumes a training that was killed."""
     from factory.training.lm import LmConfig, train_lm
 
     result = train_lm(load_yaml(config, LmConfig, overrides or (), base=config.resolve().parent)[0], to)
@@ -37,7 +37,7 @@ def train_lm(config: _Config, to: _To, overrides: _Overrides = None, as_json: As
 
 
 def train_nli(config: _Config, to: _To, overrides: _Overrides = None, as_json: AsJson = False) -> None:
-    """Train an NLI classifier on labelled pairs. The same command goes on with a training that was killed."""
+    """Train an NLI classifier on labelled pairs. The same command resumes a training that was killed."""
     from factory.training.nli import NliConfig, train_nli
 
     result = train_nli(load_yaml(config, NliConfig, overrides or (), base=config.resolve().parent)[0], to)

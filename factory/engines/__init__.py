@@ -147,7 +147,7 @@ class LanguageModel(BaseModel):
         if self.adapter is not None and self.engine == "openai":
             raise PydanticCustomError(
                 "adapter",
-                "adapter: engine openai takes none; a server knows it by a name of its own, to be put in name",
+                "adapter: engine openai takes none; a server lists it under its own name; put that in name",
             )
         return self
 
@@ -286,7 +286,7 @@ class EngineDeadError(Exception):
 @dataclass(slots=True)
 class Health:
     """What an engine and the run tell each other of a model's server. `waiting` says why no answer comes, while that is
-    so; `asking` counts the requests under way, each of which ends by itself; `notes` are what was found out about the
+    so; `asking` counts the requests in progress, each of which ends by itself; `notes` are what was found out about the
     server, a line each. Once the run is no longer `patient`, it is stopping, and a server that is away is not waited
     for."""
 

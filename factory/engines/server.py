@@ -1,5 +1,5 @@
 """One server, asked until it answers: a request that meets trouble is asked again by itself, and no more requests are
-under way than the server bears.
+in progress than the server bears.
 
 What a server does wrong is never the fault of what it was asked. One that gives no answer to anything is waited for;
 after that, or where it refuses the key or the account, it is asked no more. Only a request that fails again and again
@@ -258,7 +258,7 @@ class Server:
         return 0.0 if self._trouble_since is None else time.monotonic() - self._trouble_since
 
     async def _greet(self) -> None:
-        """Ask what any server answers that is well: with no other requests under way, nothing else would tell. Whoever
+        """Ask what any healthy server answers: with no other requests in progress, nothing else would tell. Whoever
         comes while another asks takes what that one learns."""
         came_at = time.monotonic()
         async with self._greeting:

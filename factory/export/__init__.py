@@ -7,7 +7,7 @@
 The formats are methods, found in `factory/methods/exports/` and in other packages; what stands here reads the corpus,
 splits it and writes the files, and knows none of them by name. A format reads no more of a corpus at once than a shard,
 and what it needs to look back at: 512 dialogues (`ranking`), one slot (`preference` of slots). The same version
-exported again gives the same bytes, but for the last digits of APC that is computed anew. Limitations: rows stand in
+exported again gives the same bytes, but for the last digits of APC that is computed again. Limitations: rows stand in
 the corpus's order, so shuffle when you train.
 """
 

@@ -26,11 +26,11 @@ ADDED, REMOVED, PAIRED, MORE, FEWER, EDITED, REDRAWN = range(7)
 REASONS = (
     "seed added",
     "seed removed",
-    "paired anew",
+    "partner changed",
     "more samples",
     "fewer samples",
     "seed edited",
-    "other donors of distractors",
+    "distractor donors changed",
 )
 
 REFRESHED = "what only the seeds say"

@@ -2,7 +2,7 @@
 refused.
 
 Counted by polars over the rows' `stages` and the dead letters, streaming. Tokens are those that were computed: of
-the prompt what no cache held, and the completion. Limitations: rows that were made anew or dropped since, dead letters
+the prompt what no cache held, and the completion. Limitations: rows that were remade or dropped since, dead letters
 whose rows were made since, and what a worker did not finish before it died are in no figure; dead letters do not tell
 time.
 """

@@ -4,7 +4,7 @@ Only rows without a value are compared, each with the rows that stay: a run that
 row is stands in the column (`order`), so that a rewritten shard makes no row younger: rows that have none yet come
 after all that have, by when their shard was committed, then by id. The result is that of comparing all rows at once.
 In memory a row takes some 40 bytes (10 M rows: 400 MB), and the signatures are read through once for each 65,536 rows
-without a value. Limitations: a row made anew must come without a value, and counts as new; where an older row that
+without a value. Limitations: a remade row must come without a value, and counts as new; where an older row that
 others name is gone, all rows younger than the first of those are compared again; before the first pass over a corpus,
 a shard that was rewritten since counts as committed then.
 """
@@ -30,7 +30,7 @@ _AT_ONCE = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A shard of which the column is to be written anew: its values, in the order of the shard's rows and of the type
+    """A shard of which the column is to be rewritten: its values, in the order of the shard's rows and of the type
     COLUMN, and how many of them differ from those that stand."""
 
     shard: Shard
@@ -159,7 +159,7 @@ def _ordered(known: Signatures, stored: _Stored) -> Indices:
 
 def _settled(stored: _Stored, order: Indices, by_age: Indices) -> int:
     """How many of the oldest rows stand as they should: all before the first that was not made by this recipe, or
-    names a row that is gone, or new because it was made anew."""
+    names a row that is gone, or new because it was remade."""
     leader = stored.leader[by_age]
     wrong = np.flatnonzero(~stored.made[by_age] | (leader < 0) | (order[leader] > order[by_age]))
     return int(wrong[0]) if len(wrong) else len(by_age)

@@ -1,7 +1,7 @@
 """What a corpus no longer needs: files of old versions, and what dead runs left behind.
 
 What stands in the newest version is never touched, and nothing younger than a day that no version knows, since a run
-that is under way may be about to commit it. Limitations: versions whose files are gone still stand in the log.
+in progress may be about to commit it. Limitations: versions whose files are gone still stand in the log.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ class Plan:
         return self.wanted.rows(Slots(first, second, part.sample, part.slot, nothing))
 
     def _send(self, spec: ShardSpec, part: ToMake) -> None:
-        """Which staged files the shard goes on from, and how many rows each phase works on."""
+        """Which staged files the shard continues from, and how many rows each phase works on."""
         spec.staged = sorted({path for slot in part.slot.tolist() for path in self._staged.get(slot, ())})
         kinds = self.wanted.imported[part.first].astype(np.int8)
         spec.rows = tuple(int((part.todo & bits[kinds] != 0).sum()) for bits in self._phase_bits)
@@ -251,7 +251,7 @@ class Plan:
         self._make, self._drop = make.at(order[:limit]), self._drop.at(order[:0])
 
     def find_staged(self) -> None:
-        """Rows that a run before this one staged and did not commit go on from there."""
+        """Rows that a run before this one staged and did not commit continue from there."""
         order = np.argsort(self._make.slot)
         for path in self.corpus.storage.list(STAGING):
             if not path.endswith((".rows.arrow", ".begun.arrow")):

@@ -110,6 +110,6 @@ def alone() -> Iterator[None]:
 
 def _in_a_session_of_its_own(die_with_parent: Callable[[], None]) -> None:
     """For a process of Ray, before it begins: a closed terminal, Ctrl-C and `timeout` signal a group of processes, and
-    the driver can finish what is under way only with Ray alive."""
+    the driver can finish what is in progress only with Ray alive."""
     os.setsid()
     die_with_parent()

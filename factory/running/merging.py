@@ -50,7 +50,7 @@ def merge(corpus: Corpus, spec: ShardSpec, making: Making) -> Merged:
             before = base.get(row.row_id)
             if before is None or _made_of(before) != _made_of(row):  # what other scores found may be true no longer
                 forget_scores(row, names)
-                for name in making.passes:  # which see it anew
+                for name in making.passes:  # which compare it again
                     row.scores.pop(name, None)
             settle(row, names)
             made.append(row)

@@ -1,8 +1,8 @@
 """Corpus passes: what sees many rows, and runs after the last commit of a run.
 
 A pass writes a column of its own, as a score does, into the shards where it says something else than stands there, and
-decides their rows anew; all in one commit, so that a run that is killed before leaves them as they were, and the next
-one goes on. Limitations: a shard is rewritten for one row of it.
+decides their rows again; all in one commit, so that a run that is killed before leaves them as they were, and the next
+one redoes it. Limitations: a shard is rewritten for one row of it.
 """
 
 from __future__ import annotations

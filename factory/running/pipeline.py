@@ -221,7 +221,7 @@ def dead_letter(
     row: Row, stage: str, failure: Failure, wanted: Mapping[str, str], meter: Meter | None = None
 ) -> DeadLetter:
     """The record of a row that an entry gave up. It costs what the entries took that left the fingerprints `wanted` on
-    it, and what `meter` has counted of this one; what was to be made anew cost the row it was made for."""
+    it, and what `meter` has counted of this one; what was to be remade cost the row it was made for."""
     spent = [record for record in row.stages if wanted.get(record.stage) == record.fingerprint]
     if meter is not None:
         spent.append(meter.record)

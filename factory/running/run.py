@@ -73,7 +73,7 @@ def run(
 
     With a `limit`, it makes no more rows than that, the first of those planned, and leaves the others to later runs.
     `report` is called about twice a second, `report_plan` while seeds and rows are counted before. The first SIGINT,
-    SIGTERM or SIGHUP finishes and commits the dialogues that are under way, the second raises KeyboardInterrupt. A
+    SIGTERM or SIGHUP finishes and commits the dialogues in progress, the second raises KeyboardInterrupt. A
     server that refuses, or is away for too long, stops the run as the first one does, and so does the failure of more
     rows than `run.max_failed_share`, unless `allow_failures`: `Result.stopped` says so. Raises PlanError, RunError,
     StorageError, CorpusError or ConflictError.
@@ -100,7 +100,7 @@ def run(
 
 @dataclass(slots=True)
 class _Open:
-    """A shard under way: what its tasks left so far."""
+    """A shard in progress: what its tasks left so far."""
 
     work: Work
     staged: list[str] = field(default_factory=list)
@@ -158,12 +158,12 @@ class _Driver:
             table.commit([], [], "dead letters changed", letters=self._noted, run=self.id)
 
     def interrupt(self) -> None:
-        """Finish what is under way, then stop."""
+        """Finish what is in progress, then stop."""
         self._interrupted = True
 
     @property
     def stopping(self) -> bool:
-        """Whether what is under way is finished, and nothing else begun."""
+        """Whether what is in progress is finished, and nothing else started."""
         return self._interrupted or self._stopped is not None
 
     def _stop(self, stop: Stop, why: str) -> None:
@@ -172,7 +172,7 @@ class _Driver:
             self._stopped, self._why = stop, why
 
     def drive(self) -> None:
-        """Run until all is committed, or until what was under way at a stop is."""
+        """Run until all is committed, or until what was in progress at a stop is."""
         try:
             while True:
                 if self.stopping and not self._wound_down:

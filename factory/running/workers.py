@@ -254,4 +254,4 @@ class Worker:
 
 def _worker_died(cause: str) -> Failure:
     said = f", at last of: {cause}" if cause else ""
-    return Failure("worker_died", f"the worker died or hung each time it had this row in hand{said}", 2)
+    return Failure("worker_died", f"the worker died or hung each time it worked on this row{said}", 2)

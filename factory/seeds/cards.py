@@ -73,7 +73,7 @@ def card_of_picture(stream: IO[bytes]) -> bytes:
     while len(head := stream.read(8)) == 8:
         size, kind = struct.unpack(">I4s", head)
         if size > _MAX_CHUNK:
-            raise BadRow("foreign", "the file is a picture that is damaged: export the card anew")
+            raise BadRow("foreign", "the file is a picture that is damaged: export the card again")
         if kind == b"tEXt":
             if size > MAX_LINE:
                 raise BadRow("too_long", f"a text of {size:,} bytes in the picture; {MAX_LINE:,} are allowed")

@@ -15,7 +15,7 @@ from factory.store.structs import INT, LONG, STRING, TIME
 class DeadLetter:
     """What could not be made: a seed that could not be read (`row_id` and `sample` none) or a row that failed.
 
-    Calls and tokens are of all the row's makers, scores and tries, without what a worker had in hand when it died.
+    Calls and tokens are of all the row's makers, scores and tries, without what a worker was working on when it died.
     `text` is the last completion that the model gave in the maker that failed, none if it gave none."""
 
     id: str

@@ -77,7 +77,7 @@ class CorpusDataset(torch.utils.data.IterableDataset[dict[str, Any]]):
         return last - first
 
     def set_epoch(self, epoch: int) -> None:
-        """Shuffle anew: the next iteration is that of the epoch, from its first row."""
+        """Shuffle again: the next iteration is that of the epoch, from its first row."""
         self._epoch, self._start, self._position = epoch, 0, 0
 
     def state_dict(self) -> dict[str, int | None]:

@@ -31,7 +31,7 @@ from factory.base.stores import filesystem
 _Item = TypeVar("_Item")
 
 _AT_ONCE = 16
-"""Requests to an object store that are under way at once."""
+"""Requests to an object store that are in progress at once."""
 _COPIED_AT_ONCE = 8 * 1024 * 1024
 UNFINISHED = ".partial"
 """How the names of local files end that are being written, or were when their process died."""
@@ -155,7 +155,7 @@ class Storage:
                 self._send(path, pa.memory_map(str(source)).read_buffer())
 
     def keep(self, source: Path, path: str) -> bool:
-        """`upload` of what can be made anew: whether the place may be written, and the file is there."""
+        """`upload` of what can be made again: whether the place may be written, and the file is there."""
         try:
             self.upload(source, path)
         except ReadOnlyError:

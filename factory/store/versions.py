@@ -82,7 +82,7 @@ def _letters_version(corpus: Corpus, version: int) -> int | None:
 
 
 def restore(corpus: Corpus, version: int) -> Version:
-    """Commit a version anew, with its dead letters, as the newest, which is returned. That may be in the place of what
+    """Commit an old version again, with its dead letters, as the newest, which is returned. That may replace what
     another program has written to the table.
 
     What the job wants does not go back with it: a run makes the difference again. Raises CorpusError if there is no

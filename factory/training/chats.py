@@ -173,7 +173,7 @@ class Tokens:
             raise TrainingError(f"{tokenizer.name_or_path}: {error}") from error
 
     def parts(self, chat: Chat) -> list[Chat]:
-        """The chat itself; or, for a template that renders earlier turns anew (as Qwen3's drops their thoughts), one
+        """The chat itself; or, for a template that rewrites earlier turns (as Qwen3's drops their thoughts), one
         chat a turn, since then no single text holds all the prompts that generation would send."""
         if self._spans(chat) is not None:
             return [chat]

@@ -1,4 +1,4 @@
-"""`factory train-lm`: train any causal language model, or an adapter of it, on a corpus or on chats of one's own.
+"""`factory train-lm`: train any causal language model, or an adapter of it, on a corpus or on your own chats.
 
 Of a corpus the model learns each speaker's turns from that speaker's prompt, as generation sends it, so what comes out
 can be the dialogue model of the next job. The held-out perplexity, with the speaker's own facts and with a stranger's,

@@ -116,7 +116,7 @@ def show_result(corpus: str, result: Result) -> None:
     if result.failed or result.bad_seeds:
         out.print(escape(f"why: factory letters {quote(corpus)}"))
     if result.remaining:
-        out.print(f"{result.remaining:,} rows remain; the same command goes on from here")
+        out.print(f"{result.remaining:,} rows remain; the same command continues from here")
 
 
 def show_stop(result: Result) -> None:

@@ -83,7 +83,7 @@ def _note(progress: Progress) -> str:
     if progress.waiting:
         parts.append("waiting for the model's server")
     if progress.stopping:
-        parts.append("stopping: finishing what it works on (Ctrl-C again stops at once)")
+        parts.append("stopping: finishing the dialogues in progress (Ctrl-C again stops at once)")
     return ", ".join(parts)
 
 

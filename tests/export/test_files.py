@@ -108,7 +108,7 @@ def test_a_dead_export_never_looks_whole(corpus: str, tmp_path: Path) -> None:
             seen = whole([path.name for path in to.iterdir()] if to.exists() else [])
             assert not seen.get("train", False), (name, at)
             if at > 1 or name == "move":
-                with pytest.raises(ExportError, match="another export is under way here, or died here"):
+                with pytest.raises(ExportError, match="another export is running here, or died here"):
                     export_small(corpus, to)
 
 

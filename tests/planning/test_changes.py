@@ -188,7 +188,7 @@ def planned(reasons: dict[str, Counter[str]]) -> Counter[tuple[str, str]]:
     return Counter(told)
 
 
-def test_seeds_that_come_and_go_pair_few_others_anew(made: Made, tmp_path: Path) -> None:
+def test_seeds_that_come_and_go_change_few_other_partners(made: Made, tmp_path: Path) -> None:
     shutil.copytree(made.folder, tmp_path / "copy")
     for change in (add, remove):
         personas = some_personas(ROWS)

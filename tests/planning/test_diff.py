@@ -89,7 +89,7 @@ def test_the_way_back_is_told_the_other_way_round(tmp_path: Path) -> None:
     there, back = told(job, before, newest(job)), told(job, newest(job), before)
     assert there["added", "seed added"] == 1
     assert back["removed", "seed removed"] >= 1
-    assert back["added", "paired anew"] == there["removed", "paired anew"]
+    assert back["added", "partner changed"] == there["removed", "partner changed"]
     assert there.total() == back.total()
 
 

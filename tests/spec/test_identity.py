@@ -246,7 +246,7 @@ def test_an_adapter_identifies_what_is_said_by_its_content(job, tmp_path: Path) 
         (["models.writer.adapter=./nowhere"], r"models.writer.adapter: ./nowhere: there is no folder .*nowhere"),
         (
             ["models.writer.adapter=org/a", "models.writer.engine=openai", "models.writer.base_url=http://host/v1"],
-            "adapter: engine openai takes none; a server knows it by a name of its own",
+            "adapter: engine openai takes none; a server lists it under its own name",
         ),
         (["models.writer.engine_args={enable_lora: true}"], "enable_lora: the factory sets this argument itself"),
     ],

@@ -50,7 +50,7 @@ class NearDuplicatesParams(BaseModel):
     )
 
     def recipe(self) -> str:
-        """32 hex digits: rows found by another recipe must be found anew."""
+        """32 hex digits: rows found by another recipe must be found again."""
         made = {"params": self.model_dump(), "version": VERSION, "minhash": minhash.algorithm()}
         return fingerprint("recipe/near_duplicates", made)
 

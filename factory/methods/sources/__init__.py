@@ -7,7 +7,7 @@ A source is a class in a file of this folder, or of another package that names i
 
 It is made from its parameters, and its `rows` yields what the rows of a JSON Lines file of seeds would hold: `facts`,
 `turns`, attributes under their own names, an `id` where a row has one. The same parameters give the same rows, in the
-same order, on every machine; so rows are kept, and made anew only when the parameters or the `version` change. Without
+same order, on every machine; so rows are kept, and remade only when the parameters or the `version` change. Without
 an `id` a row is known by its content, so that changed parameters concern those seeds alone that they change. Its
 docstring is for people, with an example. Limitations: a source has its parameters and nothing else; it asks no model.
 """

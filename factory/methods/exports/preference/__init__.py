@@ -31,7 +31,7 @@ class PreferenceParams(BaseModel):
         "nli",
         description="What makes a reply the better one. nli: P(entailment) - P(contradiction), as SimOAP (ACL 2023) "
         "scores candidates; apc: the expected number of satisfied facts (APC, NeurIPS 2024), for which the NLI and the "
-        "embedding model are asked anew about turns; divpo: by nli, but the most diverse of the good against the least "
+        "embedding model are asked again on turns; divpo: by nli, but the most diverse of the good against the least "
         "diverse of the bad (DivPO, arXiv 2501.18101).",
     )
     of: Of = Field("turn", description="Replies are candidates of a turn, or dialogues of a slot.")
@@ -53,7 +53,7 @@ class Preference(ExportFormat):
         (APC, NeurIPS 2024, which pairs two replies to one query so), as `consistency` computes it. A dialogue: its
         APC, divided by the facts of its profile, since two samples may have expanded it differently. A candidate:
         computed here, since a sum over facts cannot be had from the highest of them; the NLI and the embedding model
-        are those that chose the candidate, opened anew. No fact is relevant to the opening turn, which answers nothing.
+        that chose the candidate are opened again. No fact is relevant to the opening turn, which answers nothing.
     `divpo`
         Scored as by `nli`; chosen is the most diverse of the good, rejected the least diverse of the bad.
 
