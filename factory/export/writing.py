@@ -80,9 +80,7 @@ class Files:
         self._named: list[str] = []
         found = self.storage.files("")
         if any(file.path.startswith(f"{_STAGING}/") for file in found):
-            raise ExportError(
-                f"{to}: another export is running here, or died here; delete {to}, or name another place"
-            )
+            raise ExportError(f"{to}: another export is running here, or died here; delete {to}, or name another place")
         if found:
             raise ExportError(f"{to}: holds files already ({found[0].path}); delete them, or name another place")
 

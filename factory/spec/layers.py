@@ -135,7 +135,7 @@ def _fill(path: Path, loader: Loader, node: yaml.Node, seen: set[int]) -> None:
         where = f"{path}, line {node.start_mark.line + 1}"
         node.value = _VARIABLE.sub(lambda found: _value(found, where), node.value)
         if node.style is None:  # without quotes, it may now be a number
-            node.tag = loader.resolve(yaml.ScalarNode, node.value, (True, False))
+            node.tag = loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
     elif isinstance(node, yaml.MappingNode):
         for _, value in node.value:
             _fill(path, loader, value, seen)
