@@ -19,6 +19,7 @@ from factory.cli import reading
 from factory.cli import training as training_cli
 from factory.cli.exporting import ExportCommand, own_options
 from factory.cli.forgetting import forget
+from factory.cli.labelling import pairs
 from factory.cli.options import AsJson, CorpusPlace, Overrides, print_json
 from factory.cli.output import lasting_output
 from factory.cli.sharing import push
@@ -318,7 +319,7 @@ def card(
 
 app.command()(push)
 
-for command in (training_cli.train_lm, training_cli.train_nli, training_cli.calibrate):
+for command in (pairs, training_cli.train_lm, training_cli.train_nli, training_cli.calibrate):
     app.command()(command)
 
 

@@ -42,12 +42,14 @@ class Strata:
         self._own = bool(drawn) and all(same(stratum.scored_by, model) for stratum in drawn)
         numbers = {stratum: number for number, stratum in enumerate(labelled)}
         self._number = np.array([numbers[pair.stratum] for pair in pairs])
+        self._sizes = np.array([stratum.pairs if stratum else len(pairs) for stratum in labelled])
 
     def effective_size(self, found: Mask, among: Mask) -> float:
         """How many pairs drawn with equal chances would tell the share of `found` in `among` as well as these.
 
         Where the model's own scores made the strata, it follows from how the share varies within them (Korn and
-        Graubard, Survey Methodology 24, 1998). The scores of another model may flag a pair of any stratum, and what few
+        Graubard, Survey Methodology 24, 1998), and is no more than the pairs stand for, since these are themselves a
+        sample of what the corpus could hold. The scores of another model may flag a pair of any stratum, and what few
         such pairs there are in the largest may be missed, so there the weights alone tell (Kish, Survey Sampling,
         1965), and so they do where nothing was found."""
         known = self.weights[among]
@@ -56,6 +58,7 @@ class Strata:
             parts = self.weights * ((found & among) - share * among) / known.sum()
             counts = np.bincount(self._number)
             within = np.bincount(self._number, parts**2) - np.bincount(self._number, parts) ** 2 / counts
-            if (spread := (within * counts / np.maximum(counts - 1, 1)).sum()) > 0:
-                return float(share * (1 - share) / spread)
+            unseen = np.maximum(1 - counts / self._sizes, 0)
+            spread = (unseen * within * counts / np.maximum(counts - 1, 1)).sum()
+            return float(1 / (spread / (share * (1 - share)) + 1 / known.sum()))
         return float(known.sum() ** 2 / (known**2).sum())

@@ -308,8 +308,8 @@ def show_calibration(calibration: Calibration, left_out: Mapping[str, int], pict
         )
     if calibration.unlabelled:
         out.print(
-            f"[yellow]warning[/] of {calibration.unlabelled:,} further pairs of the corpus none like them is labelled; "
-            "the rates leave them out"
+            f"[yellow]warning[/] {calibration.unlabelled:,} more pairs are in strata where nothing is labelled; the "
+            "rates leave them out"
         )
     if left_out:
         out.print("left out: " + escape(", ".join(f"{count} {reason}" for reason, count in left_out.items())))

@@ -12,8 +12,11 @@ from typing import Any
 import polars as pl
 
 from factory.methods.scores.consistency import Check, Consistency, scored_pairs
+from factory.methods.scores.consistency import ScoredPair as StoredPair
 from factory.spec.select import Conditions
 from factory.store.records import Row
+
+__all__ = ["CHECKS", "Check", "StoredPair", "bands", "marks", "of_pairs", "pair_scores", "stored_pairs", "worst"]
 
 MARKED, NEVER = 0.5, 2.0
 """P(contradiction) from which on a pair is marked where the job flags none, and one that none has."""
@@ -24,6 +27,8 @@ _COLUMNS: dict[Check, str] = {
     "extracted_extracted": "extracted_contradiction",
 }
 """The columns that hold the highest P(contradiction) of each check's pairs."""
+CHECKS = tuple(_COLUMNS)
+"""The checks whose pairs conditions can judge by P(contradiction)."""
 
 
 def pair_scores(methods: Mapping[str, str]) -> list[str]:
@@ -37,6 +42,11 @@ def of_pairs(score: str, field: str, check: Check = "turn_persona") -> pl.Expr:
     value = one.field("values").list.get(Consistency.details[check].index(field), null_on_oob=True)
     of_check = (one.field("score") == score) & (one.field("kind") == check)
     return pl.col("details").list.eval(value.filter(of_check))
+
+
+def stored_pairs(row: Row, score: str, check: Check) -> list[StoredPair]:
+    """The pairs of one check that a score stored with a row, in the order of `of_pairs`, with their texts."""
+    return [one for one in scored_pairs(row, score) if one.pair.check == check]
 
 
 def worst(score: str = Consistency.name, check: Check = "turn_persona") -> str:

@@ -76,7 +76,13 @@ def test_what_was_drawn_with_equal_chances_tells_as_much_as_it_is() -> None:
     found = np.array([pair.label == "contradiction" for pair in PAIRS])
     assert Strata(PAIRS, MADE_BY).effective_size(found, np.full(15, True)) == pytest.approx(15)
     one = Strata([replace(pair, stratum=stratum("low")) for pair in PAIRS], MADE_BY)
-    assert one.effective_size(found, np.full(15, True)) == pytest.approx(14)  # the variance of a sample is by n - 1
+    assert one.effective_size(found, np.full(15, True)) == pytest.approx(14, rel=0.01)  # the variance is by n - 1
+
+
+def test_a_corpus_of_which_all_is_labelled_is_a_sample_too() -> None:
+    pairs = [replace(pair, stratum=stratum("low", sizes={"low": 15})) for pair in PAIRS]
+    found = np.array([pair.label == "contradiction" for pair in PAIRS])
+    assert Strata(pairs, MADE_BY).effective_size(found, np.full(15, True)) == pytest.approx(15)
 
 
 @pytest.mark.parametrize(("model", "noise"), [(MADE_BY, 0.0), ("org/other@main", 0.15)])
