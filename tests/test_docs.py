@@ -65,6 +65,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     corpus in two versions, and a dead letter."""
     folder = tmp_path_factory.mktemp("ground") / "page"
     shutil.copytree(ROOT / "jobs", folder / "jobs")
+    shutil.copytree(ROOT / "examples", folder / "examples")
     shutil.copytree(ROOT / "schemas", folder / "schemas", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "cluster.yaml", folder)
     (folder / "docs").mkdir()
