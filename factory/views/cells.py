@@ -17,11 +17,13 @@ class Column:
     title: str
     cell: Callable[[Any], str]
     numeric: bool = False
+    leads_to: Callable[[Any], str] = lambda _: ""
+    """The address that a cell links to on the page; none if it is empty."""
 
 
-def text(title: str, key: str) -> Column:
+def text(title: str, key: str, leads_to: Callable[[Any], str] = lambda _: "") -> Column:
     """A column of words, with blanks for the underscores of a code."""
-    return Column(title, lambda item: str(item[key]).replace("_", " "))
+    return Column(title, lambda item: str(item[key]).replace("_", " "), leads_to=leads_to)
 
 
 def count(title: str, key: str) -> Column:
@@ -39,7 +41,11 @@ def table(columns: Sequence[Column], items: Iterable[Any], caption: str = "", *,
     return {
         "columns": [(column.title, column.numeric) for column in columns],
         "rows": [
-            {"below": bool(item.get("below")), "cells": [column.cell(item) for column in columns]} for item in items
+            {
+                "below": bool(item.get("below")),
+                "cells": [{"text": column.cell(item), "leads_to": column.leads_to(item)} for column in columns],
+            }
+            for item in items
         ],
         "caption": caption,
         "wide": wide,

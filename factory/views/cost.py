@@ -79,7 +79,7 @@ def spent(cost: dict[str, Any]) -> Iterator[Table | str]:
     yield table
     if (each := cost["per_accepted"]) is not None:
         yield (
-            f"for each accepted dialogue {each['prompt_tokens']:,.0f} prompt tokens computed and "
+            f"each accepted dialogue took {each['prompt_tokens']:,.0f} computed prompt tokens and "
             f"{each['completion_tokens']:,.0f} completion tokens"
         )
     if cost["reasons"]:
@@ -107,7 +107,7 @@ def failed(failures: Iterable[dict[str, Any]]) -> Table:
 
 def _refused(cost: dict[str, Any]) -> Table:
     """Rows by decision and reason; those with several are under each, and once under `all`."""
-    table = _table("decision", "reason", "rows", "tokens", "for it alone", "tokens")
+    table = _table("decision", "reason", "rows", "tokens", "only reason", "tokens")
     for decision in ("reject", "flag"):
         reasons = [reason for reason in cost["reasons"] if reason["decision"] == decision]
         for one in reasons:

@@ -8,14 +8,21 @@ from factory.views.cells import Column, count, rounded, share, table, text
 
 
 def test_a_table_has_a_cell_for_each_column_and_item() -> None:
-    columns = (text("reason", "why"), count("rows", "rows"), share("share", "part"), Column("all", str, numeric=True))
+    columns = (
+        text("reason", "why", lambda item: f"#{item['why']}"),
+        count("rows", "rows"),
+        share("share", "part"),
+        Column("all", str, numeric=True),
+    )
     items = [
         {"why": "turn_empty", "rows": 1234, "part": 0.1234},
         {"why": "x", "rows": None, "part": None, "below": True},
     ]
     made = table(columns, items, "Why")
     assert made["columns"] == [("reason", False), ("rows", True), ("share", True), ("all", True)]
-    assert [row["cells"][:3] for row in made["rows"]] == [["turn empty", "1,234", "12.3%"], ["x", "", "–"]]
+    cells = [[cell["text"] for cell in row["cells"][:3]] for row in made["rows"]]
+    assert cells == [["turn empty", "1,234", "12.3%"], ["x", "", "–"]]
+    assert [cell["leads_to"] for cell in made["rows"][0]["cells"]] == ["#turn_empty", "", "", ""]
     assert [row["below"] for row in made["rows"]] == [False, True]
 
 

@@ -89,7 +89,7 @@ def test_the_card_has_its_column_and_means(corpus: Corpus) -> None:
 
 def test_the_report_has_a_line_for_each_of_its_columns(corpus: Corpus, tmp_path: Path) -> None:
     page, figures = report(corpus, tmp_path / "report.html")
-    cells = re.findall(r"<td[^>]*>([^<]*)</td>", page.read_text().partition("Scores, each of their columns")[2])
+    cells = re.findall(r"<td[^>]*>(?:<a[^>]*>)?([^<]*)<", page.read_text().partition("Scores of all dialogues")[2])
     assert cells[:7] == ["fluency", "share", "0.50", "0.25", "0.75", "0.75", "1"]
     assert cells[7:14] == ["fluency", "words", "3", "3", "3", "3", "2"]
     assert cells[21:28] == ["fluency", "language", "–", "–", "–", "–", "1"]

@@ -16,6 +16,7 @@ from pathlib import Path
 from factory.store.corpus import Corpus
 from factory.store.table import CorpusError
 from factory.views.report import figures as counting
+from factory.views.report.browser import browser
 from factory.views.report.page import page
 from factory.views.report.sample import dialogues as sample
 
@@ -39,7 +40,8 @@ def report(
     if beside == to:
         raise CorpusError(f"{to}: the figures are written there; give the page a name that ends in .html")
     figures = counting.figures(corpus, since=since, report=progress)
-    shown = sample(corpus, corpus.scan(), dialogues)
+    rows = corpus.scan()
+    shown = browser(corpus, rows, sample(corpus, rows, dialogues), figures)
     progress(counting.PARTS + 1)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)

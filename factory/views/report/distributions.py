@@ -21,7 +21,9 @@ BINS = 25
 """The most bars of a histogram."""
 _TAIL = 0.995
 """Values above this quantile share the last bar if the axis would be half as long again with them."""
-_FAR = 2.0**53
+STRAY = 1e-6
+"""How much of a step is added to a value, so that rounding errors move none that lies on a step to the one below."""
+FAR = 2.0**53
 """Values that lie further off than so many steps count as lying there, since whole numbers end somewhere."""
 
 
@@ -44,8 +46,7 @@ def distributions(rows: pl.LazyFrame, quantities: Iterable[Quantity]) -> dict[st
 def distribution(frame: pl.LazyFrame, step: float, share: bool) -> dict[str, Any]:
     """The distribution of a frame's `value`, by its `decision`; the axis of a `share` runs from 0 to 1."""
     value = pl.col("value").cast(pl.Float64)
-    # Rounding errors must not move a value that lies on a step to the one below.
-    number = (value / step + 1e-6).floor().clip(-_FAR, _FAR).cast(pl.Int64)
+    number = (value / step + STRAY).floor().clip(-FAR, FAR).cast(pl.Int64)
     counted = (
         frame.drop_nulls("value")
         .group_by("decision", number.alias("step"))

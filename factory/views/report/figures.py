@@ -23,7 +23,7 @@ from factory.views.report.distributions import distributions
 from factory.views.report.diversity import diversity
 from factory.views.report.frames import DECISION, TEXTS, sides
 from factory.views.report.groups import groups
-from factory.views.report.quantities import ALWAYS, of_measures, of_scored_pairs
+from factory.views.report.quantities import quantities
 from factory.views.scores import quantiles
 from factory.views.status import counts
 
@@ -60,7 +60,7 @@ def figures(
     about = _about(corpus, rows, status, recipes) | {"thresholds": _thresholds(policy, declared)}
     report(1)
     pairs = pair_scores(methods)
-    spread = distributions(rows, (*ALWAYS, *of_scored_pairs(pairs), *of_measures(declared, values)))
+    spread = distributions(rows, quantities(pairs, declared, values))
     report(2)
     diverse = diversity(rows, total)
     report(3)

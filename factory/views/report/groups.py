@@ -47,10 +47,11 @@ _NAMING = r"(?u)\b[^\W\d_]{3,}\b"
 def groups(
     corpus: Corpus, rows: pl.LazyFrame, measures: Sequence[Measure], contradiction: Mapping[str, float]
 ) -> dict[str, Any]:
-    """`map`: a point each persona (`x`, `y`, number of its group); `groups`: name, typical facts, how many personas and
-    rows, decisions as shares, whether `below` the acceptance of all, `means` of the scores; `all`: what is told of a
-    group, of all rows. `left_out` says why there are none. Of the scores that `contradiction` names, a row is
-    `contradicted` by a pair of a turn and an own fact from that probability on. Raises ScorerStartError."""
+    """`map`: a point each persona (`x`, `y`, number of its `group`, its id as `persona`, its first `fact`); `groups`:
+    name, typical facts, how many personas and rows, decisions as shares, whether `below` the acceptance of all, `means`
+    of the scores; `all`: what is told of a group, of all rows. `left_out` says why there are none. Of the scores that
+    `contradiction` names, a row is `contradicted` by a pair of a turn and an own fact from that probability on. Raises
+    ScorerStartError."""
     facts = _personas(rows)
     if len(facts) < LEAST:
         return {"left_out": f"{len(facts)} personas with facts are too few to group; it takes {LEAST}.", "groups": []}
@@ -94,7 +95,8 @@ def groups(
         "groups": found,
         "map": [
             {"x": round(float(x), 3), "y": round(float(y), 3), "group": numbered[int(label)]}
-            for (x, y), label in zip(places, labels, strict=True)
+            | {"persona": persona, "fact": own[0]}
+            for (x, y), label, (persona, own) in zip(places, labels, facts.items(), strict=True)
         ],
     }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,9 @@ _PARTS = {
 """The sections in the order of the page: their names in the navigation, and their headings."""
 
 
-def page(told: Mapping[str, Any], dialogues: Sequence[Mapping[str, Any]]) -> str:
-    """The page of these figures (`factory.views.report.figures`) and dialogues (`factory.views.report.sample`)."""
+def page(told: Mapping[str, Any], shown: Mapping[str, Any]) -> str:
+    """The page of these figures (`factory.views.report.figures`) and what its browser of dialogues needs
+    (`factory.views.report.browser`)."""
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(
@@ -45,7 +46,7 @@ def page(told: Mapping[str, Any], dialogues: Sequence[Mapping[str, Any]]) -> str
         css=(_HERE / "page.css").read_text(encoding="utf-8"),
         script=script,
         script_hash=f"sha256-{digest}",
-        data=_embedded(dialogues),
+        data=_embedded(shown),
         made_by=f"Made by persona-factory {version('persona-factory')}; the figures as JSON are beside this page.",
         plots=_plots(told),
         funnel=plots.funnel(told["funnel"]),
@@ -53,18 +54,20 @@ def page(told: Mapping[str, Any], dialogues: Sequence[Mapping[str, Any]]) -> str
         acceptance=plots.acceptance(told["groups"]) if told["groups"].get("accepted") is not None else "",
         tokens=plots.tokens(told["cost"]),
         token_kinds=plots.TOKENS,
-        **tables.told(told, len(dialogues)),
+        **tables.told(told, len(shown["dialogues"])),
     )
 
 
 def _plots(told: Mapping[str, Any]) -> list[dict[str, str]]:
     thresholds = told["about"]["thresholds"]
-    return [plots.distribution(one, thresholds.get(one["column"], ())) for one in told["distributions"].values()]
+    return [
+        plots.distribution(name, one, thresholds.get(one["column"], ())) for name, one in told["distributions"].items()
+    ]
 
 
-def _embedded(value: Iterable[Mapping[str, Any]]) -> str:
+def _embedded(value: Mapping[str, Any]) -> str:
     """JSON that can stand in a script element: nothing in it ends one or begins a comment."""
-    text = json.dumps(list(value), ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text

@@ -51,8 +51,16 @@ ALWAYS = (
 """Those that any corpus may have."""
 
 
-def of_measures(measures: Sequence[Measure], values: Sequence[Mapping[str, Any]]) -> Iterator[Quantity]:
-    """The numbers that scores declare. `values` are as `factory.views.scores.quantiles` tells them."""
+def quantities(
+    pairs: Sequence[str], declared: Sequence[Measure], values: Sequence[Mapping[str, Any]]
+) -> tuple[Quantity, ...]:
+    """All of a corpus, given the scores that store `pairs`, the numbers that scores declare, and their quantiles
+    (`factory.views.scores.quantiles`)."""
+    return (*ALWAYS, *_of_scored_pairs(pairs), *_of_measures(declared, values))
+
+
+def _of_measures(measures: Sequence[Measure], values: Sequence[Mapping[str, Any]]) -> Iterator[Quantity]:
+    """The numbers that scores declare."""
     told = {f"{one['score']}.{one['column']}": one for one in values}
     for one in measures:
         if one.column.type == "bool":
@@ -74,11 +82,11 @@ def _step(told: Mapping[str, Any]) -> float:
     return float(10.0 ** math.floor(math.log10(span / _STEPS)))
 
 
-def of_scored_pairs(scores: Sequence[str]) -> Iterator[Quantity]:
+def _of_scored_pairs(scores: Sequence[str]) -> Iterator[Quantity]:
     """What the NLI model of each of these scores said of a turn and a fact of its speaker."""
     for score in scores:
         for field, does, column in (("entailment", "entails", ""), ("contradiction", "contradicts", worst(score))):
             yield Quantity(
-                f"{score}.pairs.{field}", f"{score}: own fact {does} turn", f"P({field}) of a scored pair", "pair",
+                f"{score}.pairs.{field}", f"{score}: fact {does} turn", f"P({field}) of a scored pair", "pair",
                 "share", 0.01, of_pairs(score, field), column=column,
             )  # fmt: skip

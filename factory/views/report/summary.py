@@ -26,8 +26,9 @@ def tiles(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         (DECISIONS["accept"], percent(accepted), f"of {decided:,} decided"),
         ("personas", counted(about["personas"]), f"of {about['seeds']:,} seeds"),
         ("turns", counted(about["turns"]), f"{about['words']:,} words"),
-        ("tokens written", counted(about["tokens"]["completion"]), "by the language model"),
     ]
+    if written := about["tokens"]["completion"]:
+        tiles.append(("tokens written", counted(written), "by the language model"))
     if near["share"] is not None:
         tiles.append(("near duplicates", percent(near["share"]), f"of {near['dialogues']:,} dialogues"))
     return tiles
@@ -40,24 +41,27 @@ def findings(figures: Mapping[str, Any]) -> list[tuple[str, bool]]:
     below = [one for one in groups["groups"] if one["below"]]
     if below:
         named = "; ".join(f"{one['group']} ({one['name']})" for one in below)
-        found.append((f"Accepted less than the rest, beyond chance: persona group {named}.", True))
+        noun = "persona group" if len(below) == 1 else "persona groups"
+        found.append((f"Accepted less often than the rest, by more than chance: {noun} {named}.", True))
     elif groups.get("accepted") is not None:
-        found.append(("No persona group is accepted less than the rest beyond chance.", False))
+        found.append(("No persona group is accepted less often than the rest by more than chance.", False))
     if rows["failed"]:
-        found.append((f"{rows['failed']:,} of {rows['wanted']:,} wanted dialogues could not be made.", True))
+        found.append((f"{rows['failed']:,} of {rows['wanted']:,} dialogues could not be made.", True))
     openings = figures["diversity"]["openings"]
     if openings["most"] and rows["made"] > 1:
         first = openings["most"][0]
-        sentence = f"Of {openings['dialogues']:,} dialogues {percent(first['share'])} open with “{first['text']}”."
+        sentence = f"{percent(first['share'])} of {openings['dialogues']:,} dialogues open with “{first['text']}”."
         found.append((sentence, first["share"] >= _OFTEN))
     for origin, most in figures["diversity"]["facts"].items():
         first, share = most[0], percent(most[0]["share"])
         if origin != "seed":
-            sentence = f"Of personas with facts of {origin}, {share} hold “{first['text']}”, the most frequent one."
+            sentence = f"The most frequent fact from {origin} is “{first['text']}”: {share} of its personas have it."
             found.append((sentence, first["share"] >= _OFTEN and first["personas"] > 2))
     near = figures["diversity"]["near_duplicates"]
     if near["duplicates"]:
-        found.append((f"{near['duplicates']:,} of {near['dialogues']:,} dialogues nearly repeat another.", True))
+        found.append(
+            (f"{near['duplicates']:,} of {near['dialogues']:,} dialogues are near duplicates of another one.", True)
+        )
     return found
 
 
@@ -67,12 +71,14 @@ def facts(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     imported = f", of which {about['imported']:,} imported" if about["imported"] else ""
     told = [
         ("where", about["corpus"]),
-        ("rows", counted(about["rows"]) + imported),
+        ("dialogues", counted(about["rows"]) + imported),
         ("stages", " → ".join(about["stages"])),
         ("models", ", ".join(about["models"])),
         (
             "tokens",
-            f"{tokens['prompt']:,} of prompts ({tokens['cached']:,} from the cache), {tokens['completion']:,} written",
+            f"{tokens['prompt']:,} in prompts ({tokens['cached']:,} of them cached), {tokens['completion']:,} written"
+            if tokens["prompt"]
+            else "",
         ),
         ("made with", ", ".join(f"{name} {version}" for name, version in about["made_with"].items())),
     ]
@@ -84,8 +90,8 @@ def sample_note(shown: int, rows: int) -> str:
     if not shown:
         return ""
     if shown == rows:
-        return f"All {rows:,} dialogues of the corpus. Turns that contradict something are marked with it."
+        return f"All {rows:,} dialogues of the corpus. A mark under a turn says what the turn contradicts."
     return (
-        f"{shown:,} of the corpus's {rows:,} dialogues: every decision and reason is among them, so their shares are "
-        "not the corpus's. Turns that contradict something are marked with it."
+        f"{shown:,} of the corpus's {rows:,} dialogues. Every decision and reason is among them, so rare ones are more "
+        "frequent here than in the corpus. A mark under a turn says what the turn contradicts."
     )

@@ -10,6 +10,12 @@ from factory.views.cost import STAGES, by_stage
 from factory.views.measures import DECISIONS
 from factory.views.report import summary
 from factory.views.report.diversity import WORDS
+from factory.views.report.links import link
+
+
+def _sorted(one: Mapping[str, Any]) -> str:
+    """The dialogues sorted by a column of a score, if it has numbers."""
+    return "" if one["mean"] is None else link(sort=f"{one['score']}.{one['column']}")
 
 
 def _number(name: str) -> Column:
@@ -23,15 +29,23 @@ _VERSIONS = (
     Column("what", lambda one: one["message"]),
 )
 _REASONS = (
-    text("decision", "decision"), text("reason", "reason"), count("rows", "rows"), count("for it alone", "rows_alone"),
-    count("tokens", "tokens"),
+    text("decision", "decision", lambda one: link(decision=one["decision"])),
+    text("reason", "reason", lambda one: link(decision=one["decision"], reason=one["reason"])),
+    count("dialogues", "rows"), count("only reason", "rows_alone"), count("tokens", "tokens"),
 )  # fmt: skip
 _GATES = (text("gate", "gate"), count("lines", "lines"), Column("share", lambda one: one["share"], numeric=True),
           count("tokens", "tokens"))  # fmt: skip
-_TRIES = (text("turns", "what"), count("", "count"))
+_TRIES = (text("for all turns", "what"), count("count", "count"))
 _OPENINGS = (Column("first words", lambda one: one["text"]), count("dialogues", "dialogues"), share("share", "share"))
-_FACTS = (Column("fact", lambda one: one["text"]), count("personas", "personas"), share("share", "share"))
-_DUPLICATED = (Column("row", lambda one: one["row_id"][:12]), count("near duplicates of it", "duplicates"))
+_FACTS = (
+    Column("fact", lambda one: one["text"], leads_to=lambda one: link(q=one["text"])),
+    count("personas", "personas"),
+    share("share", "share"),
+)
+_DUPLICATED = (
+    Column("dialogue", lambda one: one["row_id"][:12], leads_to=lambda one: f"#{one['row_id']}"),
+    count("near duplicates", "duplicates"),
+)
 _GROUPED = {
     "turns": ("turns", rounded),
     "distinct_2": ("distinct-2", thousandths),
@@ -50,12 +64,12 @@ _FAILURES = (
 )
 _SCORES = (
     Column("score", lambda one: one["score"]),
-    Column("column", lambda one: one["column"]),
+    Column("column", lambda one: one["column"], leads_to=_sorted),
     *(_number(name) for name in ("mean", "p5", "median", "p95")),
     count("nulls", "nulls"),
 )
-_CHANGED = (count("rows", "rows"), Column("what", lambda one: one["what"]), Column("why", lambda one: one["why"]))
-_MOVED = (count("rows", "rows"), text("before", "before"), text("after", "after"))
+_CHANGED = (count("dialogues", "rows"), Column("what", lambda one: one["what"]), Column("why", lambda one: one["why"]))
+_MOVED = (count("dialogues", "rows"), text("before", "before"), text("after", "after"))
 
 
 def told(figures: Mapping[str, Any], shown: int) -> dict[str, Any]:
@@ -69,9 +83,13 @@ def told(figures: Mapping[str, Any], shown: int) -> dict[str, Any]:
         "facts": summary.facts(figures),
         "versions": table(_VERSIONS, about["versions"]),
         **_funnel(figures["funnel"]),
-        "key": [name for name in DECISIONS if name in figures["funnel"]["decisions"]],
+        "key": [
+            (name, told, link(decision=name))
+            for name, told in DECISIONS.items()
+            if name in figures["funnel"]["decisions"]
+        ],
         "pairs": any(one["of"] == "pair" for one in figures["distributions"].values()),
-        "scores": table(_SCORES, figures["scores"], "Scores, each of their columns over all dialogues", wide=True),
+        "scores": table(_SCORES, figures["scores"], "Scores of all dialogues", wide=True),
         **_diversity(figures["diversity"]),
         **_groups(figures["groups"]),
         "failures": table(_FAILURES, figures["failures"], wide=True),
@@ -83,18 +101,19 @@ def told(figures: Mapping[str, Any], shown: int) -> dict[str, Any]:
 
 def _funnel(funnel: Mapping[str, Any]) -> dict[str, Any]:
     seeds, rows = funnel["seeds"], funnel["rows"]
-    sentence = f"{seeds['used']:,} seeds asked for {rows['wanted']:,} dialogues; {rows['made']:,} were made, "
+    sentence = f"{seeds['used']:,} seeds call for {rows['wanted']:,} dialogues. {rows['made']:,} were made and "
     sentence += f"{rows['failed']:,} failed." if rows["failed"] else "none failed."
     if seeds["unreadable"]:
         why = ", ".join(f"{reason} {number:,}" for reason, number in seeds["reasons"].items())
-        sentence += f" {seeds['unreadable']:,} seeds could not be read ({why})."
+        noun = "seed" if seeds["unreadable"] == 1 else "seeds"
+        sentence += f" {seeds['unreadable']:,} {noun} could not be read ({why})."
     candidates, again, without = funnel["candidates"], funnel["attempts_again"], funnel["turns_without_a_line"]
     lines = sum(one["lines"] for one in funnel["gates"].values())
     tries = []
     if candidates["sampled"]:
-        tries += [("candidates sampled", candidates["sampled"]), ("of these, said", candidates["said"])]
+        tries += [("candidates sampled", candidates["sampled"]), ("candidates chosen", candidates["said"])]
     if again["attempts"]:
-        tries += [("attempts thrown away", again["attempts"]), ("their tokens, about", again["tokens"])]
+        tries += [("attempts discarded", again["attempts"]), ("their tokens (about)", again["tokens"])]
     gates = [{"gate": gate, "share": percent(one["lines"] / lines)} | one for gate, one in funnel["gates"].items()]
     if gates and without["turns"]:
         gates.append(
@@ -102,11 +121,9 @@ def _funnel(funnel: Mapping[str, Any]) -> dict[str, Any]:
         )
     return {
         "seeds": sentence,
-        "reasons": table(_REASONS, funnel["reasons"], "Rejected and flagged, by reason"),
-        "gates": table(_GATES, gates, "Extracted facts, by the gate that stopped them"),
-        "tries": table(
-            _TRIES, ({"what": what, "count": number} for what, number in tries), "What was sampled for turns"
-        ),
+        "reasons": table(_REASONS, funnel["reasons"], "Rejected and flagged dialogues by reason"),
+        "gates": table(_GATES, gates, "Extracted facts by gate"),
+        "tries": table(_TRIES, ({"what": what, "count": number} for what, number in tries), "Candidates and attempts"),
     }
 
 
@@ -119,21 +136,22 @@ def _diversity(found: Mapping[str, Any]) -> dict[str, Any]:
         "diverse": [
             ("distinct-1", thousandths(distinct["distinct_1"]), f"of {distinct['words']:,} words"),
             ("distinct-2", thousandths(distinct["distinct_2"]), f"of {distinct['words']:,} words"),
-            ("self-repetition", percent(again["mean"]), f"of {again['words']}-grams, mean of dialogues"),
+            ("self-repetition", percent(again["mean"]), f"of {again['words']}-grams, mean per dialogue"),
             ("near duplicates", percent(near["share"]), f"of {near['dialogues']:,} dialogues"),
-            ("openings", counted(openings["different"]), f"different, of {openings['dialogues']:,}"),
+            ("different openings", counted(openings["different"]), f"in {openings['dialogues']:,} dialogues"),
         ],
         "diversity_note": (
-            f"Distinct-n (Li et al., NAACL 2016) falls with the length of the text: compare it with what was measured "
-            f"on as many words ({WORDS:,}, or all of a smaller corpus). Self-repetition (after Salkar et al., AACL "
-            f"2022): the share of {again['words']}-grams that an earlier turn of the dialogue had. Near duplicates: "
-            f"sets of words with a Jaccard index of {near['threshold']} or more to those of a dialogue that is kept "
-            f"(MinHash, {near['permutations']} permutations, as Persona Hub, arXiv 2406.20094)."
+            f"Distinct-n (Li et al., NAACL 2016) falls as a text gets longer, so compare it only with figures for the "
+            f"same number of words ({WORDS:,}, or all of a smaller corpus). Self-repetition (after Salkar et al., AACL "
+            f"2022) is the share of {again['words']}-grams that already occurred in an earlier turn of the "
+            f"dialogue. Two dialogues are near duplicates if their sets of words have a Jaccard index of "
+            f"{near['threshold']} or more (MinHash with {near['permutations']} permutations, as in Persona Hub, arXiv "
+            f"2406.20094)."
         ),
         "openings": table(_OPENINGS, openings["most"], "Most frequent openings"),
-        "openings_note": f"The first {openings['words']} words, in lower case.",
+        "openings_note": f"The first {openings['words']} words of a dialogue, in lower case.",
         "facts_said": [
-            table(_FACTS, facts, f"Most frequent facts, {origin}") for origin, facts in found["facts"].items()
+            table(_FACTS, facts, f"Most frequent facts from {origin}") for origin, facts in found["facts"].items()
         ],
         "duplicated": table(_DUPLICATED, near["most"], "Most duplicated dialogues"),
     }
@@ -144,10 +162,10 @@ def _groups(found: Mapping[str, Any]) -> dict[str, Any]:
     if not groups:
         return {"groups": None, "groups_left_out": found["left_out"]}
     columns = [
-        Column("group", lambda one: f"{one['group']} {one['name']}"),
+        Column("group", lambda one: f"{one['group']} {one['name']}", leads_to=lambda one: link(group=one["group"])),
         Column("typical facts", lambda one: " ".join(one["typical"])),
         count("personas", "personas"),
-        count("rows", "rows"),
+        count("dialogues", "rows"),
         *(_decided(name) for name in DECISIONS if any(name in one["decisions"] for one in groups)),
         *(_measured(name) for name in _GROUPED if any(one[name] for one in groups)),
         Column("main reason", _main_reason),
@@ -156,13 +174,13 @@ def _groups(found: Mapping[str, Any]) -> dict[str, Any]:
         "groups": table(columns, groups, wide=True),
         "group_scores": _group_scores(found),
         "groups_note": (
-            f"{found['personas']:,} personas in {len(groups)} groups by k-means over sentence embeddings "
-            f"({found['model']}), each named by the words that set it apart, with their {found['rows']:,} dialogues. A "
-            f"dialogue counts for the groups of both speakers."
+            f"{found['personas']:,} personas with {found['rows']:,} dialogues, in {len(groups)} groups found by "
+            f"k-means on sentence embeddings ({found['model']}). Each group is named by the words that set it apart. "
+            "A dialogue counts for the groups of both speakers."
         ),
         "test_note": (
-            f"Bars: intervals of {found['interval']:.1%} (Wilson, 1927; Bonferroni for {len(groups)} groups). A group "
-            "whose whole interval lies below the share of all is marked."
+            f"Lines are {found['interval']:.1%} confidence intervals (Wilson, 1927, with Bonferroni's correction for "
+            f"{len(groups)} groups). A group is marked red if its whole interval lies below the share of all dialogues."
         ),
     }
 
@@ -171,7 +189,7 @@ def _group_scores(found: Mapping[str, Any]) -> dict[str, Any]:
     """A line for each column of a score, and for what a score's pairs contradict, of those that have values."""
     told = [("all", found["all"]), *((f"group {one['group']}", one) for one in found["groups"])]
     lines = [
-        {"what": f"turn contradicts own fact, {score} ≥ {least:g}", "form": percent}
+        {"what": f"contradicts a fact of the speaker, {score} ≥ {least:g}", "form": percent}
         | {title: one["contradicted"][score] for title, one in told}
         for score, least in found["contradiction"].items()
     ]
@@ -180,10 +198,10 @@ def _group_scores(found: Mapping[str, Any]) -> dict[str, Any]:
         for name in found["all"]["means"]
     ]
     columns = [
-        Column("mean of a group's dialogues", lambda line: line["what"]),
+        Column("mean by group", lambda line: line["what"]),
         *(_of_group(title) for title, _ in told),
     ]
-    return table(columns, (line for line in lines if line["all"] is not None), "Scores by group", wide=True)
+    return table(columns, (line for line in lines if line["all"] is not None), wide=True)
 
 
 def _of_group(title: str) -> Column:
@@ -191,7 +209,7 @@ def _of_group(title: str) -> Column:
 
 
 def _decided(decision: str) -> Column:
-    return Column(decision, lambda one: percent(one["decisions"].get(decision, 0)), numeric=True)
+    return Column(DECISIONS[decision], lambda one: percent(one["decisions"].get(decision, 0)), numeric=True)
 
 
 def _measured(name: str) -> Column:
@@ -209,8 +227,8 @@ def _cost(cost: Mapping[str, Any]) -> dict[str, Any]:
         "stages": table(STAGES, by_stage(cost) if cost["stages"] or cost["dead_letters"]["rows"] else [], wide=True),
         "per_accepted": each
         and (
-            f"For each accepted dialogue {each['prompt_tokens']:,.0f} prompt tokens were computed and "
-            f"{each['completion_tokens']:,.0f} were written."
+            f"Each accepted dialogue took {each['prompt_tokens']:,.0f} computed prompt tokens and "
+            f"{each['completion_tokens']:,.0f} completion tokens."
         ),
     }
 
@@ -228,8 +246,8 @@ def _changes(found: Mapping[str, Any]) -> dict[str, Any]:
     lines = [line for line in lines if line["before"] is not None or line["after"] is not None]
     return {
         "changes": {"left_out": None} | dict(found),
-        "changed": table(_CHANGED, found["changes"], "Rows that differ"),
-        "moved": table(_MOVED, found["moved"], "Decisions that moved"),
+        "changed": table(_CHANGED, found["changes"], "Dialogues that differ"),
+        "moved": table(_MOVED, found["moved"], "Decisions that changed"),
         "key_figures": table(_COMPARED, lines, "Key figures"),
     }
 
@@ -244,7 +262,7 @@ def _figure(line: Mapping[str, Any], when: str) -> str:
     return "–" if line[when] is None else format(line[when], line["form"])
 
 
-_KEY_FIGURES = {"rows": ("rows", ","), "turns": ("turns", ",")} | {
+_KEY_FIGURES = {"rows": ("dialogues", ","), "turns": ("turns", ",")} | {
     name: (title, ".1%") for name, title in DECISIONS.items()
 }
 """What is compared with an earlier version beside the means of scores: titles, and the format of a value."""

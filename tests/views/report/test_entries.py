@@ -103,7 +103,7 @@ def test_its_pairs_are_marked_and_counted_by_group(renamed: Made) -> None:
     assert all(one["notes"] == [] and all(turn["notes"] == [] for turn in one["turns"]) for one in shown)
     share = np.mean([max(contradictions(row, "nli")) >= 0.3 for row in renamed.rows])
     assert renamed.figures["groups"]["all"]["contradicted"] == {"nli": pytest.approx(share)}
-    assert "turn contradicts own fact, nli ≥ 0.3" in renamed.page
+    assert "contradicts a fact of the speaker, nli ≥ 0.3" in renamed.page
     assert "The scores of nli are an NLI model's." in card(renamed.corpus)
 
 
@@ -113,7 +113,7 @@ def test_a_corpus_with_another_score_alone_has_that_one(others: Made) -> None:
     assert others.figures["groups"]["all"]["contradicted"] == {}
     assert "; select: flag ≤ 1</figcaption>" in others.page
     text = others.page.partition("<footer")[0]
-    assert not any(word in text for word in ("CAFFEINE", "consistency", "own fact"))
+    assert not any(word in text for word in ("CAFFEINE", "consistency", "fact of the speaker"))
     assert "Consistency was not scored" in card(others.corpus)
 
 
@@ -133,7 +133,7 @@ def test_two_entries_of_a_method_stand_beside_each_other(several: Made) -> None:
         is_told_of(several, score, COLUMNS)
         values = [value for row in several.rows for value in contradictions(row, score)]
         assert several.figures["distributions"][f"{score}.pairs.contradiction"]["count"] == len(values)
-        assert f"<h3>{score}: own fact entails turn</h3>" in several.page
+        assert f"<h3>{score}: fact entails turn</h3>" in several.page
     assert several.page.count("; select: flag ≥ 0.4</figcaption>") == 2
     assert several.page.count("; select: reject ≥ 0.6</figcaption>") == 2
     assert set(several.figures["groups"]["all"]["contradicted"]) == {"nli", "near"}

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext
 
 from factory.methods.scores.consistency import scored_pairs
-from factory.views.report import report
+from tests.views.report.browsing import carried, needs_browser, opened, shown
 from tests.views.report.conftest import Made
-from tests.views.report.corpora import HOSTILE, ODD, commit, imported, letter
+from tests.views.report.corpora import HOSTILE, ODD
 
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on the path; install Debian's package chromium")
+pytestmark = needs_browser
 
 CONTRAST = """names => {
   const probe = document.body.appendChild(document.createElement("i"));
@@ -34,56 +25,6 @@ CONTRAST = """names => {
   const lights = names.map(([one, other]) => [light(one), light(other)].sort((a, b) => b - a));
   return lights.map(([more, less]) => (more + 0.05) / (less + 0.05));
 }"""
-
-
-@pytest.fixture(scope="module")
-def scarce(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Pages of corpora that lack most parts: imported dialogues through no stage, and dead letters alone."""
-    folder = tmp_path_factory.mktemp("scarce")
-    corpora = [
-        commit(folder / "imported", [[imported(number) for number in range(4)]]),
-        commit(folder / "letters", [], [letter(1, row=True)]),
-    ]
-    return [report(corpus, folder / f"{number}.html")[0] for number, corpus in enumerate(corpora)]
-
-
-@pytest.fixture(scope="module")
-def browser(made: Made, scarce: list[Path]) -> Iterator[Browser]:
-    """Opened when all pages are there: what makes them runs an event loop of its own."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    with browser.new_context() as context:
-        yield context
-
-
-def opened(context: BrowserContext, page: Path, anchor: str = "") -> tuple[Page, list[str]]:
-    """The page in a tab, and what went wrong so far: console messages, errors, and requests that are not for itself."""
-    tab, wrong = context.new_page(), []
-    tab.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
-    tab.on("pageerror", lambda error: wrong.append(str(error)))
-    tab.on("request", lambda asked: wrong.append(asked.url) if asked.url.partition("#")[0] != page.as_uri() else None)
-    tab.goto(page.as_uri() + anchor)
-    return tab, wrong
-
-
-def shown(tab: Page) -> set[str]:
-    """Ids of the dialogues that are shown, once all are."""
-    while tab.locator("#more").is_visible():
-        tab.locator("#more").click()
-    return {str(article.get_attribute("data-id")) for article in tab.locator("article").all()}
-
-
-def carried(made: Made) -> list[dict[str, object]]:
-    """The dialogues in the page."""
-    text = made.page.read_text().partition('id="data">')[2].partition("</script>")[0]
-    found: list[dict[str, object]] = json.loads(text)
-    return found
 
 
 def test_it_opens_without_an_error_or_a_request(context: BrowserContext, made: Made) -> None:
@@ -118,7 +59,7 @@ def test_hostile_text_is_shown_and_not_run(context: BrowserContext, made: Made) 
     assert tab.title() == "corpus: corpus report"
     assert tab.locator("img").count() == 0
     assert tab.locator("#failed td", has_text=HOSTILE).count() == 2
-    tab.locator("#search").fill(ODD)
+    tab.locator("#q").fill(ODD)
     assert tab.locator("article li", has_text=HOSTILE).count() >= 1
     assert (
         tab.locator("article .said").all_inner_texts().count(f"A3 {ODD}") or ODD in tab.locator("article").inner_text()
@@ -139,11 +80,11 @@ def test_filters_and_search_find_what_fits(context: BrowserContext, made: Made) 
     tab.locator("#reason").select_option("contradicts_persona")
     reasoned = {row_id for row_id in ids if "contradicts_persona" in own[row_id].reasons}
     assert shown(tab) == reasoned != ids
-    tab.locator("#search").fill("STEER ships")
+    tab.locator("#q").fill("STEER ships")
     sailing = {row_id for row_id in reasoned if own[row_id].seeds[0].id.startswith("sailor")}
     assert shown(tab) == sailing != ids
     assert tab.locator("#count").inner_text().startswith(f"{len(sailing)} of the {len(ids)} ")
-    tab.locator("#search").fill(min(reasoned))
+    tab.locator("#q").fill(min(reasoned))
     assert shown(tab) == {min(reasoned)} != reasoned
     tab.locator("#decision").select_option("accept")
     assert shown(tab) == set()
@@ -152,7 +93,7 @@ def test_filters_and_search_find_what_fits(context: BrowserContext, made: Made) 
     assert wrong == []
 
 
-def test_a_contradicted_fact_stands_beside_its_turn(context: BrowserContext, made: Made) -> None:
+def test_a_contradicted_fact_stands_under_its_turn(context: BrowserContext, made: Made) -> None:
     tab, _ = opened(context, made.page)
     own = {row.row_id: row for row in made.rows}
     for decision, score in (("reject", "0.97"), ("flag", "0.70"), ("accept", None)):
@@ -162,8 +103,13 @@ def test_a_contradicted_fact_stands_beside_its_turn(context: BrowserContext, mad
         turns = article.locator(".turns > li").all()
         marks = [turn.locator(".mark").all_inner_texts() for turn in turns]
         fact = scored_pairs(row)[1].pair.premise
-        told = [f"contradicts own fact {fact} P(contradiction) {score}, consistency"]
+        told = [f"contradicts the speaker's fact {fact} consistency, P(contradiction) {score}"]
         assert marks == [told if score and number == 3 else [] for number in range(len(turns))]
+        if score:
+            bubble, under = turns[3].locator(".said").bounding_box(), turns[3].locator(".mark").bounding_box()
+            assert bubble
+            assert under
+            assert under["y"] >= bubble["y"] + bubble["height"]
         assert article.locator(".mark.rejects").count() == (decision == "reject")
         assert (
             f"contradiction {row.scores['consistency']['contradiction']:.2f}, "
@@ -179,7 +125,7 @@ def test_a_link_leads_to_its_dialogue(context: BrowserContext, made: Made) -> No
     tab, wrong = opened(context, made.page, f"#{wanted}")
     assert shown(tab) == {wanted}
     tab.evaluate(f"location.hash = '{'0' * 32}'")
-    tab.locator("#count", has_text="is not among the dialogues on this page").wait_for()
+    tab.locator("#count", has_text="0 of the 30 dialogues on this page; factory show").wait_for()
     assert wrong == []
 
 
