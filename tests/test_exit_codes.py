@@ -18,6 +18,9 @@ from tests.model_server import ModelServer, error, serving
 PAGE = Path(__file__).parents[1] / "docs" / "job-file.md"
 
 
+BUDGET = ("--set", "run.budget.tokens=1", "--set", "run.dialogues_in_flight=1")
+
+
 def ends(folder: Path, engine: str = "scripted", *options: str) -> int:
     write_personas(folder, 3)
     command = [sys.executable, "-m", "factory", "run", str(write_job(folder, engine)), *options]
@@ -50,6 +53,7 @@ WAYS: dict[int, list[Callable[[Path], int]]] = {
     ],
     3: [lambda folder: ends(folder, "scripted?fail=hens")],
     4: [refused],
+    5: [lambda folder: ends(folder, "scripted?latency_ms=1000", *BUDGET)],
     130: [interrupted],
 }
 

@@ -108,7 +108,7 @@ _Limit = Annotated[
 _Version = Annotated[int, typer.Argument(min=0, metavar="VERSION", help="A version's number, from: factory log.")]
 _Rows = Annotated[bool, typer.Option("--rows", help="A line for each row: id, what, why, decisions before and after.")]
 _JOB_FILE, _INTERRUPTED = 2, 130
-_STOPPED: dict[Stop, int] = {"failures": 3, "server": 4}
+_STOPPED: dict[Stop, int] = {"failures": 3, "server": 4, "budget": 5}
 
 
 @app.command()
@@ -143,7 +143,7 @@ def run(  # noqa: PLR0917 -- typer reads the options off the signature
     """Make what the job wants and the corpus lacks. Ctrl-C commits what is complete; run again to continue.
 
     Exit codes: 0 made, 2 a mistake in the job file, 3 too many rows failed, 4 a model's server, its key or its quota,
-    130 stopped by a person, 1 anything else.
+    5 the run's budget is spent, 130 stopped by a person, 1 anything else.
     """
     loaded = load_job(job, overrides or ())
     with lasting_output():

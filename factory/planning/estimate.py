@@ -23,6 +23,7 @@ from factory.methods import Calls
 from factory.planning.compare import ToMake
 from factory.planning.cost import records, under_way
 from factory.planning.wanted import Wanted
+from factory.spec.budget import Used
 from factory.spec.identity import Recipe, entries
 from factory.spec.job import SELECT
 from factory.spec.phases import Making
@@ -31,12 +32,13 @@ from factory.store.records import COUNTS
 
 _SHARDS, _ROWS = 32, 8192
 _SPEAKERS = 2
+_TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
 
 
 @dataclass(slots=True)
 class Estimate:
-    """Requests to models by entry (`calls`, and the least and the most, without attempts that fail), tokens, seconds
-    (none where no row tells), and by entry what its figures are from."""
+    """Requests to models by entry (`calls`, and the least and the most, without attempts that fail), tokens, in all
+    and by model, seconds (none where no row tells), and by entry what its figures are from."""
 
     calls: Counter[str] = field(default_factory=Counter)
     least_calls: Counter[str] = field(default_factory=Counter)
@@ -44,6 +46,7 @@ class Estimate:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    used: Used = field(default_factory=dict)
     seconds: float | None = None
     basis: dict[str, str] = field(default_factory=dict)
 
@@ -107,7 +110,8 @@ class Estimator:
         self._wanted = wanted
         self._corpus = corpus
         self._making = wanted.making
-        self._methods = {name: entry.method for name, entry in entries(wanted.job).items()}
+        self._entries = entries(wanted.job)
+        self._methods = {name: entry.method for name, entry in self._entries.items()}
         self._phases = np.zeros(len(self._making.phases))
 
     @cached_property
@@ -135,12 +139,12 @@ class Estimator:
             self._add_time(recipe, spent, times, to)
             if "language" not in recipe.models:
                 continue
+            tokens = self._by_characters(rows, recipe, calls)
             if spent:
-                to.prompt_tokens += round(times * spent.prompt_tokens)
-                to.cached_tokens += round(times * spent.cached_tokens)
-                to.completion_tokens += round(times * spent.completion_tokens)
-            else:
-                self._add_characters(rows, recipe, calls, to)
+                tokens = Counter({name: round(times * getattr(spent, name)) for name in _TOKENS})
+            to.used.setdefault(self._entries[recipe.stage].models["language"], Counter()).update(tokens)
+            for name, count in tokens.items():
+                setattr(to, name, getattr(to, name) + count)
             name = recipe.stage if kind == "generated" else f"{recipe.stage} of {kind} dialogues"
             to.basis[name] = _basis(spent, same)
 
@@ -154,15 +158,16 @@ class Estimator:
         few = min((getattr(params, "min_turns", many) for params in own), default=many)
         return np.full(len(rows), few), np.full(len(rows), many)
 
-    def _add_characters(self, rows: ToMake, recipe: Recipe, calls: NDArray[np.integer], to: Estimate) -> None:
+    def _by_characters(self, rows: ToMake, recipe: Recipe, calls: NDArray[np.integer]) -> Counter[str]:
         """Tokens at four characters each, and half of the longest completion."""
         params, characters = self._methods[recipe.stage].params, self._wanted.seeds.sorted.characters
         both = characters[rows.first] + np.where(rows.first != rows.second, characters[rows.second], 0)
         answer = getattr(params, "sampling", Sampling()).max_tokens // 2
         said = int(calls.max(initial=1)) // 2 if getattr(params, "turns", 0) == calls.max(initial=0) else 0
         history = answer * said  # a prompt of a turn holds what was said, on average half of the dialogue
-        to.prompt_tokens += int((calls * (len(recipe.prompt or "") // 4 + both // (4 * _SPEAKERS) + history)).sum())
-        to.completion_tokens += int(calls.sum()) * answer * getattr(params, "candidates", 1)
+        prompt = int((calls * (len(recipe.prompt or "") // 4 + both // (4 * _SPEAKERS) + history)).sum())
+        completion = int(calls.sum()) * answer * getattr(params, "candidates", 1)
+        return Counter(prompt_tokens=prompt, completion_tokens=completion)
 
     def _add_time(self, recipe: Recipe, spent: Spent | None, times: float, to: Estimate) -> None:
         phase = self._making.phase_of(recipe.stage)

@@ -55,7 +55,7 @@ class Summary(Estimate):
     """What a plan would do, in rows; `remake` by the first entry that is redone, `reasons` by what is done: "make",
     "drop" or the entry. `near_duplicates` are seeds left out since they nearly repeat another;
     `left` are rows to make or drop that a limit leaves for later plans; `unkept` says, file by file, what of the seeds
-    no row can hold."""
+    no row can hold; `beyond` are limits of the run's budget that it will reach."""
 
     make: int = 0
     remake: Counter[str] = field(default_factory=Counter)
@@ -68,6 +68,7 @@ class Summary(Estimate):
     near_duplicates: int = 0
     unkept: list[str] = field(default_factory=list)
     reasons: dict[str, Counter[str]] = field(default_factory=dict)
+    beyond: list[str] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -297,6 +298,8 @@ class Plan:
                     summary.remake[first] += int(old.sum())
                     summary.reasons.setdefault(first, Counter()).update(self._told(make.reason[old]))
                 estimator.add(make.at(some), name, left, summary)
+        if reached := self.job.run.budget.beyond(summary.used, summary.seconds):
+            summary.beyond = [f"the run will stop at its budget: it takes about {one}" for one in reached]
         self.summary = summary
 
     def _told(self, reasons: NDArray[np.int32]) -> Counter[str]:

@@ -119,7 +119,7 @@ class _Check:
         going = self.checked.row is not None
         for phase in making.phases:
             asked = {name: self.entries[name] for name in phase.stages}
-            models = Models(self.job, asked, Health(), lambda _: None)
+            models = Models(self.job, asked, Health(), lambda *_: None)
             try:
                 opened = [await self._open(models, name, phase.workers) for name in _models_of(asked.values())]
                 if going := going and all(opened):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 from factory.engines import Engine, Health, LanguageModel, Reply, Request
@@ -24,9 +25,9 @@ Scorer = Nli | Embeddings | Classifier
 
 
 class Counted:
-    """An engine, with an adapter perhaps, that tells how many tokens each answer took."""
+    """An engine, with an adapter perhaps, that tells of each answer."""
 
-    def __init__(self, engine: Engine, told: Callable[[int], None], adapter: str | None = None) -> None:
+    def __init__(self, engine: Engine, told: Callable[[Reply], None], adapter: str | None = None) -> None:
         self._engine = engine
         self._told = told
         self._adapter = adapter
@@ -37,7 +38,7 @@ class Counted:
         if self._adapter is not None:
             request = replace(request, adapter=self._adapter)
         reply = await self._engine.generate(request)
-        self._told(reply.completion_tokens)
+        self._told(reply)
         return reply
 
     async def close(self) -> None:
@@ -46,10 +47,12 @@ class Counted:
 
 
 class Models:
-    """Models by their names in the job, for these entries. `told` hears the tokens of each answer, `health` how servers
-    are."""
+    """Models by their names in the job, for these entries. `told` hears each model's name and answer, `health` how
+    servers are."""
 
-    def __init__(self, job: Job, entries: Mapping[str, Entry], health: Health, told: Callable[[int], None]) -> None:
+    def __init__(
+        self, job: Job, entries: Mapping[str, Entry], health: Health, told: Callable[[str, Reply], None]
+    ) -> None:
         self._job = job
         self._entries = entries
         self._health = health
@@ -70,7 +73,7 @@ class Models:
         if isinstance(model, LanguageModel):
             if name not in self._engines:
                 engine = await self._engine(self._job.engine_of(name))
-                self._engines[name] = Counted(engine, self._told, model.adapter)
+                self._engines[name] = Counted(engine, partial(self._told, name), model.adapter)
         elif name not in self.scorers:
             asking = [entry for entry in self._entries.values() if name in entry.models.values()]
             # Only methods that ask a classifier name labels.

@@ -26,6 +26,7 @@ from factory.engines import EngineDeadError, EngineStartError
 from factory.running.merging import Merged
 from factory.running.workers import Heartbeat, ShardTask, TaskResult, Worker
 from factory.scorers.classifier import ScorerStartError
+from factory.spec.budget import added
 from factory.spec.job import Job, Workers
 from factory.spec.phases import Making
 from factory.store.storage import StorageError
@@ -159,7 +160,8 @@ class Pool:
         rows, failed, tokens = (sum(getattr(one, name) for one in heartbeats) for name in ("rows", "failed", "tokens"))
         waiting = next((one.waiting for one in heartbeats if one.waiting), None)
         notes = tuple(dict.fromkeys(note for one in heartbeats for note in one.notes))
-        return Heartbeat(rows, failed, tokens, waiting=waiting, notes=notes)
+        used = added(one.used for one in heartbeats)
+        return Heartbeat(rows, failed, tokens, used, waiting=waiting, notes=notes)
 
     def wind_down(self) -> None:
         """Hand out no more rows; workers finish the dialogues they are in, and what is made is merged."""
@@ -332,6 +334,7 @@ class Pool:
         self._past.rows += handle.rows
         self._past.failed += handle.failed
         self._past.tokens += handle.heartbeat.tokens
+        self._past.used = added((self._past.used, handle.heartbeat.used))
         ray.kill(handle.actor)
 
     def _back(self, task: ShardTask) -> None:

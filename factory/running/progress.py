@@ -33,7 +33,8 @@ class Progress:
 class Result:
     """What a run came to. `remaining` rows are for the next run; `lost` workers died or hung, for which `again` rows
     were started again; `version` is the corpus's Delta version. `stopped` is set where it made too little, because too
-    many rows failed (`failures` are the commonest reasons), or because of a model's server; `why` says it in a line.
+    many rows failed (`failures` are the commonest reasons), because of a model's server, or since its budget is spent;
+    `why` says it in a line.
     `notes` are what was found out about servers, `unkept` says, file by file, what of the seeds no row can hold."""
 
     rows: int

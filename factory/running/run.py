@@ -32,6 +32,7 @@ from factory.running.signals import heard
 from factory.running.tolerance import FIRST, Failures, Stop
 from factory.running.workers import ShardTask, TaskResult
 from factory.seeds.store import SEEDS
+from factory.spec.budget import added
 from factory.spec.job import Job
 from factory.store.dead_letters import DeadLetter
 from factory.store.records import rows_to_table
@@ -74,9 +75,9 @@ def run(
     With a `limit`, it makes no more rows than that, the first of those planned, and leaves the others to later runs.
     `report` is called about twice a second, `report_plan` while seeds and rows are counted before. The first SIGINT,
     SIGTERM or SIGHUP finishes and commits the dialogues in progress, the second raises KeyboardInterrupt. A
-    server that refuses, or is away for too long, stops the run as the first one does, and so does the failure of more
-    rows than `run.max_failed_share`, unless `allow_failures`: `Result.stopped` says so. Raises PlanError, RunError,
-    StorageError, CorpusError or ConflictError.
+    server that refuses, or is away for too long, stops the run as the first one does, and so do a budget that is spent
+    and the failure of more rows than `run.max_failed_share`, unless `allow_failures`: `Result.stopped` says so. Raises
+    PlanError, RunError, StorageError, CorpusError or ConflictError.
     """
     for model in job.models.values():
         if model.kind == "language" and model.engine == "openai":
@@ -200,7 +201,13 @@ class _Driver:
         finally:
             for pool in self._pools:
                 pool.release()
+        self._forget_a_stop_that_came_last()
         self._sweep()
+
+    def _forget_a_stop_that_came_last(self) -> None:
+        """A budget that the last rows have spent has stopped nothing."""
+        if self._stopped == "budget" and self._progress.planned == self._progress.committed + self._progress.failed:
+            self._stopped = self._why = None
 
     def result(self, decided: Counter[str]) -> Result:
         """What the run came to, with the decisions of rows that had waited for a pass."""
@@ -361,7 +368,9 @@ class _Driver:
         progress.seconds = time.monotonic() - self._started
         progress.stopping = self.stopping
         progress.waiting = next((one.waiting for one in heartbeats if one.waiting), None)
-        progress.notes = tuple(note for one in heartbeats for note in one.notes)
+        progress.notes = (*self._plan.summary.beyond, *(note for one in heartbeats for note in one.notes))
+        if reached := self._plan.job.run.budget.beyond(added(one.used for one in heartbeats), progress.seconds):
+            self._stop("budget", f"the budget of this run is spent: {'; '.join(reached)}")
         self._report(progress)
 
     def _sweep(self) -> None:

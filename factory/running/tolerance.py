@@ -13,7 +13,7 @@ from typing import Literal
 
 from factory.store.dead_letters import DeadLetter
 
-Stop = Literal["failures", "server"]
+Stop = Literal["failures", "server", "budget"]
 """Why a run ended before its end, or made too little."""
 
 FIRST = 100

@@ -11,16 +11,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from factory.base.packages import needing
-from factory.engines import Health, ServerError
+from factory.engines import Health, Reply, ServerError
 from factory.methods import ModelKind
 from factory.planning.shard import STAGING, ShardSpec, Todo, todo
 from factory.running.merging import Merged, merge
 from factory.running.models import Models
 from factory.running.pipeline import Failure, dead_letter, fail_scores, run_row
+from factory.spec.budget import Used
 from factory.spec.identity import Entry, entries
 from factory.spec.job import Job
 from factory.spec.phases import Making
@@ -61,12 +63,13 @@ class ShardTask:
 
 @dataclass(slots=True)
 class Heartbeat:
-    """A worker's counters: rows through this phase, completion tokens, and seconds since anything was finished; why its
-    server gives no answer, while that is so, and what was found out about it."""
+    """A worker's counters: rows through this phase, completion tokens, all tokens by model, and seconds since anything
+    was finished; why its server gives no answer, while that is so, and what was found out about it."""
 
     rows: int = 0
     failed: int = 0
     tokens: int = 0
+    used: Used = field(default_factory=dict)
     idle_s: float = 0.0
     waiting: str | None = None
     notes: tuple[str, ...] = ()
@@ -100,15 +103,20 @@ class Worker:
         self._winding_down = False
         self._health = Health()
         asked = {stage: self._entries[stage] for stage in making.phases[phase].stages}
-        self._models = Models(job, asked, self._health, lambda tokens: self.beat(tokens=tokens))
+        self._models = Models(job, asked, self._health, self._answered)
         self._refusal: str | None = None
         self._heartbeat = Heartbeat()
         self._last_beat = time.monotonic()
 
-    def beat(self, *, tokens: int = 0) -> None:
+    def beat(self) -> None:
         """Note that something was finished."""
-        self._heartbeat.tokens += tokens
         self._last_beat = time.monotonic()
+
+    def _answered(self, model: str, reply: Reply) -> None:
+        used = self._heartbeat.used.setdefault(model, Counter())
+        used.update({name: getattr(reply, name) for name in ("prompt_tokens", "cached_tokens", "completion_tokens")})
+        self._heartbeat.tokens += reply.completion_tokens
+        self.beat()
 
     async def heartbeat(self) -> Heartbeat:
         """The counters, now. A worker that asks a server is not idle, however long that takes."""

@@ -25,6 +25,7 @@ from factory.models import placed
 from factory.scorers.classifier import ClassifierModel
 from factory.scorers.embeddings import EmbeddingModel
 from factory.scorers.nli import NliModel
+from factory.spec.budget import Budget
 from factory.spec.layers import EXTENDS
 from factory.spec.select import BANDS, ROW, ROW_COLUMNS, Conditions, check
 from factory.spec.sources import SeedEntry
@@ -105,6 +106,7 @@ class Run(_Config):
     server_patience_s: float = Field(
         600, gt=0, description="openai: seconds that a server is waited for that gives no answer, before the run stops."
     )
+    budget: Budget = Field(Budget(), description="What a run may take of tokens, hours and money before it stops.")
 
 
 class Passes(_Config):
@@ -309,6 +311,18 @@ class Job(_Config):
                 raise mistake(f"there is no such entry; there are {', '.join(made)}", "keep_versions", name)
             if not 1 <= version <= made[name].version:
                 raise mistake(f"the newest version is {made[name].version}", "keep_versions", name)
+        return self
+
+    @model_validator(mode="after")
+    def _prices_of_models(self) -> Self:
+        budget, known = self.run.budget, [name for name, model in self.models.items() if model.kind == "language"]
+        for name in budget.prices:
+            if name not in known:
+                raise mistake(
+                    f"no language model has this name; there are {', '.join(known)}", "run", "budget", "prices", name
+                )
+        if budget.money is not None and not budget.prices:
+            raise mistake("no model has a price; add run.budget.prices", "run", "budget", "money")
         return self
 
     @model_validator(mode="after")

@@ -72,6 +72,8 @@ def show_plan(corpus: str, summary: Summary) -> None:
         out.print(table)
         for line in costview.estimated(summary):
             out.print(line)
+        for line in summary.beyond:
+            out.print(f"[yellow]warning[/] {escape(line)}")
     if summary.failed:
         why = escape(f"why: factory letters {quote(corpus)}")
         out.print(
@@ -121,8 +123,10 @@ def show_result(corpus: str, result: Result) -> None:
 
 def show_stop(result: Result) -> None:
     """Print why a run made too little."""
-    if result.stopped == "server":
+    if result.stopped in ("server", "budget"):
         fail(str(result.why))
+        if result.stopped == "budget":
+            err.print("what is complete is committed; the same command goes on, with the whole budget again")
     elif result.stopped == "failures":
         fail(f"{result.why}; the commonest reasons:")
         for failure in result.failures:
