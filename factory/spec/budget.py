@@ -49,7 +49,7 @@ class Budget(BaseModel):
         if self.hours is not None and seconds is not None and seconds >= 3600 * self.hours:
             found.append(f"{seconds / 3600:.2f} of {self.hours:g} hours (run.budget.hours)")
         if self.money is not None and money >= self.money:
-            found.append(f"{money:.2f} of {self.money:g} in money (run.budget.money)")
+            found.append(f"{round(money, 4):g} of {self.money:g} in money (run.budget.money)")
         return found
 
 

@@ -172,7 +172,7 @@ class CorpusDataset(torch.utils.data.IterableDataset[dict[str, Any]]):
         try:
             rows = table.read(shard, list(dict.fromkeys([*schema.names, "decision"])))
         except MissingFileError as error:
-            gone = f"files of version {self._version} are gone (factory gc or forget, or a vacuum by another program)"
+            gone = f"files of version {self._version} are gone (factory gc or forget, or another program's vacuum)"
             raise CorpusError(f"{self._corpus}: {gone}") from error
         if self._decisions is not None:
             rows = rows.filter(pc.is_in(rows["decision"], pa.array(self._decisions, pa.string())))

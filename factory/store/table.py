@@ -146,7 +146,7 @@ class Table:
         shards, files = self._shards(snapshot), set(self.storage.list("shards"))
         if any(shard.path not in files for shard in shards):
             raise CorpusError(
-                f"{self.root}: files of version {version} are gone (factory gc, forget, or a vacuum by another program)"
+                f"{self.root}: files of version {version} are gone (factory gc or forget, or another program's vacuum)"
             )
         return shards
 

@@ -24,16 +24,16 @@ USED = {
         (Budget(hours=2), ["2.00 of 2 hours (run.budget.hours)"]),
         (
             Budget(money=10, prices={"writer": Price(prompt=2, completion=8)}),
-            ["10.00 of 10 in money (run.budget.money)"],
+            ["10 of 10 in money (run.budget.money)"],
         ),
         (Budget(money=10, prices={"writer": Price(prompt=2, completion=8, cached=0.5)}), []),
         (
             Budget(money=8.5, prices={"writer": Price(prompt=2, completion=8, cached=0.5)}),
-            ["8.50 of 8.5 in money (run.budget.money)"],
+            ["8.5 of 8.5 in money (run.budget.money)"],
         ),
         (
             Budget(tokens=1, money=1, prices={"judge": Price(prompt=1)}),
-            ["3,600,000 of 1 tokens (run.budget.tokens)", "1.00 of 1 in money (run.budget.money)"],
+            ["3,600,000 of 1 tokens (run.budget.tokens)", "1 of 1 in money (run.budget.money)"],
         ),
     ],
 )

@@ -199,5 +199,5 @@ def test_what_cannot_be_loaded_is_said(tmp_path: Path) -> None:
     dataset: CorpusDataset = corpus.to_torch()
     for file in (tmp_path / "corpus" / "shards").iterdir():
         file.unlink()
-    with pytest.raises(CorpusError, match=r"gone \(factory gc or forget, or a vacuum"):
+    with pytest.raises(CorpusError, match=r"gone \(factory gc or forget, or another"):
         list(dataset)
