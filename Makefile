@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Each worker is a process of its own: without compiled modules it takes twice as long to start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help quickstart test check schemas
+.PHONY: help quickstart test check docs schemas
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,9 @@ check: .venv/installed  ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/installed  ## build the documentation's site into out/site
+	$(BIN)/python docs/build.py
 
 schemas: .venv/installed  ## write the JSON Schemas
 	$(BIN)/python schemas/generate.py
