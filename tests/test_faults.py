@@ -114,7 +114,7 @@ def test_a_run_that_cannot_write_says_so_before_it_starts_anything(
         rehearsal.run(job)
         return
     with pytest.raises(
-        StorageError, match="Read-only file system; this place may only be read: have it made"
+        StorageError, match="Read-only file system; this place is read-only: make it writable"
     ) as caught:
         rehearsal.run(job)
     assert str(caught.value).startswith(f"{job.corpus}/")

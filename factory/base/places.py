@@ -51,7 +51,7 @@ def plain(place: str) -> bool:
 def refusal(place: str, *, of_table: bool = False) -> str | None:
     """Why an absolute place cannot be used, if so: `of_table` as that of a Delta table."""
     if place.encode(errors="replace").decode() != place:
-        return "the name is no UTF-8; rename the folder"
+        return "the name is not UTF-8; rename the folder"
     if not is_uri(place):
         return None
     store, key = parts_of(place)

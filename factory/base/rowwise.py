@@ -46,7 +46,7 @@ def row_expression(text: str, example: str) -> RowExpression:
             warnings.simplefilter("ignore", DeprecationWarning)
             tree = json.loads(expression.meta.serialize(format="json"))
     except (PolarsError, json.JSONDecodeError) as error:
-        raise ValueError(f"{text!r} is no condition ({error}); write one such as {example}") from error
+        raise ValueError(f"{text!r} is not a condition ({error}); write one such as {example}") from error
     reads = tuple(_walk(tree, text, asked=False))
     if not reads:
         raise ValueError(f"{text!r} reads no column; write one such as {example}")

@@ -95,15 +95,13 @@ def _named(job: Path) -> Path:
 
 _Job = Annotated[
     Path,
-    typer.Argument(
-        metavar="JOB", callback=_named, help="Job file; factory.yaml in the working directory, unless it is named."
-    ),
+    typer.Argument(metavar="JOB", callback=_named, help="Job file; factory.yaml in the working directory by default."),
 ]
 
 
 _Retry = Annotated[bool, typer.Option("--retry-failed", help="Try rows again that failed before.")]
 _Limit = Annotated[
-    int | None, typer.Option(min=1, help="Make no more than the first N rows of the plan, and keep them.", metavar="N")
+    int | None, typer.Option(min=1, help="Make at most the first N rows of the plan, and keep them.", metavar="N")
 ]
 _Version = Annotated[int, typer.Argument(min=0, metavar="VERSION", help="A version's number, from: factory log.")]
 _Rows = Annotated[bool, typer.Option("--rows", help="A line for each row: id, what, why, decisions before and after.")]
@@ -132,11 +130,11 @@ def plan(
 def run(  # noqa: PLR0917 -- typer reads the options off the signature
     job: _Job = _DEFAULT_JOB,
     overrides: Overrides = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster to join; RAY_ADDRESS without it.")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join; RAY_ADDRESS by default.")] = None,
     retry_failed: _Retry = False,
     limit: _Limit = None,
     allow_failures: Annotated[
-        bool, typer.Option("--allow-failures", help="Go on, and end well, however many rows fail.")
+        bool, typer.Option("--allow-failures", help="Continue, and exit with 0, however many rows fail.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -241,7 +239,7 @@ def restore(corpus: CorpusPlace, earlier: _Version, as_json: AsJson = False) -> 
 def gc(
     corpus: CorpusPlace,
     keep_days: Annotated[int, typer.Option(min=0, help="Keep versions that were current in the last days.")] = 7,
-    delete: Annotated[bool, typer.Option("--delete", help="Delete what is listed; without it nothing is.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete the listed files.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List files that only old versions hold, and what dead runs left behind; with --delete, delete them."""
@@ -280,7 +278,7 @@ def export(  # noqa: PLR0917 -- typer reads the options off the signature
         list[str] | None,
         typer.Option(
             metavar="ORIGIN",
-            help="Facts of this origin stand in prompts (repeat it); else those a speaker had in its own.",
+            help="Put facts of this origin into prompts (repeatable); by default, what was in the speaker's prompt.",
         ),
     ] = None,
     version: Annotated[int | None, typer.Option(min=0, help="Version of the corpus; the newest unless set.")] = None,
@@ -302,7 +300,7 @@ def export(  # noqa: PLR0917 -- typer reads the options off the signature
 @app.command()
 def card(
     corpus: CorpusPlace,
-    to: Annotated[str | None, typer.Option("--to", metavar="FILE", help="Where; CORPUS/README.md without it.")] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="FILE", help="CORPUS/README.md by default.")] = None,
     licence: Annotated[str, typer.Option("--license", help="Hugging Face id of the corpus's licence.")] = UNSTATED,
     language: Annotated[str, typer.Option(help="Code of the dialogues' language.")] = "en",
     as_json: AsJson = False,

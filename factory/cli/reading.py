@@ -27,7 +27,7 @@ _SHOWN, _DIALOGUES = 20, 10
 
 
 def status(corpus: CorpusPlace, as_json: AsJson = False) -> None:
-    """Say what stands in a corpus: decisions, reasons, gates, dead letters, and what they cost."""
+    """Say what is in a corpus: decisions, reasons, gates, dead letters, and what they cost."""
     counts = corpus_status(Corpus(corpus))
     if as_json:
         print_json(counts)
@@ -131,7 +131,7 @@ def report(
         Path, typer.Option(metavar="FILE", help="Where the page goes; the figures go beside it, as .json.")
     ] = Path("report.html"),
     since: Annotated[
-        int | None, typer.Option(min=0, help="Version to compare with; that which the last run found without it.")
+        int | None, typer.Option(min=0, help="Version to compare with; by default, the one that the last run found.")
     ] = None,
     dialogues: Annotated[int, typer.Option(min=0, help="Dialogues that the page carries.")] = 400,
     as_json: AsJson = False,

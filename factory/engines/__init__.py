@@ -70,7 +70,7 @@ speed of such a model."""
 _VARIABLE, _HEADER = re.compile(r"[A-Z_][A-Z0-9_]{0,63}"), re.compile(r"[A-Za-z0-9-]{1,64}")
 _NO_SECRETS = PydanticCustomError(
     "secret",
-    "the name of an environment variable is wanted, in capital letters; the key itself does not belong in a job file",
+    "give the name of an environment variable, in capital letters; the key itself does not belong in a job file",
 )
 
 
@@ -182,7 +182,7 @@ class LanguageModel(BaseModel):
                 "secret", "credentials do not belong in an address; name a variable that holds the key in api_key_env"
             )
         if url is not None and (parts.scheme not in ("http", "https") or not parts.hostname):
-            raise ValueError("an address such as http://host:8000/v1 is wanted")
+            raise ValueError("give an address such as http://host:8000/v1")
         return url
 
 

@@ -49,7 +49,7 @@ def located(adapter: str) -> Path:
             f"reached, or wants a token (HF_TOKEN): {error}"
         ) from error
     if not (folder / _CONFIG).is_file():
-        raise AdapterError(f"adapter {short(adapter)}: {folder} holds no {_CONFIG}, so it is no adapter of PEFT")
+        raise AdapterError(f"adapter {short(adapter)}: {folder} holds no {_CONFIG}, so it is not a PEFT adapter")
     return folder
 
 

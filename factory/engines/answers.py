@@ -159,7 +159,7 @@ def read(response: httpx2.Response, key_from: str) -> Answer:
         code = detail.get("code")
         if over := _refused_account(code if isinstance(code, int) else 200, detail, words, key_from):
             raise over
-        raise Trouble(f"sent something that is no chat completion: {words}", strange=True)
+        raise Trouble(f"sent something other than a chat completion: {words}", strange=True)
     if any(choice.finish_reason in _BROKEN_OFF for choice in body.choices):
         raise Trouble("broke an answer off")
     return Answer(

@@ -180,5 +180,5 @@ class Estimator:
 
 def _basis(spent: Spent | None, same: bool) -> str:
     if spent is None:
-        return "four characters a token and half of the longest completion, for want of history"
+        return "four characters a token and half of the longest completion, since there is no history"
     return f"{spent.rows:,} rows of this corpus{'' if same else ' made by another recipe'}"

@@ -178,7 +178,7 @@ class Plan:
         if damaged and len(self._drop):
             raise PlanError(
                 f"{place_of(damaged.source, damaged.line)}: {damaged.detail}; the damage hides seeds, and "
-                f"{len(self._drop)} rows would be dropped for it; mend the file, or take it out of the job's seeds"
+                f"{len(self._drop)} rows would be dropped for it; repair the file, or take it out of the job's seeds"
             )
 
     def set_failed_aside(self, retry: bool) -> int:

@@ -55,7 +55,7 @@ def find_cluster(named: str | None) -> Address | None:
     if not named or named == "local":
         return None
     source = "RAY_ADDRESS" if named == os.environ.get("RAY_ADDRESS") else "--address"
-    remedy = f"correct {source}, or do without it, and the run starts a Ray of its own"
+    remedy = f"correct {source}, or do without it, and the run starts its own Ray"
     if named == "auto":
         file = get_ray_address_file(None)
         found = services.find_bootstrap_address(None)

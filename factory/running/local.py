@@ -60,7 +60,7 @@ def _new_folder() -> Path:
             with suppress(OSError):
                 return Path(tempfile.mkdtemp(prefix="ray-", dir=os.path.abspath(place)))
     raise RunError(
-        f"Ray needs a folder that can be written and has a path of at most {_LONGEST} bytes, for its sockets; neither "
+        f"Ray needs a writable folder with a path of at most {_LONGEST} bytes, for its sockets; neither "
         "RAY_TMPDIR nor TMPDIR names one, and /tmp is none: set RAY_TMPDIR"
     )
 

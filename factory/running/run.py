@@ -240,7 +240,7 @@ class _Driver:
         """Whether too many rows failed in the end: all that this run tried, or too many of those that are wanted."""
         progress, summary = self._progress, self._plan.summary
         if progress.failed and not progress.committed and self._failed_share < 1:
-            self._stop("failures", f"all {progress.failed} rows failed that this run came to")
+            self._stop("failures", f"all {progress.failed} rows that this run tried failed")
         failed, wanted = summary.failed + progress.failed, len(self._plan.wanted)
         if summary.left:  # by those alone that it was to make
             failed, wanted = progress.failed, summary.rows

@@ -152,7 +152,7 @@ def _local_files(path: str, form: FileFormat, base: Path) -> list[SeedFile]:
         try:
             name.encode()
         except UnicodeEncodeError as error:
-            raise SourceError(f"{where} matches {name!r}: the name is no UTF-8; rename the file") from error
+            raise SourceError(f"{where} matches {name!r}: the name is not UTF-8; rename the file") from error
     return [seed_file(str(base / name), _relative(base, name), form) for name in found]
 
 

@@ -160,9 +160,9 @@ def _parquet(stream: IO[bytes], columns: set[str], others: set[str] | None) -> I
                 try:
                     yield number, row | part.slice(index, 1).to_pylist()[0] if wanted else row
                 except UnicodeDecodeError as error:
-                    yield number, BadRow("encoding", f"a string is no UTF-8: {error.reason}")
+                    yield number, BadRow("encoding", f"a string is not UTF-8: {error.reason}")
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise BadRow("parquet", f"the file is damaged or no Parquet: {error}", number + 1) from error
+        raise BadRow("parquet", f"the file is damaged, or not Parquet: {error}", number + 1) from error
 
 
 def _values(batch: pa.RecordBatch, name: str) -> Sequence[object]:

@@ -84,7 +84,7 @@ def check_line(line: str) -> str:
         meant = bytes([byte]).decode("cp1252", "replace")
         raise BadRow(
             "encoding",
-            f"byte 0x{byte:02x} after {before!r} is no UTF-8; in Windows-1252 it is {meant!r}: save the file as UTF-8 "
+            f"byte 0x{byte:02x} after {before!r} is not UTF-8; in Windows-1252 it is {meant!r}: save the file as UTF-8 "
             '(in Excel as "CSV UTF-8")',
         ) from error
     return line

@@ -90,7 +90,7 @@ class Run(_Config):
         {}, description="Workers by the name of their language model; `scorers` are those without one."
     )
     dialogues_in_flight: int | None = Field(
-        None, ge=1, description="Dialogues a worker runs at once; the engine's capacity without it."
+        None, ge=1, description="Dialogues a worker runs at once; the engine's capacity by default."
     )
     stall_timeout_s: float = Field(
         900, gt=0, description="A worker that finishes no model call for so long is hung, and replaced."
@@ -147,7 +147,7 @@ def _named(section: Section) -> BeforeValidator:
         given = {name: entry for name, entry in value.items() if entry is not None}
         for name, entry in given.items():
             if not isinstance(entry, dict | BaseModel):
-                raise mistake("the parameters of a method are wanted; {} takes them all as they are", str(name))
+                raise mistake("give the parameters of a method; {} takes all defaults", str(name))
             if isinstance(entry, dict) and (fault := faults(section).get(entry.get("method", name))):
                 raise mistake(fault, name)
         return {name: {"method": name, **entry} if isinstance(entry, dict) else entry for name, entry in given.items()}
@@ -162,7 +162,7 @@ def _of_kind(value: Any) -> Any:
     given = {name: model for name, model in value.items() if model is not None}
     for name, model in given.items():
         if not isinstance(model, dict | BaseModel):
-            raise mistake("the fields of a model are wanted, such as {name: smollm2}", str(name))
+            raise mistake("give the fields of a model, such as {name: smollm2}", str(name))
     return {
         name: {**_BUNDLED.get(name, {"kind": "language"}), **model} if isinstance(model, dict) else model
         for name, model in (_BUNDLED | given).items()

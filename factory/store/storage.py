@@ -103,12 +103,12 @@ class Storage:
 
     def _hint(self, cause: str, only_read: bool) -> str:
         if self._local and only_read:
-            return "this place may only be read: have it made writable, or name another, then run again"
+            return "this place is read-only: make it writable, or name another, then run again"
         if self._local:
             return "check the path, its permissions and the room on the disk, then run again"
         if _DENIED.search(cause):
             return "check the credentials, and that they allow to list, read, write and delete there, then run again"
-        return "check the address and whether the object store is well, then run again"
+        return "check the address and whether the object store is up, then run again"
 
     @contextmanager
     def _renamed(self, path: str) -> Iterator[Path]:

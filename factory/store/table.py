@@ -197,8 +197,8 @@ class Table:
         fits = common == Schema.from_arrow(self.schema) and all(map(pa.types.is_struct, grown.values()))
         if not fits and snapshot.transaction_version(_APPLICATION) is not None:
             raise CorpusError(
-                f"{self.root}: made by another version of the factory, with other columns; give the job a corpus of "
-                "its own (a new path), or use the version that made this one"
+                f"{self.root}: made by another version of the factory, with other columns; give the job a new "
+                "path, or use the version that made this one"
             )
         self._columns = grown
         return snapshot
@@ -283,7 +283,7 @@ class Table:
         leading = self._leading or self
         last = next((entry["version"] for entry in leading.history() if _MARK in entry), None)
         if len(foreign) == len(history) or last is None:
-            raise CorpusError(f"{self.root}: holds files of another program; give the job a corpus of its own")
+            raise CorpusError(f"{self.root}: holds files of another program; give the job another path")
         first = foreign[-1]
         raise CorpusError(
             f"{self.root}: another program has rewritten the table since version {first['version']} "

@@ -140,7 +140,7 @@ def test_a_key_that_cannot_be_read_is_refused_before_anything_is_made(bucket: st
 
 
 def test_a_name_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"\\udcff: the name is no UTF-8; rename the folder"):
+    with pytest.raises(StorageError, match=r"\\udcff: the name is not UTF-8; rename the folder"):
         Corpus(f"{tmp_path}/\udcff")
 
 

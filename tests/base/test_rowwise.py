@@ -32,7 +32,7 @@ def test_what_is_said_of_a_row_is_evaluated_for_each(
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("age >", "is no condition .*; write one such as age > 3"),
+        ("age >", "is not a condition .*; write one such as age > 3"),
         ("1 < 2", "reads no column; write one such as age > 3"),
         ("SUM(age) > 3", "holds what no condition may"),
         ("age IN (SELECT 1)", "holds what no condition may"),

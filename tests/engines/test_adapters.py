@@ -98,7 +98,7 @@ def test_room_is_made_for_the_largest_rank(adapters: list[str]) -> None:
 @pytest.mark.parametrize(
     ("config", "why"),
     [
-        (None, "holds no adapter_config.json, so it is no adapter of PEFT"),
+        (None, "holds no adapter_config.json, so it is not a PEFT adapter"),
         ("{", "adapter_config.json cannot be read"),
         (json.dumps({"peft_type": "LORA"}), "adapter_config.json cannot be read: KeyError"),
         (json.dumps({"peft_type": "IA3", "r": 8}), "names IA3 of rank 8; vLLM takes LoRA up to rank 512"),

@@ -61,4 +61,4 @@ def test_another_code_page_is_named_and_never_guessed(tmp_path: Path) -> None:
     text = "id,persona\na,I ski.\nb,I’m a café owner.\n"
     good, bad = read_bytes(tmp_path, "p.csv", text.encode("cp1252"))
     assert outcome([good, bad]) == [(2, ""), (3, "encoding")]
-    assert "byte 0x92 after 'b,I' is no UTF-8; in Windows-1252 it is '’': save the file as UTF-8" in bad.detail
+    assert "byte 0x92 after 'b,I' is not UTF-8; in Windows-1252 it is '’': save the file as UTF-8" in bad.detail

@@ -85,7 +85,7 @@ def test_sources_that_cannot_be_read(tmp_path: Path, path: str, message: str, mo
 
 def test_a_file_whose_name_is_no_utf8_is_named(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jsonl")).write_bytes(PERSONAS)
-    with pytest.raises(SourceError, match=r"'caf.udce9.jsonl': the name is no UTF-8"):
+    with pytest.raises(SourceError, match=r"'caf.udce9.jsonl': the name is not UTF-8"):
         read(tmp_path, "*.jsonl")
 
 

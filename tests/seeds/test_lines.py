@@ -39,8 +39,8 @@ def test_a_long_line_comes_in_pieces_of_one_number(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b"caf\xe9", "byte 0xe9 after 'caf' is no UTF-8; in Windows-1252 it is 'é': save the file as UTF-8"),
-        (b"\x81", "byte 0x81 after '' is no UTF-8"),
+        (b"caf\xe9", "byte 0xe9 after 'caf' is not UTF-8; in Windows-1252 it is 'é': save the file as UTF-8"),
+        (b"\x81", "byte 0x81 after '' is not UTF-8"),
     ],
 )
 def test_bytes_of_another_code_page_are_named(line: bytes, message: str) -> None:

@@ -18,7 +18,7 @@ ENTRIES = [
     (GOOD.replace("converse:", "talk:"), "line 9: makers.talk: there is no method talk. There are: augment, converse"),
     (GOOD.replace("converse:", "talk:\n    method: converse"), "line 9: makers.talk: a maker stands by its own name, converse, once"),
     (GOOD.replace("select: {}", "  converse: {}"), "line 12: makers.converse is given twice (line 9)"),
-    (GOOD.replace("select: {}", "  extract: 3"), "line 12: makers.extract: the parameters of a method are wanted"),
+    (GOOD.replace("select: {}", "  extract: 3"), "line 12: makers.extract: give the parameters of a method"),
     (GOOD.replace("select: {}", "  extract: {truns: 3}"), "makers.extract.truns. Allowed here: method, form, relations, max"),
     (SCORED.replace("consistency:", "consistenci:"), "line 16: scores.consistenci: there is no method consistenci; did you mean consistency?"),
     (SCORED.replace("consistency: {}", "consistency: {relevanc: 1}"), "scores.consistency.relevanc; did you mean relevance? Allowed here: method, relevance, turn_"),
@@ -31,7 +31,7 @@ ENTRIES = [
     (SCORED.replace("consistency: {}", "consistency: {nli: other}"), "line 16: scores.consistency.nli: models.other is missing; of kind nli there is nli"),
     (GOOD.replace("writer: {engine", "dialogue: {engine"), "line 9: makers.converse.model: models.writer is missing; of kind language there is dialogue"),
     (GOOD.replace(f"writer: {SCRIPTED}", "writer:"), "line 9: makers.converse.model: models.writer is missing; of kind language there is none"),
-    (GOOD.replace("{engine: scripted, name: scripted}", "scripted"), "line 7: models.writer: the fields of a model are wanted"),
+    (GOOD.replace("{engine: scripted, name: scripted}", "scripted"), "line 7: models.writer: give the fields of a model"),
     (GOOD.replace("{engine:", "{kind: nly, engine:"), "line 7: models.writer: there is no kind nly; did you mean nli? There are: language, nli, embedding, classifier"),
     (GOOD.replace("{engine: scripted", "{kind: nli, engine: scripted"), "unknown field models.writer.engine. Allowed here: name, revision, max_length"),
     (GOOD.replace("{engine:", "{tensor_parallel: 2, engine:"), "line 7: models.writer.tensor_parallel: is 2, so run.workers.writer.gpus must be 2"),
@@ -43,7 +43,7 @@ ENTRIES = [
     (SCORED.replace("select: {}", "select: {reject: {low: consistency.coverge < 1}}"), "line 12: select.reject.low: consistency has no column coverge; did you mean coverage? It has: contr"),
     (GOOD.replace("select: {}", "select: {flag: {low: consistency.coverage < 1}}"), "line 12: select.flag.low: there is no score consistency. There are: row"),
     (GOOD.replace("select: {}", "select: {flag: {low: row.turns}}"), "line 12: select.flag.low: 'row.turns' is a Int64, not true or false"),
-    (GOOD.replace("select: {}", "select: {flag: {low: row.turns <}}"), "line 12: select.flag.low: 'row.turns <' is no condition ("),
+    (GOOD.replace("select: {}", "select: {flag: {low: row.turns <}}"), "line 12: select.flag.low: 'row.turns <' is not a condition ("),
     (GOOD.replace("select: {}", "select: {rejct: {}}"), "line 12: unknown field select.rejct; did you mean reject? Allowed here: reject, flag"),
 ]  # fmt: skip
 """What may be wrong with makers, scores, models by name, and conditions."""

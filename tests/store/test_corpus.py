@@ -156,7 +156,7 @@ def test_of_two_drivers_that_saw_the_same_the_second_writes_nothing(root: str, b
 
 def test_the_table_of_another_program_is_refused(root: str) -> None:
     write_deltalake(root, pa.table({"a": [1]}))
-    with pytest.raises(CorpusError, match="files of another program; give the job a corpus of its own"):
+    with pytest.raises(CorpusError, match="files of another program; give the job another path"):
         Corpus(root).table.shards()
 
 
@@ -169,7 +169,7 @@ def test_a_table_with_other_columns_is_of_another_version(root: str, name: str) 
         table.commit([table.write(other.empty_table())], [], "made")
         later = Table(table.root, whole)
         for use in (later.shards, later.history, later.moved, partial(later.shards_at, 0)):
-            with pytest.raises(CorpusError, match="made by another version of the factory.*a corpus of its own"):
+            with pytest.raises(CorpusError, match="made by another version of the factory.*a new path"):
                 use()
         assert len(Table(table.root, other).shards()) == 1
 

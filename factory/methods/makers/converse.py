@@ -39,7 +39,7 @@ from factory.store.records import Row, RowError, Turn
 
 _SAMPLING = Sampling(max_tokens=64)
 _THOUGHT = (
-    "the model thought and said nothing; give it room (sampling.max_tokens), or have it think less, as by "
+    "the model thought but gave no answer; give it more room (sampling.max_tokens), or have it think less, as by "
     "chat_template_kwargs of the model"
 )
 _Attempt = tuple[Said, Completion]
@@ -94,7 +94,7 @@ class ConverseParams(Params):
         description="A candidate with P(contradiction) above this against an own fact or an own earlier turn, or that "
         "takes a fact of the partner for its own with such a P(entailment), is the last choice (ours).",
     )
-    prompt: str | None = Field(None, description="Template file, relative to the job file; the bundled one without it.")
+    prompt: str | None = Field(None, description="Template file, relative to the job file; the bundled one by default.")
     model: LanguageModelName = Field("writer", description="The language model that talks.")
     nli: NliModelName = Field("nli", description="The NLI model that chooses between candidates.")
     embedding: EmbeddingModelName = Field("embedding", description="The embedding model that says what NLI scores.")

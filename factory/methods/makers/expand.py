@@ -62,7 +62,7 @@ class ExpandParams(Params):
         description="What a new fact must begin with, in upper or lower case. Another language has others.",
     )
     attempts: int = Field(2, ge=1, description="Calls per speaker, as long as facts are missing.")
-    prompt: str | None = Field(None, description="Template file, relative to the job file; the bundled one without it.")
+    prompt: str | None = Field(None, description="Template file, relative to the job file; the bundled one by default.")
     model: LanguageModelName = Field("writer", description="The language model that writes them.")
     nli: NliModelName = Field("nli", description="The NLI model that checks them.")
     embedding: EmbeddingModelName = Field("embedding", description="The embedding model that finds near duplicates.")

@@ -85,7 +85,7 @@ class ExtractParams(Params):
     merge_similarity: float = Field(
         0.9, ge=0, le=1, description="Facts of one speaker with a higher cosine are one fact; the first stays (ours)."
     )
-    prompt: str | None = Field(None, description="Template file, relative to the job file; the bundled one without it.")
+    prompt: str | None = Field(None, description="Template file, relative to the job file; the bundled one by default.")
     model: LanguageModelName = Field("writer", description="The language model that reads them off the turns.")
     nli: NliModelName = Field("nli", description="The NLI model of the gates `entailment` and `speaker`.")
     embedding: EmbeddingModelName = Field(

@@ -143,11 +143,11 @@ def _fault(name: object, values: object) -> str | None:
     if name in _OTHERS:
         return f"no attribute can have this name, nor {', '.join(sorted(_OTHERS - {name}))}"
     if not isinstance(values, list | tuple) or not values:
-        return "a list of values is wanted, such as [calm, anxious]"
+        return "give a list of values, such as [calm, anxious]"
     seen: set[object] = set()
     for value in values:
         if not isinstance(value, Value) or (isinstance(value, float) and not math.isfinite(value)) or value == "":
-            return f"{value!r} is no value; text, a number, true or false is"
+            return f"{value!r} is not a value: write text, a number, true or false"
         if value in seen:
             return f"{value!r} is given twice"
         seen.add(value)
