@@ -53,6 +53,7 @@ SYNOPSIS = {
     "JOB": "jobs/quickstart.yaml",
     "CORPUS": "out/quickstart",
     "PAIRS": "pairs.jsonl",
+    "SEED": "ada",
     "V1": "0",
     "V2": "1",
     "V": "0",
