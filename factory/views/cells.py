@@ -19,11 +19,13 @@ class Column:
     numeric: bool = False
     leads_to: Callable[[Any], str] = lambda _: ""
     """The address that a cell links to on the page; none if it is empty."""
+    name: bool = False
+    """Whether its cells are names, which the page breaks at dots, underscores and blanks only."""
 
 
 def text(title: str, key: str, leads_to: Callable[[Any], str] = lambda _: "") -> Column:
     """A column of words, with blanks for the underscores of a code."""
-    return Column(title, lambda item: str(item[key]).replace("_", " "), leads_to=leads_to)
+    return Column(title, lambda item: str(item[key]).replace("_", " "), leads_to=leads_to, name=True)
 
 
 def count(title: str, key: str) -> Column:
@@ -43,7 +45,10 @@ def table(columns: Sequence[Column], items: Iterable[Any], caption: str = "", *,
         "rows": [
             {
                 "below": bool(item.get("below")),
-                "cells": [{"text": column.cell(item), "leads_to": column.leads_to(item)} for column in columns],
+                "cells": [
+                    {"text": column.cell(item), "leads_to": column.leads_to(item), "name": column.name}
+                    for column in columns
+                ],
             }
             for item in items
         ],

@@ -26,6 +26,7 @@
 }
 if (document.getElementById("data")) {
   const BATCH = 20;
+  const KINDS = ["decision", "reason", "group"];
   const { dialogues, quantities, groups } = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
   const [count, list, more] = ["count", "list", "more"].map(byId);
@@ -187,7 +188,14 @@ if (document.getElementById("data")) {
 
   function follow() {
     const given = read();
-    for (const [name, control] of Object.entries(controls)) control.value = given.get(name) ?? "";
+    for (const [name, control] of Object.entries(controls)) {
+      const wanted = given.get(name) ?? "";
+      control.value = wanted;
+      if (KINDS.includes(name) && control.value !== wanted) {  // a kind that this page has none of
+        option(control, wanted, `${words(wanted)} (0)`);
+        control.value = wanted;
+      }
+    }
     typing = false;
     show(Number(given.get("page") ?? 1));
     if (given.size) byId("dialogues").scrollIntoView();

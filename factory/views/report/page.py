@@ -9,12 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from factory.views.report import plots, tables
 
@@ -41,6 +43,7 @@ def page(told: Mapping[str, Any], shown: Mapping[str, Any]) -> str:
     environment = Environment(
         loader=PackageLoader("factory.views.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters["breakable"] = _breakable
     return environment.get_template("page.html.j2").render(
         parts=_PARTS,
         css=(_HERE / "page.css").read_text(encoding="utf-8"),
@@ -63,6 +66,11 @@ def _plots(told: Mapping[str, Any]) -> list[dict[str, str]]:
     return [
         plots.distribution(name, one, thresholds.get(one["column"], ())) for name, one in told["distributions"].items()
     ]
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may be broken after dots and underscores."""
+    return Markup("<wbr>").join(re.split(r"(?<=[._])(?=\w)", name))
 
 
 def _embedded(value: Mapping[str, Any]) -> str:

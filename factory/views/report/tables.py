@@ -64,7 +64,7 @@ _FAILURES = (
 )
 _SCORES = (
     Column("score", lambda one: one["score"]),
-    Column("column", lambda one: one["column"], leads_to=_sorted),
+    Column("column", lambda one: one["column"], leads_to=_sorted, name=True),
     *(_number(name) for name in ("mean", "p5", "median", "p95")),
     count("nulls", "nulls"),
 )
@@ -198,7 +198,7 @@ def _group_scores(found: Mapping[str, Any]) -> dict[str, Any]:
         for name in found["all"]["means"]
     ]
     columns = [
-        Column("mean by group", lambda line: line["what"]),
+        Column("mean by group", lambda line: line["what"], name=True),
         *(_of_group(title) for title, _ in told),
     ]
     return table(columns, (line for line in lines if line["all"] is not None), wide=True)
@@ -267,7 +267,7 @@ _KEY_FIGURES = {"rows": ("dialogues", ","), "turns": ("turns", ",")} | {
 }
 """What is compared with an earlier version beside the means of scores: titles, and the format of a value."""
 _COMPARED = (
-    Column("", lambda line: line["title"]),
+    Column("", lambda line: line["title"], name=True),
     Column("before", lambda line: _figure(line, "before"), numeric=True),
     Column("after", lambda line: _figure(line, "after"), numeric=True),
     Column("difference", _difference, numeric=True),

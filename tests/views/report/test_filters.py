@@ -155,8 +155,11 @@ def test_a_link_holds_how_many_are_shown(context: BrowserContext, made: Made) ->
 
 
 def test_what_an_address_asks_for_and_is_not_there_does_no_harm(context: BrowserContext, made: Made) -> None:
-    tab, wrong = opened(context, made.page, "#decision=lost&value=lost&least=x&page=-3&sort=lost&other=1")
+    tab, wrong = opened(context, made.page, "#value=lost&least=x&page=-3&sort=lost&other=1")
     assert shown(tab) == set(rows_of(made))
+    tab.evaluate("location.hash = '#reason=too_long'")
+    tab.locator("#count", has_text="0 of the 30 dialogues on this page; factory show").wait_for()
+    assert tab.locator("#reason").evaluate("select => select.selectedOptions[0].text") == "too long (0)"
     tab, more = opened(context, made.page, "#q=nobody says this")
     assert tab.locator("#count").inner_text().startswith("0 of the 30 dialogues on this page; factory show")
     assert wrong + more == []
