@@ -118,7 +118,10 @@ def test_the_help_lists_what_is_found_with_its_options(packages: Path) -> None:
             ("opinions", "--nonsense", 2),
             "there is no option --nonsense; opinions has --min-words, --words, --loud; see: factory export --help",
         ),
-        (("opinion",), "there is no opinion among the exports; there are: chat, extraction, nli, opinions, plain,"),
+        (
+            ("opinion",),
+            "there is no opinion among the exports; there are: chat, extraction, flat, nli, opinions, plain,",
+        ),
         (("broken",), "ModuleNotFoundError: No module named 'a_package_nobody_has'"),
     ],
 )

@@ -54,7 +54,8 @@ def groups(
     ScorerStartError."""
     facts = _personas(rows)
     if len(facts) < LEAST:
-        return {"left_out": f"{len(facts)} personas with facts are too few to group; it takes {LEAST}.", "groups": []}
+        told = f"{len(facts)} personas with facts are too few to group; at least {LEAST} are needed."
+        return {"left_out": told, "groups": []}
     texts = [" ".join(own) for own in facts.values()]
     model = EmbeddingModel()
     vectors = _embedded(texts, model)
