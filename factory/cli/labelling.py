@@ -56,7 +56,9 @@ def _thresholds(near: str | None) -> list[float]:
 
 
 def _show(drawn: Drawn, to: Path) -> None:
-    out.print(escape(f"{drawn.score}, {drawn.check}; thresholds {', '.join(f'{at:g}' for at in drawn.near)}"))
+    models = ", ".join(sorted({str(pair.record["scored_by"]) for pair in drawn.pairs}))
+    near = ", ".join(f"{at:g}" for at in drawn.near)
+    out.print(escape(f"{drawn.score}, {drawn.check}, scored by {models}; thresholds {near}"))
     table = Table("P(contradiction)", "pairs", "drawn", box=None, pad_edge=False, header_style="bold")
     for stratum in drawn.strata:
         table.add_row(str(stratum), f"{stratum.pairs:,}", str(stratum.drawn))

@@ -1,12 +1,10 @@
 """The pairs that are labelled: a random sample by strata of P(contradiction), more of it near the thresholds.
 
-The strata are bounded by the thresholds and the points halfway between them, so every pair is in one. Half of the
-sample is spread over them equally: as many pairs just below a threshold as just above it. The other half follows their
-sizes, as a plain random sample would. Each pair tells its stratum and how many pairs that has, by which `factory
-calibrate` weights it; without the weights, rates of the sample are not those of the corpus.
+Every pair of a check is in one stratum (`factory.views.labelling.strata`). Each drawn pair tells its stratum and how
+many pairs that has, by which `factory calibrate` weights it; without the weights, rates of the sample are not those of
+the corpus.
 
-Limitations: few pairs are drawn far below the thresholds, and each stands for many, so what is found there is known
-worst; the same seed draws the same pairs with one version of polars.
+Limitations: the same seed draws the same pairs with one version of polars.
 """
 
 from __future__ import annotations
@@ -27,22 +25,9 @@ from factory.spec.select import BANDS, Conditions
 from factory.store.corpus import Corpus
 from factory.store.records import Row, row_schema, rows_from_table, score_columns
 from factory.store.table import CorpusError
+from factory.views.labelling.strata import Stratum, allotted, edges_near
 from factory.views.measures import methods_of
 from factory.views.pairs import Check, StoredPair, of_pairs, pair_scores, stored_pairs, worst
-
-
-@dataclass(frozen=True, slots=True)
-class Stratum:
-    """The pairs whose P(contradiction) is at least `low` and below `high` (the last one: at most 1): how many there
-    are, and how many of them are drawn."""
-
-    low: float
-    high: float
-    pairs: int
-    drawn: int
-
-    def __str__(self) -> str:
-        return f"{self.low:.4g} to {self.high:.4g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +95,6 @@ def draw(
     drawn = Drawn(corpus.root, score, check, near, strata, name)
     drawn.pairs.extend(_told(corpus, rows, chosen, drawn))
     return drawn
-
-
-def edges_near(thresholds: Sequence[float]) -> list[float]:
-    """The bounds of the strata: 0, the thresholds, the points halfway between all of these and 1, and 1."""
-    known = [0.0, *thresholds, 1.0]
-    halfway = [round((low + high) / 2, 6) for low, high in pairwise(known)]
-    return sorted({*known, *halfway})
-
-
-def allotted(sizes: Sequence[int], count: int) -> list[int]:
-    """How many pairs to draw of strata of these sizes: half of all equally, half by size, at most what there is."""
-    held, taken = sum(1 for size in sizes if size), [0] * len(sizes)
-    wanted = [(1 / held + size / sum(sizes)) if size else 0.0 for size in sizes]
-    for _ in range(min(count, sum(sizes))):
-        free = (number for number, size in enumerate(sizes) if taken[number] < size)
-        taken[min(free, key=lambda number: (taken[number] + 1) / wanted[number])] += 1
-    return taken
 
 
 def _score(corpus: Corpus, rows: pl.LazyFrame, asked: str | None) -> str:

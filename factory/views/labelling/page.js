@@ -76,7 +76,7 @@
     link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "application/jsonl" }));
     link.download = `labels-${draw}.jsonl`;
     link.click();
-    URL.revokeObjectURL(link.href);
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers read it after the click
   };
 
   const does = {

@@ -11,7 +11,6 @@ from factory.store.corpus import Corpus
 from factory.store.records import Row
 from factory.store.table import CorpusError
 from factory.views.labelling import Drawn, draw, write
-from factory.views.labelling.drawing import allotted, edges_near
 from tests.views.report.corpora import commit, dialogue, imported
 
 
@@ -84,13 +83,6 @@ def test_thresholds_and_a_check_can_be_given(corpus: Corpus, rows: list[Row]) ->
     turns = draw(corpus, check="turn_turn", count=1000)
     assert turns.near == [0.8]
     assert set(keys(turns)) == all_pairs(rows, "turn_turn").keys()
-
-
-def test_half_is_spread_equally_and_half_by_size() -> None:
-    assert allotted([10_000, 500, 500, 500, 500], 200) == [104, 24, 24, 24, 24]
-    assert allotted([10_000, 2, 0, 500], 100) == [76, 2, 0, 22]
-    assert allotted([3, 2], 100) == [3, 2]
-    assert edges_near([0.64, 0.98]) == [0, 0.32, 0.64, 0.81, 0.98, 0.99, 1]
 
 
 def test_what_cannot_be_drawn_says_why(corpus: Corpus, tmp_path: Path) -> None:
