@@ -1,8 +1,8 @@
 """A stand-in for the Hugging Face hub on loopback, with datasets in memory: what its own libraries ask of it.
 
 It speaks the hub's own protocol: a repository is created, files are announced (`preupload`), large ones are sent by Git
-LFS, and a commit is a stream of JSON lines. Limitations: one branch, one page of a listing, no Xet (clients are told by
-HF_HUB_DISABLE_XET to do without), and a token is a name.
+LFS or Xet, and a commit is a stream of JSON lines. Limitations: one branch, one page of a listing, a token is a name, and
+what is sent by Xet goes to a folder that nothing reads.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -79,13 +81,14 @@ _NO_ENTRY = refusal(404, "Entry not found", "EntryNotFound")
 
 class HubServer:
     """Datasets, what was sent by LFS, and the requests so far. `harm` gives an answer by method and a part of the path,
-    once, instead of the hub's."""
+    once, instead of the hub's. Where `xet` is a folder, it has what was sent so."""
 
     def __init__(self) -> None:
         self.datasets: dict[str, Repository] = {}
         self.large: dict[str, bytes] = {}
         self.asked: list[tuple[str, str]] = []
         self.harm: dict[tuple[str, str], Answer] = {}
+        self.xet: Path | None = None
         self.url = ""
         self._lock = threading.Lock()
 
@@ -174,6 +177,9 @@ class HubServer:
             return Answer(200, file.content, etag)
         if token != TOKEN:
             return refusal(403, f"Forbidden: you must have write access to {name}")
+        if what == "xet-write-token":
+            expires = int(time.time()) + 3600
+            return Answer(200, {"casUrl": f"local://{self.xet}", "exp": expires, "accessToken": "any"})
         if what == "preupload":
             return Answer(200, {"files": [self._announced(one, files) for one in json.loads(body)["files"]]})
         if what == "commit":

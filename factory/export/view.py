@@ -86,7 +86,9 @@ def announce_push(told: Push) -> None:
 
 def show_push(pushed: Push) -> None:
     """Print where it is, and how to read it."""
-    done = f"pushed: {pushed.url}" if pushed.sent or pushed.deleted else f"nothing to push: {pushed.url} is the same"
+    done = (
+        f"pushed: {pushed.url}" if pushed.sent or pushed.deleted else f"nothing to push: {pushed.url} holds it already"
+    )
     out.print(f"{done} (commit {pushed.commit})", markup=False)
     name = pushed.url.partition("/datasets/")[2]
     out.print(f"[bold]open it[/] import datasets; datasets.load_dataset({name!r})")

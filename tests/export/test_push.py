@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -187,6 +188,21 @@ def test_a_corpus_in_an_object_store_is_pushed(bucket: str, server: HubServer, t
     for path in pushed.files[:-1]:
         assert server.files("me/talk")[path].content == Corpus(job.corpus).storage.read_bytes(path)
     assert python(LOAD) == {name: row.decision for name, row in rows_of(job).items()}
+
+
+def test_files_are_sent_by_xet_where_the_hub_has_it(
+    made: Made, server: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "0")
+    server.xet = tmp_path / "xet"
+    server.xet.mkdir()
+    shards = {path: Path(made.corpus, path).read_bytes() for path in shards_of(made, 1)}
+    server.large |= {hashlib.sha256(content).hexdigest(): content for content in shards.values()}
+    done = factory("push", made.corpus, TO)
+    assert done.returncode == 0, done.stderr
+    assert not any("/lfs/" in path for _, path in server.asked)
+    assert any(file.stat().st_size for file in server.xet.rglob("xorbs/default.*"))
+    assert {path: server.files("me/talk")[path].content for path in shards} == shards
 
 
 def away(_: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
