@@ -1,8 +1,8 @@
 """A stand-in for the Hugging Face hub on loopback, with datasets in memory: what its own libraries ask of it.
 
 It speaks the hub's own protocol: a repository is created, files are announced (`preupload`), large ones are sent by Git
-LFS or Xet, and a commit is a stream of JSON lines. Limitations: one branch, one page of a listing, a token is a name, and
-what is sent by Xet goes to a folder that nothing reads.
+LFS or Xet, and a commit is a stream of JSON lines. Limitations: one branch, one page of a listing, a token is a name,
+and what is sent by Xet goes to a folder that nothing reads.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ class Dataset:
         except httpx2.TransportError as error:
             hint = "check the network, HF_ENDPOINT and the proxy, then push again"
             raise HubError(f"{where}: {self.api.endpoint} cannot be reached: {_line(error)}; {hint}") from error
-        except (RuntimeError, ValueError) as error:  # of an upload, or a card with a header that the hub refuses
+        except (OSError, RuntimeError, ValueError) as error:  # of sending and fetching; a card's header that is refused
             why = f"{_line(error)} {_line(error.__cause__)}".strip()
             raise HubError(f"{where}: {why}; {_LATER}") from error
 

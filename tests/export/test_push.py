@@ -245,6 +245,14 @@ def test_an_error_says_what_to_do(
     assert not any(path.startswith("shards/") for name in server.datasets for path in server.files(name))
 
 
+def test_a_card_that_the_hub_does_not_give_is_not_overwritten(made: Made, server: HubServer) -> None:
+    push(made.corpus, TO, version=made.versions[0])
+    server.harm["HEAD", "README.md"] = refusal(403, "Too many requests today")
+    with pytest.raises(HubError, match="cannot read .*Too many requests today.*push again later"):
+        push(made.corpus, TO)
+    assert len(server.datasets["me/talk"].commits) == 2
+
+
 def test_a_public_dataset_is_not_taken_for_a_private_one(made: Made, server: HubServer) -> None:
     told: list[Push] = []
     assert not push(made.corpus, TO, announce=told.append).private
