@@ -25,19 +25,24 @@ Scorer = Nli | Embeddings | Classifier
 
 
 class Counted:
-    """An engine, with an adapter perhaps, that tells of each answer."""
+    """An engine, with an adapter perhaps, that tells of each answer; `asked` requests have none yet."""
 
     def __init__(self, engine: Engine, told: Callable[[Reply], None], adapter: str | None = None) -> None:
         self._engine = engine
         self._told = told
         self._adapter = adapter
         self.capacity = engine.capacity
+        self.asked = 0
 
     async def generate(self, request: Request) -> Reply:
         """Answer one request."""
         if self._adapter is not None:
             request = replace(request, adapter=self._adapter)
-        reply = await self._engine.generate(request)
+        self.asked += 1
+        try:
+            reply = await self._engine.generate(request)
+        finally:
+            self.asked -= 1
         self._told(reply)
         return reply
 
@@ -58,13 +63,18 @@ class Models:
         self._health = health
         self._told = told
         self._shared: dict[str, Engine] = {}
-        self._engines: dict[str, Engine] = {}
+        self._engines: dict[str, Counted] = {}
         self.scorers: dict[str, Scorer] = {}
 
     @property
     def capacity(self) -> int | None:
         """Requests that the roomiest of the engines takes at once; none where no engine is open."""
         return max((engine.capacity for engine in self._engines.values()), default=None)
+
+    @property
+    def requests(self) -> dict[str, tuple[int, int]]:
+        """By open language model, the requests that it has not answered, and how many it takes at once."""
+        return {name: (engine.asked, engine.capacity) for name, engine in self._engines.items()}
 
     async def open(self, name: str) -> None:
         """Open a model, if it is not open. Raises EngineStartError, EngineDeadError, ServerError or ScorerStartError,

@@ -20,6 +20,7 @@ from factory.engines import Health, Reply, ServerError
 from factory.methods import ModelKind
 from factory.planning.shard import STAGING, ShardSpec, Todo, todo
 from factory.running.merging import Merged, merge
+from factory.running.metrics import Metrics
 from factory.running.models import Models
 from factory.running.pipeline import Failure, dead_letter, fail_scores, run_row
 from factory.spec.budget import Used
@@ -104,6 +105,7 @@ class Worker:
         self._health = Health()
         asked = {stage: self._entries[stage] for stage in making.phases[phase].stages}
         self._models = Models(job, asked, self._health, self._answered)
+        self._metrics = Metrics(job.corpus)
         self._refusal: str | None = None
         self._heartbeat = Heartbeat()
         self._last_beat = time.monotonic()
@@ -116,6 +118,7 @@ class Worker:
         used = self._heartbeat.used.setdefault(model, Counter())
         used.update({name: getattr(reply, name) for name in ("prompt_tokens", "cached_tokens", "completion_tokens")})
         self._heartbeat.tokens += reply.completion_tokens
+        self._metrics.answered(model, reply)
         self.beat()
 
     async def heartbeat(self) -> Heartbeat:
@@ -123,6 +126,7 @@ class Worker:
         if self._health.asking:
             self.beat()
         self._heartbeat.idle_s = time.monotonic() - self._last_beat
+        self._metrics.asked(self._models.requests)
         self._heartbeat.waiting, self._heartbeat.notes = self._health.waiting, tuple(self._health.notes)
         return self._heartbeat
 
@@ -157,6 +161,7 @@ class Worker:
         before = [len(one.row.stages) for one in work]
         results = await asyncio.gather(*map(self._row, work))
         letters = [result for result in results if isinstance(result, DeadLetter)]
+        self._metrics.failed(letters)
         done = [one.row for one, result in zip(work, results, strict=True) if result is True]
         begun = [
             one.row
@@ -178,7 +183,9 @@ class Worker:
     async def merge(self, spec: ShardSpec) -> Merged:
         """Write the shard's new file from its staged ones."""
         self.beat()
-        return await asyncio.to_thread(merge, self._corpus, spec, self._making)
+        merged = await asyncio.to_thread(merge, self._corpus, spec, self._making)
+        self._metrics.merged(merged)
+        return merged
 
     async def _row(self, one: Todo) -> DeadLetter | bool:
         assert self._slots is not None
@@ -205,6 +212,7 @@ class Worker:
                 letters.append(dead_letter(one.row, made[0], failure, one.wanted))
             else:
                 done.append(self._without_scores(one, task.cause).row)
+        self._metrics.failed(letters)
         self._heartbeat.failed += len(letters)
         self._heartbeat.rows += len(done)
         staged = await self._stage(task, done, columns, "rows")
