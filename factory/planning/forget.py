@@ -116,7 +116,7 @@ def _said(corpus: Corpus, found: Forgotten) -> list[str]:
                 letters = pl.DataFrame(part).filter(pl.col("seed_ids").list.first() == found.seed)
                 places.update(place_of(*place) for place in letters.select("source", "line").iter_rows())
     found.places = sorted(places)
-    return sorted(texts)
+    return sorted(texts - {""})
 
 
 def _facts_of(row: Row, seed: str) -> set[str]:

@@ -1,15 +1,17 @@
 """What the files below a root hold of one seed: its id, and what it says.
 
 Tables (Parquet, Arrow) are decompressed and all their strings are read; of other files, such as logs and recipes, the
-bytes. The id counts where it stands alone: in the columns that name seeds, or between quotes; one of 16 characters or
-more counts anywhere. Limitations: every file is read as a whole, an object after it was copied to the local disk; of
-files that are neither tables nor text (a compressed archive that somebody put there) only the bytes are searched.
+bytes, decompressed if that was gzip. The id counts where it stands alone: in the columns that name seeds, or between
+quotes; one of 16 characters or more counts anywhere. Limitations: an object is copied to the local disk to be read; in
+files that are compressed otherwise (an archive that somebody put there) nothing is found.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,8 +29,8 @@ _NAMING = frozenset({"id", "seed_ids", "seeds.id", "speakers.seed_id", "speakers
 _LONG = 16
 """Characters from which on no text has an id by chance."""
 _AT_ONCE = 1024
-_ZSTD = b"\x28\xb5\x2f\xfd"
-_DAMAGED = (OSError, ValueError, pa.ArrowException)
+_ZSTD, _GZIP = b"\x28\xb5\x2f\xfd", b"\x1f\x8b"
+_DAMAGED = (OSError, EOFError, ValueError, zlib.error, pa.ArrowException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,8 @@ def _of_file(path: str, local: Path, sought: Sought) -> Holding:
     try:
         parts = _tables(local)
         if parts is None:
-            return _of_bytes(path, local.read_bytes(), sought)
+            content = local.read_bytes()
+            return _of_bytes(path, gzip.decompress(content) if content.startswith(_GZIP) else content, sought)
         for part in parts:
             for column, strings in _strings(part):
                 named = named or sought.named_in(column, strings)

@@ -40,7 +40,7 @@ def _show_proof(found: Forgotten) -> None:
         out.print(f"{found.shared:,} of these texts are also said by rows that have nothing of it, and stay there")
     if found.places:
         where = escape(" and ".join(found.places))
-        out.print(f"the next run makes it again unless the seed is taken out of {where}")
+        out.print(f"the next plan or run takes it up again unless the seed is taken out of {where}")
     if found.erased:
         out.print("not reached: exports, reports, loaders' caches, and copies that a bucket or a backup keeps")
     if found.left:

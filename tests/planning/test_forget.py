@@ -165,6 +165,19 @@ def test_a_text_that_others_say_too_stays_with_them(tmp_path: Path) -> None:
     assert marked(job.corpus) == set()
 
 
+def test_a_row_that_was_refused_for_the_same_id_goes_too(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(6))
+    with (tmp_path / "seeds" / "a.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"id": SEED, "facts": ["I own 77 boats."]}) + "\n")
+    os.utime(tmp_path / "seeds" / "a.jsonl", (1e9, 1e9))
+    job = job_in(tmp_path)
+    Rehearsal().run(job)
+    assert any("another seed has the id 'p2'" in text for text in everything(job.corpus).values())
+    found = forget(Corpus(job.corpus), SEED, delete=True)
+    assert (found.dead_letters, found.left) == (1, [])
+    assert marked(job.corpus) == set()
+
+
 def test_an_id_is_not_sought_in_longer_ones_nor_in_what_people_say(tmp_path: Path) -> None:
     personas = {f"p{number}": [f"I keep *p{number}* pets.", "p1"] for number in (1, 10, 11, 12, 13)}
     write_seeds(tmp_path, personas)
@@ -202,7 +215,7 @@ def test_what_is_printed_says_where_the_seed_stands_and_that_it_is_gone(tmp_path
     assert "to erase all that: --delete" in listed
     done = CliRunner().invoke(app, ["forget", job.corpus, SEED, "--delete"]).stdout
     assert "files hold the seed's id or any of its" in done
-    assert "the next run makes it again unless the seed is taken out of seeds/a.jsonl, line 3" in done
+    assert "the next plan or run takes it up again unless the seed is taken out of seeds/a.jsonl, line 3" in done
     assert "ids that begin so: p0" in CliRunner().invoke(app, ["forget", job.corpus, "p"]).stdout
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -46,6 +47,14 @@ def test_texts_and_logs_are_searched_as_they_are_written(tmp_path: Path, content
     (tmp_path / "a").write_text(content, encoding="utf-8")
     assert found(tmp_path, Sought(LONG, (SAID,))) == [Holding("a", named=True, texts=frozenset({SAID}))]
     assert found(tmp_path, Sought("0123456789")) == []
+
+
+def test_a_compressed_export_is_decompressed_and_half_of_one_is_damaged(tmp_path: Path) -> None:
+    written = gzip.compress(json.dumps({"of": LONG}).encode())
+    (tmp_path / "a").write_bytes(written)
+    assert found(tmp_path, Sought(LONG)) == [Holding("a", named=True, texts=frozenset())]
+    (tmp_path / "a").write_bytes(written[:-9])
+    assert [one.damaged for one in found(tmp_path, Sought(LONG))] == [True]
 
 
 def test_a_damaged_table_is_named(tmp_path: Path) -> None:
