@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated, get_args
 
 import polars as pl
@@ -18,9 +17,12 @@ from factory.base.packages import explain_missing
 from factory.cli import reading
 from factory.cli import training as training_cli
 from factory.cli.exporting import ExportCommand, own_options
+from factory.cli.filtering import filter_rows
 from factory.cli.forgetting import forget
 from factory.cli.labelling import pairs
+from factory.cli.options import DEFAULT_JOB as _DEFAULT_JOB
 from factory.cli.options import AsJson, CorpusPlace, Overrides, print_json
+from factory.cli.options import JobFile as _Job
 from factory.cli.output import lasting_output
 from factory.cli.sharing import push
 from factory.cli.starting import init
@@ -83,21 +85,7 @@ def _options(
 
 
 app.command()(init)
-
-_DEFAULT_JOB = Path("factory.yaml")
-
-
-def _named(job: Path) -> Path:
-    if job == _DEFAULT_JOB and not job.exists():
-        raise typer.BadParameter("there is no factory.yaml here: name a job file, or write one with: factory init FILE")
-    return job
-
-
-_Job = Annotated[
-    Path,
-    typer.Argument(metavar="JOB", callback=_named, help="Job file; factory.yaml in the working directory by default."),
-]
-
+app.command("filter")(filter_rows)
 
 _Retry = Annotated[bool, typer.Option("--retry-failed", help="Try rows again that failed before.")]
 _Limit = Annotated[

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from factory.store.corpus import Corpus
+
+DEFAULT_JOB = Path("factory.yaml")
+
+
+def _job_named(job: Path) -> Path:
+    if job == DEFAULT_JOB and not job.exists():
+        raise typer.BadParameter("there is no factory.yaml here: name a job file, or write one with: factory init FILE")
+    return job
+
+
+JobFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="JOB", callback=_job_named, help="Job file; factory.yaml in the working directory, unless it is named."
+    ),
+]
 
 Overrides = Annotated[
     list[str] | None,

@@ -114,27 +114,49 @@ def read_blocks(file: SeedFile, fields: SeedFields, unkept: list[str]) -> Iterat
     return _read(file, fields, unkept, PlainReader(fields))
 
 
+def read_rows_with_seeds(file: SeedFile, fields: SeedFields) -> Iterator[tuple[FileRow | None, list[Seed | BadSeed]]]:
+    """The rows of one file as they stand there, all columns of them, each with what is read of it: one seed, or several
+    of a row that holds several dialogues. A row is none where not even that much can be read. Raises SourceError."""
+    reader = _RowReader(file, fields)
+    for line, row in rows_and_blocks(file, fields.columns, None, None):
+        if not isinstance(row, PlainRows):
+            yield None if isinstance(row, BadRow) else dict(row), list(reader.seeds(line, row))
+
+
 def _read(
     file: SeedFile, fields: SeedFields, unkept: list[str], plain: PlainReader | None
 ) -> Iterator[Seed | BadSeed | PlainRows]:
-    cells = file.format in ("csv", "tsv")
-    speakers = SpeakerReader(fields, cells=cells)
+    reader = _RowReader(file, fields)
     others = None if fields.attributes is None else (*fields.attributes, *COLUMNS)
     for line, row in rows_and_blocks(file, fields.columns, others, plain):
         if isinstance(row, PlainRows):
             yield row
-            continue
-        for one in [row] if cells or isinstance(row, BadRow) else rows_of(row, fields, speakers):
+        else:
+            yield from reader.seeds(line, row)
+    if what := reader.speakers.unkept():
+        unkept.append(f"{file.name}: not kept: {what}")
+
+
+class _RowReader:
+    """Reads the seeds of the rows of one file."""
+
+    def __init__(self, file: SeedFile, fields: SeedFields) -> None:
+        self._name, self._fields = file.name, fields
+        self._cells = file.format in ("csv", "tsv")
+        self.speakers = SpeakerReader(fields, cells=self._cells)
+
+    def seeds(self, line: int, row: FileRow | BadRow) -> Iterator[Seed | BadSeed]:
+        """What a row holds."""
+        fields = self._fields
+        for one in [row] if self._cells or isinstance(row, BadRow) else rows_of(row, fields, self.speakers):
             try:
                 if isinstance(one, BadRow):
                     raise one
-                if cells:
+                if self._cells:
                     _mend_cells(one, fields)
-                yield _seed(one, fields, speakers, file.name, line)
+                yield _seed(one, fields, self.speakers, self._name, line)
             except BadRow as bad:
-                yield BadSeed(file.name, line, bad.reason, bad.detail[:_MAX_DETAIL], bad.ends)
-    if what := speakers.unkept():
-        unkept.append(f"{file.name}: not kept: {what}")
+                yield BadSeed(self._name, line, bad.reason, bad.detail[:_MAX_DETAIL], bad.ends)
 
 
 def _mend_cells(row: FileRow, fields: SeedFields) -> None:
