@@ -34,7 +34,7 @@ class PlanError(Exception):
 
 
 def slot_keys(first: Keys, second: Keys, sample: NDArray[np.int32]) -> Keys:
-    """Keys of slots, from those of their seeds' ids (twice the same for an imported dialogue) and the sample's number.
+    """Keys of slots, from those of their seeds' ids (twice the same for a dialogue or a pair) and the sample's number.
 
     Two of 10 million slots share one with a probability of 3e-6.
     """
@@ -53,9 +53,9 @@ def donor_keys(side: Keys | int, place: Keys, said: Keys) -> Keys:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Slots as arrays: places of their seeds (the same twice for an imported dialogue), sample, and keys: the slot's
-    own, and of its INPUTS, shape (inputs, slots): what its seeds say in each part, and its donors' facts (0 where none
-    are drawn)."""
+    """Slots as arrays: places of their seeds (the same twice for one that is a dialogue or a pair), sample, and keys:
+    the slot's own, and of its INPUTS, shape (inputs, slots): what its seeds say in each part, and its donors' facts (0
+    where none are drawn)."""
 
     first: Indices
     second: Indices
@@ -87,16 +87,19 @@ class Wanted:
         self._talks = any("turns" in maker.writes for maker in makers.values())
         self.imported: NDArray[np.bool_] = seeds.sorted.turns > 0
         """Whether the seed at each place is a dialogue."""
+        self._pairs: NDArray[np.bool_] = (seeds.sorted.pair > 0) & ~self.left_out
+        """Whether the seed at each place is two personas who are to talk."""
         self._giving: NDArray[np.bool_] = seeds.sorted.starts[1:] > seeds.sorted.starts[:-1]
         self._check()
-        self._personas = self._ring(~self.imported & ~self.left_out)
+        self._personas = self._ring(~self.imported & ~self.left_out & (seeds.sorted.pair == 0))
         self._partners = max(0, min(job.pairing.partners, len(self._personas) - 1))
         if self.donated:
             self._donors = self._ring(self._giving)
 
     def __len__(self) -> int:
         dialogues = int(self.imported.sum())
-        return dialogues + len(self._personas) * self._partners * self.job.pairing.samples
+        pairs = int(self._pairs.sum()) + len(self._personas) * self._partners
+        return dialogues + pairs * self.job.pairing.samples
 
     def _ring(self, which: NDArray[np.bool_]) -> Ring:
         members = None if which.all() else np.flatnonzero(which)
@@ -110,7 +113,7 @@ class Wanted:
                 f"makers.{name}" for name, maker in found("makers").items() if "turns" in maker.writes
             )
             raise PlanError(f"the seeds are personas, but no maker writes dialogues of them; add {writers}")
-        if not dialogues and personas < 2:
+        if not dialogues and personas < 2 and not self.seeds.sorted.pair.any():
             raise PlanError(f"{personas} readable seed(s): a dialogue needs two personas; {self._unread()}")
         if dialogues and not self.making.recipes["imported"]:
             raise PlanError("the seeds are dialogues, but there is no maker, score or select to run on them")
@@ -136,14 +139,15 @@ class Wanted:
         points = self.seeds.sorted.point
         start, stop = np.searchsorted(points, np.uint64(low)), np.searchsorted(points, np.uint64(high), side="right")
         seeds = np.arange(start, stop)
-        dialogues, personas = seeds[self.imported[seeds]], seeds[~self.imported[seeds] & ~self.left_out[seeds]]
+        dialogues, pairs = seeds[self.imported[seeds]], seeds[self._pairs[seeds]]
+        personas = seeds[~self.imported[seeds] & ~self.left_out[seeds] & ~self._pairs[seeds]]
         samples = self.job.pairing.samples
         numbers = np.arange(samples, dtype=np.int32)
         partners = self._personas.partners(personas, self._partners)
         return self._slots(
-            np.concatenate([dialogues, np.repeat(personas, self._partners * samples)]),
-            np.concatenate([dialogues, np.repeat(partners.ravel(), samples)]),
-            np.concatenate([np.zeros(len(dialogues), np.int32), np.tile(numbers, partners.size)]),
+            np.concatenate([dialogues, np.repeat(pairs, samples), np.repeat(personas, self._partners * samples)]),
+            np.concatenate([dialogues, np.repeat(pairs, samples), np.repeat(partners.ravel(), samples)]),
+            np.concatenate([np.zeros(len(dialogues), np.int32), np.tile(numbers, len(pairs) + partners.size)]),
         )
 
     def _slots(self, first: Indices, second: Indices, sample: NDArray[np.int32]) -> Slots:

@@ -26,8 +26,10 @@ KEYS = pa.schema(
         ("facts", pa.list_(pa.uint64())),
         ("characters", pa.int32()),
         ("turns", pa.int32()),
+        ("pair", pa.int8()),
     ]
 )
+"""`pair` is 1 for two personas who are to talk."""
 _TURN = pa.struct([("speaker", pa.int32()), ("text", pa.string())])
 _SPEAKER = pa.struct([("id", pa.string()), ("name", pa.string()), ("attributes", pa.map_(pa.string(), pa.string()))])
 CONTENT = pa.schema(
@@ -135,11 +137,14 @@ def keys_of(content: pa.RecordBatch) -> pa.RecordBatch:
     facts = personas.values.values
     ends = mapped(personas.values.offsets)[mapped(personas.offsets)]
     characters = offsets_of(mapped(pc.utf8_length(facts)))[ends]
+    turns = content["turns"].value_lengths()
+    pair = (mapped(personas.value_lengths()) > 1) & (mapped(turns) == 0)
     columns = [
         arrow(seed_keys(content["id"])),
         pa.FixedSizeListArray.from_arrays(arrow(digest_keys(content["digests"].values)), type=DIGESTS),
         lists(ends, arrow(fact_keys(facts))),
         arrow(np.diff(characters).astype(np.int32)),
-        content["turns"].value_lengths(),
+        turns,
+        arrow(pair.astype(np.int8)),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=KEYS)

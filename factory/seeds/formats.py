@@ -25,7 +25,7 @@ _MAX_GROUP = 2_000
 """Lines of one ConvAI2 dialogue that are looked at: its facts and turns cannot be that many."""
 _OTHERS_SHOWN = 20
 """Names of Parquet columns that rows show without their values, so that they can be told."""
-_SPC_HEADER = ["user 1 personas", "user 2 personas", "Best Generated Conversation"]
+SPC_HEADER = ["user 1 personas", "user 2 personas", "Best Generated Conversation"]
 _SPC_TURN = re.compile(r"\W*User ([12])\s*:(.*)")
 _SPC_DIRECTION = re.compile(r"\[[^\]]*\]?|\([^)]*\)?|\*.*\*")
 _JSON_FIRST = re.compile(r'\s*(?:\{\s*(?:"|$)|\[\s*(?:\{|$))')
@@ -86,9 +86,9 @@ def _csv_rows(
         raise BadRow(header.reason, f"in the header: {header.detail}", line)
     header = [name.strip() for name in header]
     header = [f"{name}.{again}" if (again := header[:at].count(name)) else name for at, name in enumerate(header)]
-    spc = header == _SPC_HEADER and (file.sniff or file.format == "spc")
+    spc = header == SPC_HEADER and (file.sniff or file.format == "spc")
     if file.format == "spc" and not spc:
-        raise BadRow("missing_field", f"the header of this format is {','.join(_SPC_HEADER)}", line)
+        raise BadRow("missing_field", f"the header of this format is {','.join(SPC_HEADER)}", line)
     for line, record in records:
         if isinstance(record, BadRow):
             yield line, record
@@ -96,10 +96,10 @@ def _csv_rows(
             found = f"{len(record)} fields where the header has {len(header)}"
             yield line, BadRow("csv", f"{found}: put fields that hold the delimiter in double quotes")
         else:
-            yield line, _spc(*record) if spc else dict(zip(header, record, strict=True))
+            yield line, spc_row(*record) if spc else dict(zip(header, record, strict=True))
 
 
-def _spc(first: str, second: str, conversation: str) -> FileRow:
+def spc_row(first: str, second: str, conversation: str) -> FileRow:
     """A Synthetic-Persona-Chat row. A line without a speaker goes on with the turn before it; stage directions (in
     brackets or asterisks) and what stands before the first turn are nobody's words and are left out."""
     turns: list[FileRow] = []

@@ -1,9 +1,9 @@
 """Rows in the shapes that others publish, as the rows that `factory.seeds.source` reads.
 
 A shape is told by its columns and what they hold: ShareGPT, chats of OpenAI's form, DailyDialog, Multi-Session Chat,
-SODA, Blended Skill Talk, LoCoMo, and character cards. A row that has turns or a persona of its own is none of them.
-Limitations: the columns have the names that those data sets gave them; a text that holds a whole dialogue, as in many a
-CSV file, is not taken apart; whether a label is of a tool goes by a list.
+SODA, Synthetic-Persona-Chat, Blended Skill Talk, LoCoMo, and character cards. A row that has turns or a persona of its
+own is none of them. Limitations: the columns have the names that those data sets gave them; a text that holds a whole
+dialogue, as in many a CSV file, is not taken apart; whether a label is of a tool goes by a list.
 """
 
 from __future__ import annotations
@@ -15,11 +15,28 @@ from factory.seeds import cards
 from factory.seeds.fields import SeedFields
 from factory.seeds.files import BadRow
 from factory.seeds.foreign import DIALOGUES
+from factory.seeds.formats import SPC_HEADER, spc_row
 from factory.seeds.lines import FileRow
 from factory.seeds.speakers import SpeakerReader
 from factory.seeds.values import id_of, missing
 
-COLUMNS = (*DIALOGUES, "speaker", "persona1", "persona2", "system", "sample_id", *cards.COLUMNS)
+_PAIRS = (
+    ("persona1", "persona2"),
+    ("persona_1", "persona_2"),
+    ("persona 1", "persona 2"),
+    ("persona_a", "persona_b"),
+    ("user 1 personas", "user 2 personas"),
+)
+"""Columns of two personas who are to talk."""
+COLUMNS = (
+    *DIALOGUES,
+    "speaker",
+    *(name for pair in _PAIRS for name in pair),
+    "system",
+    "sample_id",
+    SPC_HEADER[-1],
+    *cards.COLUMNS,
+)
 """Columns by which shapes are told or that they take, besides those that seeds have."""
 
 _SPEAKER = ("speaker", "from", "role", "id")
@@ -46,6 +63,17 @@ def rows_of(row: FileRow, fields: SeedFields, speakers: SpeakerReader) -> list[F
         return [bad]
 
 
+def pair_of(row: FileRow) -> Any:
+    """The two personas in a row that has no dialogue, as its `personas` hold them, and taken out of it; none if there
+    are none."""
+    if any(not missing(row.get(name)) for name in (*DIALOGUES, SPC_HEADER[-1])):
+        return None
+    if not missing(row.get("personas")):
+        return row["personas"]
+    names = next((pair for pair in _PAIRS if all(not missing(row.get(name)) for name in pair)), None)
+    return None if names is None else [row.pop(name) for name in names]
+
+
 def _translated(row: FileRow, fields: SeedFields, speakers: SpeakerReader) -> list[FileRow | BadRow]:
     if not missing(row.get("turns")) or any(not missing(row.get(name)) for name in fields.facts_columns):
         return [row]
@@ -55,6 +83,9 @@ def _translated(row: FileRow, fields: SeedFields, speakers: SpeakerReader) -> li
             if value and name not in persona and name not in cards.KEPT:
                 speakers.leave_out(name, _OF_CARD)
         return [persona]
+    if all(isinstance(row.get(name), str) for name in SPC_HEADER):
+        others = {name: value for name, value in row.items() if name not in SPC_HEADER}
+        return [others | spc_row(*(row[name] for name in SPC_HEADER))]
     for name in DIALOGUES:
         held = row.get(name)
         if isinstance(held, BadRow):

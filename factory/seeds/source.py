@@ -26,7 +26,7 @@ from factory.seeds.foreign import foreign_row
 from factory.seeds.formats import rows_and_blocks
 from factory.seeds.lines import FileRow
 from factory.seeds.plain import PlainReader, PlainRows
-from factory.seeds.shapes import COLUMNS, rows_of
+from factory.seeds.shapes import COLUMNS, pair_of, rows_of
 from factory.seeds.speakers import Label, SpeakerReader
 from factory.seeds.values import MAX_FACT, MAX_FACTS, MAX_ID, MISSING, id_of, missing, text_of
 from factory.store.records import Seed, SeedSpeaker, place_of
@@ -183,6 +183,8 @@ def _seed(row: FileRow, fields: SeedFields, speakers: SpeakerReader, source: str
     else:
         columns = fields.facts_columns
         name = next((name for name in columns if not missing(row.get(name))), None)
+        if name is None and (both := pair_of(row)) is not None:
+            return _pair(both, row, fields, speakers, source, line)
         if name is None:
             if empty := next((name for name in columns if name in row), None):
                 raise BadRow("empty", f"no fact in {empty!r}")
@@ -193,6 +195,19 @@ def _seed(row: FileRow, fields: SeedFields, speakers: SpeakerReader, source: str
         told = speakers.persona(row, name)
     digests = digests_of(personas, turns, told)
     return Seed(_id(row, fields) or blake("seed", *digests), digests, source, line, personas, turns, told)
+
+
+def _pair(  # noqa: PLR0917
+    both: Any, row: FileRow, fields: SeedFields, speakers: SpeakerReader, source: str, line: int
+) -> Seed:
+    """Two personas who are to talk."""
+    labels: list[Label] = list(both) if isinstance(both, dict) and len(both) == 2 else [0, 1]
+    personas = _personas(both, [str(label) for label in labels])
+    if not all(personas):
+        raise BadRow("empty", "two personas who are to talk need a fact each")
+    told = speakers.dialogue(row, labels, {})
+    digests = digests_of(personas, (), told)
+    return Seed(_id(row, fields) or blake("seed", *digests), digests, source, line, personas, (), told)
 
 
 def _id(row: FileRow, fields: SeedFields) -> str | None:

@@ -32,9 +32,9 @@ from factory.store.records import PARTS, Seed, SeedSpeaker, place_of
 from factory.store.storage import Storage, on_scratch
 
 SEEDS = "_seeds"
-_VERSION = 6
+_VERSION = 7
 """Raised when a file would be read differently."""
-_SORTED_VERSION = 4
+_SORTED_VERSION = 5
 """Raised when seeds would be sorted or keyed differently."""
 
 _BATCH = 4096
@@ -55,6 +55,7 @@ _SORTED = pa.schema(
         ("seed", pa.int32()),
         ("characters", pa.int32()),
         ("turns", pa.int32()),
+        ("pair", pa.int8()),
         ("facts", pa.large_list(pa.uint64())),
     ]
 )
@@ -64,8 +65,8 @@ _SORTED = pa.schema(
 class Sorted:
     """Seeds in the order of their points on the ring, as arrays mapped into memory: points, keys of ids, digests of
     their contents (shape: PARTS, seeds), their indices in the order of the sources, characters of all facts, turns (0
-    for a persona), where their facts begin (and, after the last, end) in `facts`, and there the keys of facts as facts
-    of that seed."""
+    for personas), whether they are two personas who are to talk (1) or not (0), where their facts begin (and, after the
+    last, end) in `facts`, and there the keys of facts as facts of that seed."""
 
     point: Keys
     key: Keys
@@ -73,6 +74,7 @@ class Sorted:
     seed: NDArray[np.int32]
     characters: NDArray[np.int32]
     turns: NDArray[np.int32]
+    pair: NDArray[np.int8]
     starts: NDArray[np.int64]
     facts: Keys
 
@@ -223,6 +225,7 @@ class Seeds:
             "seed": arrow((order - np.searchsorted(np.sort(again), order)).astype(np.int32)),
             "characters": arrow(self._column("characters")[order]),
             "turns": arrow(self._column("turns")[order]),
+            "pair": arrow(self._column("pair")[order]),
             "facts": self._said(keys, order),
         }
         left_out = json.dumps([again[~other].tolist(), again[other].tolist(), firsts[other].tolist()])

@@ -70,9 +70,9 @@ def place_of(source: str, line: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """One persona (`turns` empty, one list in `personas`) or one dialogue (a persona list per speaker, each possibly
-    empty). `speakers` go with `personas`, or are none where the file tells nothing of them; `digests` are of the PARTS,
-    `source` and `line` say where it stood (first line is 1)."""
+    """One persona (`turns` empty, one list in `personas`), two who are to talk (`turns` empty, two lists), or one
+    dialogue (a persona list per speaker, each possibly empty). `speakers` go with `personas`, or are none where the
+    file tells nothing of them; `digests` are of the PARTS, `source` and `line` say where it stood (first line is 1)."""
 
     id: str
     digests: tuple[str, str, str]

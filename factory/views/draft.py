@@ -47,7 +47,7 @@ class Found:
 
     @property
     def personas(self) -> list[Seed]:
-        """Those without."""
+        """Those without: personas, and pairs of them."""
         return [seed for seed in self.seeds if not seed.turns]
 
 
@@ -82,10 +82,13 @@ def draft(found: Sequence[Found], corpus: str) -> str:
 
 def described(found: Found) -> str:
     """What was found, for people: counts, the first seed, and what cannot be read or kept."""
+    alone = [seed for seed in found.personas if len(seed.personas) == 1]
+    pairs = [seed for seed in found.personas if len(seed.personas) > 1]
     counts = [
         f"{len(seeds):,} {what}{'s' * (len(seeds) != 1)} with {number / len(seeds):.1f} {part} on average"
         for what, part, seeds, number in (
-            ("persona", "facts", found.personas, sum(len(seed.personas[0]) for seed in found.personas)),
+            ("persona", "facts", alone, sum(len(seed.personas[0]) for seed in alone)),
+            ("pair", "facts", pairs, sum(len(facts) for seed in pairs for facts in seed.personas)),
             ("dialogue", "turns", found.dialogues, sum(len(seed.turns) for seed in found.dialogues)),
         )
         if seeds

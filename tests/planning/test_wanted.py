@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from factory.planning.plan import plan
 from factory.planning.wanted import PlanError
-from tests.rehearsal import job_in, some_personas, wanted_of, write_seeds
+from tests.rehearsal import Rehearsal, job_in, rows_of, settled, some_personas, wanted_of, write_seeds
 
 
 def test_every_seed_opens_partners_times_samples_rows(tmp_path: Path) -> None:
@@ -40,6 +41,39 @@ def test_ranges_of_keys_hold_each_slot_once(tmp_path: Path) -> None:
     assert all(len(half) for half in halves)
     assert sorted(slot for half in halves for slot in half.slot) == sorted(whole.slot)
     assert len(set(whole.slot.tolist())) == len(whole) == len(wanted) == 80
+
+
+def test_two_personas_of_a_row_talk_to_each_other(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(4))
+    rows = [{"id": "ab", "personas": [["I ski."], ["I cook."]]}, {"personas": {"Ann": ["I read."], "Bo": ["I run."]}}]
+    (tmp_path / "seeds" / "b.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    job = job_in(tmp_path, "pairing.samples=2")
+    wanted = plan(job).wanted
+    both = [row for row in wanted_of(plan(job)).values() if len(row.seeds) == 1]
+    assert len(wanted) == 4 * 2 + 2 * 2
+    told = sorted((row.sample, *(one.facts_of("seed")[0] for one in row.speakers)) for row in both)
+    assert told == [(sample, *facts) for sample in (0, 1) for facts in (("I read.", "I run."), ("I ski.", "I cook."))]
+    assert {row.kind for row in both} == {"generated"}
+    assert {row.speakers[0].name for row in both} == {None, "Ann"}
+    assert all(fact.source_id != row.seeds[0].id for row in both for donors in row.donors for fact in donors)
+
+
+def test_pairs_alone_are_made_and_a_changed_one_is_made_again(tmp_path: Path) -> None:
+    def write(*firsts: str) -> None:
+        rows = [{"id": str(number), "personas": [[first], ["I cook."]]} for number, first in enumerate(firsts)]
+        (tmp_path / "seeds").mkdir(exist_ok=True)
+        (tmp_path / "seeds" / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    write("I ski.", "I read.")
+    job = job_in(tmp_path, "makers.augment=null")
+    Rehearsal().run(job)
+    rows = rows_of(job)
+    assert len(rows) == 2
+    assert all(len(row.turns) == 3 and len(row.seeds) == 1 for row in rows.values())
+    assert settled(job)
+    write("I ski.", "I paint.", "I sing.")
+    summary = plan(job).summary
+    assert (summary.make, summary.remake.total(), summary.unchanged) == (1, 1, 1)
 
 
 def test_too_few_seeds_name_the_first_bad_rows(tmp_path: Path) -> None:

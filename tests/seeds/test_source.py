@@ -8,6 +8,7 @@ import json
 import lzma
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -420,3 +421,54 @@ def test_published_files(path: str, seeds: int, bad: dict[str, int]) -> None:
     items = read(DATA, path)
     assert Counter(item.reason for item in items if isinstance(item, BadSeed)) == bad
     assert len({item.id for item in items if isinstance(item, Seed)}) == seeds
+
+
+# Two personas in a row
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"personas": [["I ski.", "I cook."], "I read."]}, (("I ski.", "I cook."), ("I read.",))),
+        ({"user 1 personas": "I ski.\nI cook.", "user 2 personas": "I read."}, (("I ski.", "I cook."), ("I read.",))),
+        ({"persona1": ["I ski."], "persona2": ["I read."], "turns": None}, (("I ski.",), ("I read.",))),
+        ({"personas": {"Ann": ["I ski."], "Bo": ["I read."]}}, (("I ski.",), ("I read.",))),
+    ],
+)
+def test_two_personas_of_a_row_are_a_pair(tmp_path: Path, row: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    (seed,) = read_bytes(tmp_path, "p.jsonl", json.dumps(row).encode())
+    assert isinstance(seed, Seed)
+    assert (seed.personas, seed.turns, seed.id) == (expected, (), own_id(seed))
+    assert [speaker.name for speaker in seed.speakers] == (["Ann", "Bo"] if "Ann" in str(row) else [])
+
+
+def test_pairs_of_csv_and_parquet(tmp_path: Path) -> None:
+    expected = [(("I ski.",), ("I read.",))]
+    assert personas(read_bytes(tmp_path, "p.csv", b"id,persona1,persona2\n1,I ski.,I read.\n")) == expected
+    pq.write_table(
+        pa.table({"persona_a": ["I ski."], "persona_b": ["I read."], "topic": ["x"]}), tmp_path / "p.parquet"
+    )
+    assert personas(read(tmp_path, "p.parquet")) == expected
+    assert personas(read(tmp_path, "p.parquet", attributes=["topic"])) == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"personas": [["I ski."]]}, "speakers"),
+        ({"personas": [["I ski."], []]}, "empty"),
+        ({"personas": 7}, "wrong_type"),
+        ({"personas": [["I ski."], ["I read."]], "dialogue": "A: Hi."}, "missing_field"),
+        ({"persona1": "I ski.", "persona2": " "}, "missing_field"),
+    ],
+)
+def test_what_is_no_pair(tmp_path: Path, row: dict[str, Any], reason: str) -> None:
+    assert outcome(read_bytes(tmp_path, "p.jsonl", json.dumps(row).encode())) == [(1, reason)]
+
+
+def test_synthetic_persona_chat_as_json_is_a_dialogue(tmp_path: Path) -> None:
+    said = "User 1: Hi.\nUser 2: Hello."
+    row = {"user 1 personas": "I ski.", "user 2 personas": "I read.", "Best Generated Conversation": said, "id": "x"}
+    (seed,) = read_bytes(tmp_path, "p.jsonl", json.dumps(row).encode())
+    assert isinstance(seed, Seed)
+    assert (seed.id, seed.personas, seed.turns) == ("x", (("I ski.",), ("I read.",)), ((0, "Hi."), (1, "Hello.")))
