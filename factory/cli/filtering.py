@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 from pydantic_core import to_jsonable_python
@@ -12,6 +12,7 @@ from factory.cli.options import DEFAULT_JOB, AsJson, JobFile, Overrides, print_j
 from factory.export.filtered import ADDED, write_filtered
 from factory.export.view import parse_decisions
 from factory.spec.jobfile import load_job
+from factory.store.records import Decision
 from factory.views import display
 from factory.views.progress import CountView
 
@@ -21,7 +22,12 @@ def filter_rows(
     job: JobFile = DEFAULT_JOB,
     overrides: Overrides = None,
     decision: Annotated[
-        list[str] | None, typer.Option(metavar="accept|flag|reject", help="Rows so decided; accept unless set.")
+        list[str] | None,
+        typer.Option(
+            metavar="accept|flag|reject",
+            help="Rows so decided; accept unless set.",
+            autocompletion=lambda: [*get_args(Decision)],
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
