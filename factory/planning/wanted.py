@@ -21,7 +21,7 @@ from factory.seeds.store import Seeds
 from factory.spec.identity import DONORS, INPUTS, entries
 from factory.spec.job import Job
 from factory.spec.phases import making
-from factory.store.records import Fact, Row, Seed, SeedRef, SeedSpeaker, Speaker, Turn, row_id
+from factory.store.records import Fact, Row, Seed, SeedRef, SeedSpeaker, Speaker, Turn, place_of, row_id
 
 _DRAWN_AT_ONCE = 1 << 13
 """Slots whose donors are drawn at once: what that takes fits a processor's cache."""
@@ -92,14 +92,49 @@ class Wanted:
         self._giving: NDArray[np.bool_] = seeds.sorted.starts[1:] > seeds.sorted.starts[:-1]
         self._check()
         self._personas = self._ring(~self.imported & ~self.left_out & (seeds.sorted.pair == 0))
-        self._partners = max(0, min(job.pairing.partners, len(self._personas) - 1))
+        self._chosen = self._chosen_partners() if job.pairing.partners == "file" else None
         if self.donated:
             self._donors = self._ring(self._giving)
 
     def __len__(self) -> int:
         dialogues = int(self.imported.sum())
-        pairs = int(self._pairs.sum()) + len(self._personas) * self._partners
-        return dialogues + pairs * self.job.pairing.samples
+        drawn = len(self._personas) * self._drawn_partners if self._chosen is None else len(self._chosen[1])
+        return dialogues + (int(self._pairs.sum()) + drawn) * self.job.pairing.samples
+
+    @property
+    def _drawn_partners(self) -> int:
+        """Partners that are drawn for each persona."""
+        partners = self.job.pairing.partners
+        return max(0, min(partners, len(self._personas) - 1)) if isinstance(partners, int) else 0
+
+    def _chosen_partners(self) -> tuple[Indices, Indices]:
+        """The partners that the seeds name: places of who names them, in order, and of whom. Raises PlanError."""
+        order = self.seeds.sorted
+        naming = np.repeat(np.arange(len(order)), np.diff(order.partner_starts))
+        points = ring_points(order.partners)
+        named = np.minimum(np.searchsorted(order.point, points), len(order) - 1)
+        alone = ~self.imported & (order.pair == 0)
+        wrong = np.flatnonzero((order.point[named] != points) | (named == naming) | ~alone[named])
+        if len(wrong):
+            (seed,) = self.seeds.take(order.seed[naming[wrong[:1]]].astype(np.int64))
+            name = seed.partners[wrong[0] - order.partner_starts[naming[wrong[0]]]]
+            raise PlanError(
+                f"{place_of(seed.source, seed.line)}: the partner {name!r} is no other persona of the seeds; "
+                f"{len(wrong):,} such partner(s) are named: mend the column, or leave out pairing.partners"
+            )
+        if not len(naming) and not self._pairs.any() and len(self._personas):
+            raise PlanError("pairing.partners is `file`, but no seed names a partner: set fields.partner of the seeds")
+        both = ~self.left_out[naming] & ~self.left_out[named]
+        return naming[both], named[both]
+
+    def _partners_of(self, personas: Indices) -> tuple[Indices, Indices]:
+        """Who talks to whom, of these personas, whose places follow each other."""
+        if self._chosen is None:
+            partners = self._personas.partners(personas, self._drawn_partners)
+            return np.repeat(personas, partners.shape[1]), partners.ravel()
+        naming, named = self._chosen
+        some = slice(*np.searchsorted(naming, [personas[0], personas[-1] + 1])) if len(personas) else slice(0)
+        return naming[some], named[some]
 
     def _ring(self, which: NDArray[np.bool_]) -> Ring:
         members = None if which.all() else np.flatnonzero(which)
@@ -143,11 +178,11 @@ class Wanted:
         personas = seeds[~self.imported[seeds] & ~self.left_out[seeds] & ~self._pairs[seeds]]
         samples = self.job.pairing.samples
         numbers = np.arange(samples, dtype=np.int32)
-        partners = self._personas.partners(personas, self._partners)
+        first, second = self._partners_of(personas)
         return self._slots(
-            np.concatenate([dialogues, np.repeat(pairs, samples), np.repeat(personas, self._partners * samples)]),
-            np.concatenate([dialogues, np.repeat(pairs, samples), np.repeat(partners.ravel(), samples)]),
-            np.concatenate([np.zeros(len(dialogues), np.int32), np.tile(numbers, len(pairs) + partners.size)]),
+            np.concatenate([dialogues, np.repeat(np.concatenate([pairs, first]), samples)]),
+            np.concatenate([dialogues, np.repeat(np.concatenate([pairs, second]), samples)]),
+            np.concatenate([np.zeros(len(dialogues), np.int32), np.tile(numbers, len(pairs) + len(first))]),
         )
 
     def _slots(self, first: Indices, second: Indices, sample: NDArray[np.int32]) -> Slots:

@@ -27,9 +27,10 @@ KEYS = pa.schema(
         ("characters", pa.int32()),
         ("turns", pa.int32()),
         ("pair", pa.int8()),
+        ("partners", pa.list_(pa.uint64())),
     ]
 )
-"""`pair` is 1 for two personas who are to talk."""
+"""`pair` is 1 for two personas who are to talk; `partners` are keys of the seeds that a persona is to talk to."""
 _TURN = pa.struct([("speaker", pa.int32()), ("text", pa.string())])
 _SPEAKER = pa.struct([("id", pa.string()), ("name", pa.string()), ("attributes", pa.map_(pa.string(), pa.string()))])
 CONTENT = pa.schema(
@@ -40,6 +41,7 @@ CONTENT = pa.schema(
         ("personas", pa.list_(pa.list_(pa.string()))),
         ("turns", pa.list_(_TURN)),
         ("speakers", pa.list_(_SPEAKER)),
+        ("partners", pa.list_(pa.string())),
     ]
 )
 
@@ -97,6 +99,7 @@ def _content_of_seeds(seeds: Sequence[Seed]) -> pa.RecordBatch:
         _lists_of([seed.personas for seed in seeds], facts),
         _lists_of([seed.turns for seed in seeds], said),
         _lists_of([seed.speakers for seed in seeds], about),
+        _lists_of([seed.partners for seed in seeds], texts([one for seed in seeds for one in seed.partners])),
     )
 
 
@@ -119,6 +122,7 @@ def _content_of_plain(plain: PlainRows) -> pa.RecordBatch:
         lists(np.arange(len(plain) + 1), plain.facts),
         lists(nothing, none["turns"].values),
         lists(nothing, none["speakers"].values),
+        lists(nothing, none["partners"].values),
     )
 
 
@@ -146,5 +150,6 @@ def keys_of(content: pa.RecordBatch) -> pa.RecordBatch:
         arrow(np.diff(characters).astype(np.int32)),
         turns,
         arrow(pair.astype(np.int8)),
+        lists(mapped(content["partners"].offsets), arrow(seed_keys(content["partners"].values))),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=KEYS)

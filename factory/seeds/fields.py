@@ -26,6 +26,10 @@ class SeedFields(BaseModel):
         "labels that tell only the sides apart (`A`, `user`, `Speaker 1`); false if all its labels are such.",
     )
 
+    partner: str | None = Field(
+        None, description="Column of the id, or ids, of whom a persona talks to, with `pairing.partners: file`."
+    )
+
     @property
     def facts_columns(self) -> tuple[str, ...]:
         """Columns of the persona, the first that has one counts."""
@@ -39,5 +43,5 @@ class SeedFields(BaseModel):
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns that are read, but for attributes; the id first."""
-        speaker = (self.speaker,) if self.speaker else ()
-        return (self.id or "id", *self.facts_columns, self.name, *speaker, "turns", "personas", "speakers")
+        others = [name for name in (self.speaker, self.partner) if name]
+        return (self.id or "id", *self.facts_columns, self.name, *others, "turns", "personas", "speakers")

@@ -51,7 +51,8 @@ class PlainReader:
         self._must_have_id = fields.id is not None
         self._facts = fields.facts_columns
         names = [self._id, *self._facts, fields.name, "turns"]
-        self._usable = not fields.speaker and fields.attributes is None and len(set(names)) == len(names)
+        others = fields.speaker or fields.partner or fields.attributes is not None
+        self._usable = not others and len(set(names)) == len(names)
         self._kinds = [pa.string(), pa.int64()]
 
     def read(self, block: Lines) -> tuple[PlainRows | None, Lines]:

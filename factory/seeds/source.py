@@ -162,7 +162,7 @@ class _RowReader:
 def _mend_cells(row: FileRow, fields: SeedFields) -> None:
     """Make values of the cells of a CSV file: none of what stands for a missing value, a list or object of JSON, and a
     whole number of an id that pandas made a float (as it does to a column of whole numbers where one is missing)."""
-    ids = (fields.id or "id", fields.speaker)
+    ids = (fields.id or "id", fields.speaker, fields.partner)
     for name in fields.columns:
         cell = row.get(name)
         if not isinstance(cell, str):
@@ -178,6 +178,7 @@ def _mend_cells(row: FileRow, fields: SeedFields) -> None:
 
 
 def _seed(row: FileRow, fields: SeedFields, speakers: SpeakerReader, source: str, line: int) -> Seed:
+    partners: tuple[str, ...] = ()
     if not missing(row.get("turns")):
         personas, turns, told = _dialogue(row, fields, speakers)
     else:
@@ -192,9 +193,9 @@ def _seed(row: FileRow, fields: SeedFields, speakers: SpeakerReader, source: str
         personas, turns = (_facts(row[name], name),), ()
         if not personas[0]:
             raise BadRow("empty", f"no fact in {name!r}")
-        told = speakers.persona(row, name)
+        told, partners = speakers.persona(row, name), _partners(row, fields)
     digests = digests_of(personas, turns, told)
-    return Seed(_id(row, fields) or blake("seed", *digests), digests, source, line, personas, turns, told)
+    return Seed(_id(row, fields) or blake("seed", *digests), digests, source, line, personas, turns, told, partners)
 
 
 def _pair(  # noqa: PLR0917
@@ -208,6 +209,12 @@ def _pair(  # noqa: PLR0917
     told = speakers.dialogue(row, labels, {})
     digests = digests_of(personas, (), told)
     return Seed(_id(row, fields) or blake("seed", *digests), digests, source, line, personas, (), told)
+
+
+def _partners(row: FileRow, fields: SeedFields) -> tuple[str, ...]:
+    given = row.get(fields.partner) if fields.partner else None
+    named = given if isinstance(given, list) else [given]
+    return tuple(dict.fromkeys(id_of(one, "the partner's id") for one in named if not missing(one)))
 
 
 def _id(row: FileRow, fields: SeedFields) -> str | None:

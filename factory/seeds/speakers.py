@@ -59,7 +59,7 @@ class SpeakerReader:
                 raise BadRow("missing_field", f"no {fields.speaker!r}")
             if not missing(row[fields.speaker]):
                 speaker_id = id_of(row[fields.speaker], "the speaker's id")
-        name, besides = None, {fields.id or "id", facts, fields.speaker or None}
+        name, besides = None, {fields.id or "id", facts, fields.speaker or None, fields.partner}
         if isinstance(row.get(fields.name), str):
             name = text_of(row[fields.name], MAX_ID, "the name") or None
             besides.add(fields.name)

@@ -14,6 +14,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from operator import ne
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,9 @@ from factory.store.records import PARTS, Seed, SeedSpeaker, place_of
 from factory.store.storage import Storage, on_scratch
 
 SEEDS = "_seeds"
-_VERSION = 7
+_VERSION = 8
 """Raised when a file would be read differently."""
-_SORTED_VERSION = 5
+_SORTED_VERSION = 6
 """Raised when seeds would be sorted or keyed differently."""
 
 _BATCH = 4096
@@ -57,6 +58,7 @@ _SORTED = pa.schema(
         ("turns", pa.int32()),
         ("pair", pa.int8()),
         ("facts", pa.large_list(pa.uint64())),
+        ("partners", pa.large_list(pa.uint64())),
     ]
 )
 
@@ -66,7 +68,8 @@ class Sorted:
     """Seeds in the order of their points on the ring, as arrays mapped into memory: points, keys of ids, digests of
     their contents (shape: PARTS, seeds), their indices in the order of the sources, characters of all facts, turns (0
     for personas), whether they are two personas who are to talk (1) or not (0), where their facts begin (and, after the
-    last, end) in `facts`, and there the keys of facts as facts of that seed."""
+    last, end) in `facts`, and there the keys of facts as facts of that seed; and in the same way, keys of the seeds
+    that a persona is to talk to."""
 
     point: Keys
     key: Keys
@@ -77,6 +80,8 @@ class Sorted:
     pair: NDArray[np.int8]
     starts: NDArray[np.int64]
     facts: Keys
+    partner_starts: NDArray[np.int64]
+    partners: Keys
 
     def __len__(self) -> int:
         return len(self.point)
@@ -151,6 +156,7 @@ class Seeds:
                     tuple(map(tuple, row["personas"])),
                     tuple((turn["speaker"], turn["text"]) for turn in row["turns"]),
                     tuple(SeedSpeaker(**speaker) for speaker in row["speakers"]),
+                    tuple(row["partners"]),
                 )
         return found
 
@@ -192,9 +198,16 @@ class Seeds:
                 self._storage.keep(here, path)
             batch, again = self._batch(here)
         self._leave_out(*again)
-        facts, digests = batch["facts"], batch["digests"]
-        arrays = {name: mapped(batch[name]) for name in _SORTED.names if name not in ("facts", "digests")}
-        return Sorted(**arrays, digests=_by_part(digests).T, starts=mapped(facts.offsets), facts=mapped(facts.values))
+        facts, partners = batch["facts"], batch["partners"]
+        alone = (name for name in _SORTED.names if name not in ("facts", "digests", "partners"))
+        return Sorted(
+            **{name: mapped(batch[name]) for name in alone},
+            digests=_by_part(batch["digests"]).T,
+            starts=mapped(facts.offsets),
+            facts=mapped(facts.values),
+            partner_starts=mapped(partners.offsets),
+            partners=mapped(partners.values),
+        )
 
     @staticmethod
     def _batch(file: Path) -> tuple[pa.RecordBatch, tuple[list[int], list[int], list[int]]]:
@@ -212,7 +225,11 @@ class Seeds:
         points = points[order]
         twice = np.flatnonzero(points[1:] == points[:-1]) + 1
         again, firsts = order[twice], order[np.searchsorted(points, points[twice])]
+        partners = self._keys["partners"].cast(_SORTED.field("partners").type).combine_chunks()
         other = (digests[again] != digests[firsts]).any(axis=1)
+        if len(partners.values):
+            before, after = (partners.take(arrow(some)).to_pylist() for some in (firsts, again))
+            other |= np.fromiter(map(ne, before, after), np.bool_, len(again))
         if other.sum() > self._max_bad:
             self._leave_out([], again[other].tolist(), firsts[other].tolist())
         if len(twice):
@@ -227,6 +244,7 @@ class Seeds:
             "turns": arrow(self._column("turns")[order]),
             "pair": arrow(self._column("pair")[order]),
             "facts": self._said(keys, order),
+            "partners": partners.take(arrow(order)),
         }
         left_out = json.dumps([again[~other].tolist(), again[other].tolist(), firsts[other].tolist()])
         schema = _SORTED.with_metadata({"again": left_out})

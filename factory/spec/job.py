@@ -54,7 +54,9 @@ class _Config(BaseModel):
 class Pairing(_Config):
     """Who talks to whom."""
 
-    partners: int = Field(1, ge=1, description="Partners drawn for each persona.")
+    partners: Annotated[int, Field(ge=1)] | Literal["file"] = Field(
+        1, description="Partners drawn for each persona; `file`: those that `fields.partner` of the seeds names."
+    )
     samples: int = Field(1, ge=1, description="Dialogues per pair.")
     near_duplicates: NearDuplicatesParams | None = Field(
         None, description="Leave out personas that nearly repeat an earlier one of the seeds."

@@ -72,7 +72,8 @@ def place_of(source: str, line: int) -> str:
 class Seed:
     """One persona (`turns` empty, one list in `personas`), two who are to talk (`turns` empty, two lists), or one
     dialogue (a persona list per speaker, each possibly empty). `speakers` go with `personas`, or are none where the
-    file tells nothing of them; `digests` are of the PARTS, `source` and `line` say where it stood (first line is 1)."""
+    file tells nothing of them; `digests` are of the PARTS, `source` and `line` say where it stood (first line is 1).
+    `partners` are the ids of those whom a persona is to talk to, if the file says so."""
 
     id: str
     digests: tuple[str, str, str]
@@ -81,6 +82,7 @@ class Seed:
     personas: tuple[tuple[str, ...], ...]
     turns: tuple[tuple[int, str], ...] = ()
     speakers: tuple[SeedSpeaker, ...] = ()
+    partners: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

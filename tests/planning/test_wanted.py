@@ -76,6 +76,46 @@ def test_pairs_alone_are_made_and_a_changed_one_is_made_again(tmp_path: Path) ->
     assert (summary.make, summary.remake.total(), summary.unchanged) == (1, 1, 1)
 
 
+def write_partners(folder: Path, partners: dict[str, object]) -> None:
+    (folder / "seeds").mkdir(exist_ok=True)
+    rows = [{"id": name, "facts": [f"I am {name}."], "to": partner} for name, partner in partners.items()]
+    (folder / "seeds" / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+
+FILE = ("pairing.partners=file", "seeds.0.fields.partner=to")
+
+
+def test_partners_are_those_that_the_file_names(tmp_path: Path) -> None:
+    write_partners(tmp_path, {"a": "b", "b": None, "c": ["a", "d", "a"], "d": "c", "e": ""})
+    job = job_in(tmp_path, *FILE, "pairing.samples=2", "makers.augment=null")
+    planned = plan(job)
+    pairs = sorted(tuple(seed.id for seed in row.seeds) for row in wanted_of(planned).values())
+    assert pairs == sorted([("a", "b"), ("c", "a"), ("c", "d"), ("d", "c")] * 2)
+    assert len(planned.wanted) == 8
+    low, high = planned.wanted.slots(0, 2**63 - 1), planned.wanted.slots(2**63, 2**64 - 1)
+    assert len(low) + len(high) == 8
+    Rehearsal().run(job)
+    assert settled(job)
+    assert all("to" not in speaker.attributes for row in rows_of(job).values() for speaker in row.speakers)
+    write_partners(tmp_path, {"a": "e", "b": None, "c": ["a", "d"], "d": "c", "e": ""})
+    summary = plan(job).summary
+    assert (summary.make, summary.drop, summary.unchanged) == (2, 2, 6)
+
+
+@pytest.mark.parametrize(
+    ("partners", "message"),
+    [
+        ({"a": "b", "b": "nobody"}, r"seeds/a\.jsonl, line 2: the partner 'nobody' is no other persona .* 1 such"),
+        ({"a": ["b", "a"], "b": None}, r"seeds/a\.jsonl, line 1: the partner 'a' is no other persona"),
+        ({"a": None, "b": None}, r"no seed names a partner: set fields\.partner"),
+    ],
+)
+def test_partners_that_are_none(tmp_path: Path, partners: dict[str, object], message: str) -> None:
+    write_partners(tmp_path, partners)
+    with pytest.raises(PlanError, match=message):
+        plan(job_in(tmp_path, *FILE))
+
+
 def test_too_few_seeds_name_the_first_bad_rows(tmp_path: Path) -> None:
     write_seeds(tmp_path, {"good": ["I ski."]} | {f"bad{number}": [] for number in range(4)})
     with pytest.raises(PlanError) as caught:
@@ -86,6 +126,15 @@ def test_too_few_seeds_name_the_first_bad_rows(tmp_path: Path) -> None:
         *(f"  seeds/a.jsonl, line {line}: empty: no fact in 'facts'" for line in (2, 3, 4)),
         "  and 1 more",
     ]
+
+
+def test_a_row_again_with_another_partner_is_no_repeat(tmp_path: Path) -> None:
+    write_partners(tmp_path, {"a": "b", "b": "a"})
+    rows = [{"id": "a", "facts": ["I am a."], "to": to} for to in ("b", "c")]
+    with (tmp_path / "seeds" / "a.jsonl").open("a") as file:
+        file.write("\n" + "\n".join(map(json.dumps, rows)))
+    summary = plan(job_in(tmp_path, *FILE)).summary
+    assert (summary.make, summary.repeated_seeds, summary.bad_seeds) == (2, 1, 1)
 
 
 def test_too_few_seeds_tell_of_repeats(tmp_path: Path) -> None:
