@@ -13,10 +13,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from factory.store.corpus import Corpus
 from factory.training.labelled import PairFile, read_pairs
 from factory.views.labelling import write
+from tests.views.report.browsing import needs_browser, opened
+from tests.views.report.conftest import BROWSER, FLAGS
 from tests.views.report.corpora import HOSTILE
-from tests.views.report.test_page import BROWSER, FLAGS, opened
 
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on the path; install Debian's package chromium")
+pytestmark = needs_browser
 COUNT = 150
 
 
