@@ -59,7 +59,7 @@ SYNOPSIS = {
     "V": "0",
 }
 """What words of a synopsis stand for; ROW is put in when there is one."""
-SCRIPTED = "--set models.writer.engine=scripted --set select.reject=null"
+SCRIPTED = "--set models.writer.engine=scripted --set select.reject={}"
 INSTEAD = {
     "tutorial.md": {
         **{f"factory {name}": f"factory {name} {SCRIPTED}" for name in ("plan", "run")},

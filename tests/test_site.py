@@ -28,7 +28,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the site is made of, in a folder that the build may write into."""
     pytest.importorskip("zensical", reason="the site is built by the group `docs`")
     folder = tmp_path_factory.mktemp("site") / "repository"
-    for file in (*BUILD["stage"](folder), Path("zensical.toml"), Path("docs/build.py")):
+    BUILD["stage"](folder)
+    for file in ("zensical.toml", "docs/build.py"):
         shutil.copyfile(ROOT / file, folder / file)
     shutil.copytree(
         ROOT / "factory", folder / "factory", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True

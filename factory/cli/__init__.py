@@ -70,7 +70,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     _: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors, and no progress.")] = False,
     verbose: Annotated[
@@ -87,7 +87,7 @@ def _options(
 app.command()(init)
 app.command("filter")(filter_rows)
 
-_Retry = Annotated[bool, typer.Option("--retry-failed", help="Try rows again that failed before.")]
+_Retry = Annotated[bool, typer.Option("--retry-failed", help="Retry rows that failed before.")]
 _Limit = Annotated[
     int | None, typer.Option(min=1, help="Make at most the first N rows of the plan, and keep them.", metavar="N")
 ]
@@ -129,7 +129,7 @@ def run(  # noqa: PLR0917 -- typer reads the options off the signature
     """Make what the job wants and the corpus lacks. Ctrl-C commits what is complete; run again to continue.
 
     Exit codes: 0 made, 2 a mistake in the job file, 3 too many rows failed, 4 a model's server, its key or its quota,
-    5 the run's budget is spent, 130 stopped by a person, 1 anything else.
+    5 the run's budget is spent, 130 interrupted, 1 anything else.
     """
     loaded = load_job(job, overrides or ())
     with lasting_output():
@@ -156,7 +156,7 @@ def run(  # noqa: PLR0917 -- typer reads the options off the signature
 
 @app.command()
 def validate(job: _Job = _DEFAULT_JOB, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Read a job file and say whether it holds; opens no seeds, models or storage.
+    """Check a job file alone; opens no seeds, models or storage.
 
     Exit codes: 0 it holds, 2 a mistake in it.
     """
@@ -170,7 +170,7 @@ def validate(job: _Job = _DEFAULT_JOB, overrides: Overrides = None, as_json: AsJ
 
 @app.command()
 def check(job: _Job = _DEFAULT_JOB, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Try a job out before its run: storage, seeds, models and keys, and one row through all of it, which is not kept.
+    """Try a job out before its run: storage, seeds, models and keys, and one row, which is not kept.
 
     Exit codes: 0 all is well, 2 a mistake in the job file, 1 anything else.
     """
@@ -258,7 +258,7 @@ def export(  # noqa: PLR0917 -- typer reads the options off the signature
         list[str] | None,
         typer.Option(
             metavar="accept|flag|reject",
-            help="Rows so decided; accept unless set.",
+            help="Only rows with this decision; else accept.",
             autocompletion=lambda: [*get_args(Decision)],
         ),
     ] = None,
@@ -269,7 +269,7 @@ def export(  # noqa: PLR0917 -- typer reads the options off the signature
             help="Put facts of this origin into prompts (repeatable); by default, what was in the speaker's prompt.",
         ),
     ] = None,
-    version: Annotated[int | None, typer.Option(min=0, help="Version of the corpus; the newest unless set.")] = None,
+    version: Annotated[int | None, typer.Option(min=0, help="Version of the corpus; the newest by default.")] = None,
     rows_per_file: Annotated[int, typer.Option(min=1, help="Examples per file, at most.")] = 50_000,
     as_json: AsJson = False,
 ) -> None:
@@ -293,7 +293,7 @@ def card(
     language: Annotated[str, typer.Option(help="Code of the dialogues' language.")] = "en",
     as_json: AsJson = False,
 ) -> None:
-    """Write the corpus's dataset card, in the Hugging Face form."""
+    """Write the corpus's Hugging Face dataset card."""
     opened = Corpus(corpus)
     text = corpus_card(opened, licence=licence, language=language, report=CountView())
     place = write_card(opened, text, to)

@@ -48,7 +48,7 @@ def letters(  # noqa: PLR0917 -- typer reads the options off the signature
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read the dead letters, what could not be made: counts by reason, then details and the model's last texts."""
+    """Show what could not be made (dead letters): counts by reason, then details and the model's last texts."""
     opened, only = Corpus(corpus), Only(of=of, stage=stage, reason=reason, seed=seed)
     opened.scan()
     counts = failures(opened.scan_dead_letters(**only))
@@ -66,9 +66,9 @@ def letters(  # noqa: PLR0917 -- typer reads the options off the signature
 
 def show(  # noqa: PLR0917 -- typer reads the options off the signature
     corpus: CorpusPlace,
-    decision: Annotated[Decision | None, typer.Option(help="Only rows so decided.")] = None,
+    decision: Annotated[Decision | None, typer.Option(help="Only rows with this decision.")] = None,
     reason: Annotated[str | None, typer.Option(help="Only rows with this reason.")] = None,
-    seed: Annotated[str | None, typer.Option(help="Only rows of this seed: its id, or how that begins.")] = None,
+    seed: Annotated[str | None, typer.Option(help="Only rows of this seed: its id, or the start of it.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Dialogues to show; 10, with --json all.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines, a whole row each.")] = False,
 ) -> None:
@@ -113,11 +113,11 @@ def explain(
 def audit(
     corpus: CorpusPlace,
     by: Annotated[
-        list[str], typer.Option("--by", metavar="role|attributes.NAME", help="What to group speakers by (repeat it).")
+        list[str], typer.Option("--by", metavar="role|attributes.NAME", help="What to group speakers by (repeatable).")
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Compare what was decided of groups of speakers: shares with intervals, the widest spread first."""
+    """Compare decisions by group of speakers: shares with intervals, the widest spread first."""
     told = corpus_audit(Corpus(corpus), by)
     if as_json:
         print_json(told)
@@ -133,7 +133,7 @@ def report(
     since: Annotated[
         int | None, typer.Option(min=0, help="Version to compare with; by default, the one that the last run found.")
     ] = None,
-    dialogues: Annotated[int, typer.Option(min=0, help="Dialogues that the page carries.")] = 400,
+    dialogues: Annotated[int, typer.Option(min=0, help="Dialogues on the page.")] = 400,
     as_json: AsJson = False,
 ) -> None:
     """Write a page that shows a corpus: its funnel, distributions, diversity, persona groups, cost and dialogues."""

@@ -60,7 +60,7 @@ def calibrate(  # noqa: PLR0917 -- typer reads the options off the signature
     max_flagged: Annotated[
         float, typer.Option(min=0, max=1, help="Share of consistent pairs that may be flagged.")
     ] = 0.025,
-    picture: Annotated[Path, typer.Option(help="Where the curves are drawn.")] = Path("calibration.png"),
+    picture: Annotated[Path, typer.Option(help="File for the plot.")] = Path("calibration.png"),
     as_json: AsJson = False,
 ) -> None:
     """Find an NLI model's contradiction thresholds on labelled pairs, and what they cost and catch."""
