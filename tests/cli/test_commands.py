@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
@@ -66,21 +63,6 @@ def test_plan_says_what_it_will_take_and_by_what_it_knows(folder: Path) -> None:
     assert f"about {told['prompt_tokens']:,} prompt and {told['completion_tokens']:,} completion tokens" in text
     assert "at the pace of this corpus" in text
     assert "estimated from 6 rows of this corpus (converse)" in text
-
-
-@pytest.mark.parametrize(("option", "quiet"), [(None, False), ("-q", True), ("--quiet", True)])
-def test_quiet_is_for_one_command(folder: Path, option: str | None, quiet: bool) -> None:
-    call(*[option] * (option is not None), "validate", folder / "job.yaml")
-    assert display.counts.quiet is quiet
-
-
-def test_verbose_shows_what_ray_logs(tmp_path: Path) -> None:
-    write_personas(tmp_path, 2)
-    write_job(tmp_path)
-    for option, shown in ((), False), (("-v",), True):
-        command = [sys.executable, "-m", "factory", *option, "run", "job.yaml", "--set", f"corpus=c{len(option)}"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-        assert ("Started a local Ray instance" in done.stderr) is shown
 
 
 def test_run_with_nothing_to_do(folder: Path) -> None:
@@ -290,21 +272,6 @@ def test_validate_reads_the_job_file_alone(tmp_path: Path) -> None:
     assert isinstance(result.exception, YamlError)
 
 
-def test_without_a_job_file_that_of_the_working_directory_is_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(app, ["validate"])
-    assert result.exit_code == 2
-    assert "factory init FILE" in re.sub(r"[\s│]+", " ", result.output)
-    write_job(tmp_path).rename(tmp_path / "factory.yaml")
-    assert "factory.yaml holds: converse" in call("validate")
-
-
-def test_the_version_is_that_of_the_package() -> None:
-    assert call("--version") == f"persona-factory {version('persona-factory')}\n"
-
-
 def test_explain_leads_back_to_the_seed(folder: Path) -> None:
     first = next(iter(_rows(folder)))
     explanation = json.loads(call("explain", folder / "corpus", first[:12], "--json"))
@@ -328,22 +295,6 @@ def test_calibrate_proposes_thresholds_and_draws_them(tmp_path: Path) -> None:
     assert picture.exists()
     text = call("calibrate", pairs, *columns)
     assert f"consistency.contradiction >= {found['reject']['threshold']:.2f}" in text
-
-
-@pytest.mark.parametrize(
-    ("words", "offered"),
-    [("export out/c ", {"chat", "sharegpt"}), ("export out/c chat --decision ", {"accept", "flag", "reject"})],
-)
-def test_the_shell_completes_what_a_command_has_a_list_of(
-    words: str, offered: set[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told = {
-        "_FACTORY_COMPLETE": "complete_bash",
-        "COMP_WORDS": f"factory {words}",
-        "COMP_CWORD": str(len(words.split()) + 1),
-    }
-    result = CliRunner().invoke(app, prog_name="factory", env=told)
-    assert offered <= set(result.stdout.split())
 
 
 def test_versions_are_listed_told_apart_restored_and_swept(tmp_path: Path) -> None:

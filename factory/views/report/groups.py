@@ -54,8 +54,8 @@ def groups(
     ScorerStartError."""
     facts = _personas(rows)
     if len(facts) < LEAST:
-        told = f"{len(facts)} personas with facts are too few to group; at least {LEAST} are needed."
-        return {"left_out": told, "groups": []}
+        few = f"{len(facts)} personas with facts are too few to group; at least {LEAST} are needed."
+        return {"left_out": few, "groups": []}
     texts = [" ".join(own) for own in facts.values()]
     model = EmbeddingModel()
     vectors = _embedded(texts, model)
