@@ -315,7 +315,7 @@ _MENDABLE = (
 )  # fmt: skip
 
 
-_EXTRAS = {"report": "report", "train-lm": "train", "train-nli": "train"}
+_EXTRAS = {"push": "hub", "report": "report", "train-lm": "train", "train-nli": "train"}
 """The extras that bring all that a command needs."""
 
 

@@ -23,7 +23,7 @@ def push(  # noqa: PLR0917 -- typer reads the options off the signature
         bool | None,
         typer.Option(
             "--private/--public",
-            help="Who may read a new dataset; public unless set, or as its owner's settings on the hub say.",
+            help="Who may read a new dataset; private by default.",
         ),
     ] = None,
     message: Annotated[str | None, typer.Option(help="Title of the commit; version and rows unless set.")] = None,

@@ -70,8 +70,8 @@ class Dataset:
         """Its page."""
         return f"{self.api.endpoint}/datasets/{self.name}"
 
-    def create(self, private: bool | None) -> None:
-        """Make it, without files. If `private` is none, its owner's settings decide who may read it."""
+    def create(self, *, private: bool) -> None:
+        """Make it, without files."""
         with self._asking("create"):
             self.api.create_repo(self.name, repo_type="dataset", private=private)
             self._look()

@@ -1,7 +1,7 @@
 """A version of a corpus as a dataset on the Hugging Face hub: its files of rows and a card, and nothing else.
 
 >>> from factory.export.push import push
->>> push("out/quickstart", "hf://datasets/me/quickstart", private=True).url
+>>> push("out/quickstart", "hf://datasets/me/quickstart").url
 'https://huggingface.co/datasets/me/quickstart'
 
 Shards never change, so one that the dataset has stays there unread; those of other versions are deleted in the commit
@@ -32,15 +32,15 @@ class Push:
     """What a push brings to a dataset, and what came of it.
 
     `files` are all that the dataset then has of the corpus, with their `bytes`; `sent` are those that it lacks, with
-    `sent_bytes`, and `deleted` those of other versions. `private` is none of a `new` dataset whose owner's settings
-    decide that. `commit` is none until it is done; it is an old one if there was nothing to do."""
+    `sent_bytes`, and `deleted` those of other versions. `commit` is none until it is done; it is an old one if there
+    was nothing to do."""
 
     corpus: str
     version: int
     to: str
     url: str
     new: bool
-    private: bool | None
+    private: bool
     rows: int
     files: list[str]
     bytes: int
@@ -62,8 +62,8 @@ def push(
 ) -> Push:
     """Make `hf://datasets/OWNER/NAME` hold the rows of a version (the newest without it), in one commit.
 
-    If there is no such dataset it is created: private, public, or as its owner's settings say, which is public unless
-    they were changed. `announce` is told what is to be sent and deleted before any of it is. A card that people have
+    If there is no such dataset it is created, private unless `private` is false; one that is there stays as it is.
+    `announce` is told what is to be sent and deleted before any of it is. A card that people have
     edited, in the corpus or else in the dataset, is kept, but for what its header says of files. Raises HubError, and
     CorpusError or StorageError for the corpus.
     """
@@ -83,7 +83,7 @@ def push(
     wanted = {shard.path for shard in shards}
     lacking = [shard for shard in shards if dataset.held.get(shard.path) != shard.size]
     told = Push(
-        corpus, pinned, to, dataset.url, dataset.new, private if dataset.new else dataset.private,
+        corpus, pinned, to, dataset.url, dataset.new, private is not False if dataset.new else bool(dataset.private),
         rows=sum(shard.rows for shard in shards),
         files=[*sorted(wanted), CARD],
         bytes=sum(shard.size for shard in shards) + size,
@@ -93,7 +93,7 @@ def push(
     )  # fmt: skip
     announce(told)
     if dataset.new:
-        dataset.create(private)
+        dataset.create(private=told.private)
     if not told.sent and not told.deleted:
         return replace(told, commit=dataset.commit)
     added = []
@@ -102,7 +102,7 @@ def push(
         report("files sent", len(added))
     title = message or f"Version {pinned}: {told.rows:,} dialogues"
     commit = dataset.finish(added, text if changed else None, told.deleted, title)
-    return replace(told, private=dataset.private, commit=commit)
+    return replace(told, commit=commit)
 
 
 def _card(corpus: Corpus, version: int, held: str | None, report: Callable[[str, int], None]) -> str:

@@ -71,11 +71,7 @@ def show_export(result: Export, form: Form) -> None:
 
 def announce_push(told: Push) -> None:
     """Print, on standard error, what is about to go where, and who may read it there."""
-    readers = {
-        True: "private",
-        False: "public, so anyone can read its personas and dialogues",
-        None: "as its owner's settings say, which is public unless they were changed",
-    }[told.private]
+    readers = "private" if told.private else "public, so anyone can read its personas and dialogues"
     place = f"{told.to} ({'new; ' if told.new else ''}{readers})"
     err.print(f"version {told.version} of {told.corpus} goes to {place}", markup=False)
     err.print(

@@ -98,7 +98,7 @@ def shards_of(made: Made, version: int) -> list[str]:
 
 
 def test_the_command_pushes_and_the_hubs_libraries_read_it_back(made: Made, server: HubServer) -> None:
-    done = factory("push", made.corpus, TO, "--private", "--message", "First.", "--json")
+    done = factory("push", made.corpus, TO, "--message", "First.", "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert f"goes to {TO} (new; private)" in done.stderr
@@ -255,8 +255,9 @@ def test_a_card_that_the_hub_does_not_give_is_not_overwritten(made: Made, server
 
 def test_a_public_dataset_is_not_taken_for_a_private_one(made: Made, server: HubServer) -> None:
     told: list[Push] = []
-    assert not push(made.corpus, TO, announce=told.append).private
-    assert (told[0].new, told[0].private, told[0].commit) == (True, None, None)
+    assert not push(made.corpus, TO, private=False, announce=told.append).private
+    assert (told[0].new, told[0].private, told[0].commit) == (True, False, None)
+    assert not server.datasets["me/talk"].private
     with pytest.raises(HubError, match="is there already, and public"):
         push(made.corpus, TO, private=True)
 
