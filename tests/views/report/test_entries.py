@@ -40,7 +40,8 @@ def made(folder: Path, scores: str, *selects: str) -> Made:
         Rehearsal().run(job)
     page, figures = report(Corpus(job.corpus), folder / "report.html")
     corpus = Corpus(job.corpus)
-    return Made(corpus, list(corpus.rows()), page.read_text(), json.loads(figures.read_text()))
+    text = page.read_text().replace("<wbr>", "")
+    return Made(corpus, list(corpus.rows()), text, json.loads(figures.read_text()))
 
 
 @pytest.fixture(scope="module")
