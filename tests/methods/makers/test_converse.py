@@ -118,6 +118,20 @@ def test_topics_and_openings_are_drawn_by_row(kit_of):
     ]
 
 
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        (["She is a nurse.", "I ski."], 'About you, as someone else tells it ("she" is you):'),
+        (["Their dog is old."], 'About you, as someone else tells it ("their" is you):'),
+        (["I have a son.", "He swims."], "About you:"),
+        (["Heather is my name."], "About you:"),
+    ],
+)
+def test_a_persona_that_someone_else_tells_is_said_to_be_the_speaker(facts, told):
+    system, *_ = converse().messages(a_row(facts, ["I am a cook."]), 0)
+    assert told in system["content"].splitlines()
+
+
 def test_roles_and_topic_reach_the_prompts(kit_of):
     kit = kit_of(*TALK)
     row = run(converse(turns=2, roles=("a waiter", "a guest"), topics=["the menu"]), a_row(), kit)
