@@ -226,7 +226,9 @@ def restore(corpus: CorpusPlace, earlier: _Version, as_json: AsJson = False) -> 
 @app.command()
 def gc(
     corpus: CorpusPlace,
-    keep_days: Annotated[int, typer.Option(min=0, help="Keep versions that were current in the last days.")] = 7,
+    keep_days: Annotated[
+        int, typer.Option(min=0, help="Keep versions that were current in the last N days.", metavar="N")
+    ] = 7,
     delete: Annotated[bool, typer.Option("--delete", help="Delete the listed files.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -315,7 +317,7 @@ _MENDABLE = (
 )  # fmt: skip
 
 
-_EXTRAS = {"push": "hub", "report": "report", "train-lm": "train", "train-nli": "train"}
+_EXTRAS = {"calibrate": "report", "push": "hub", "report": "report", "train-lm": "train", "train-nli": "train"}
 """The extras that bring all that a command needs."""
 
 

@@ -52,7 +52,7 @@ def _thresholds(near: str | None) -> list[float]:
     try:
         return [float(part) for part in near.split(",")] if near else []
     except ValueError:
-        raise CorpusError(f"--near {near}: write numbers with commas between them, such as 0.64,0.98") from None
+        raise typer.BadParameter("write numbers with commas, such as 0.64,0.98", param_hint="--near") from None
 
 
 def _show(drawn: Drawn, to: Path) -> None:
@@ -63,7 +63,7 @@ def _show(drawn: Drawn, to: Path) -> None:
     for stratum in drawn.strata:
         table.add_row(str(stratum), f"{stratum.pairs:,}", str(stratum.drawn))
     out.print(table)
-    if to.suffix == ".html":
-        out.print(f"label them in a browser: {to}\nthen: factory calibrate labels-{drawn.id}.jsonl", markup=False)
-    else:
-        out.print(f"fill in label and labelled_by in {to}\nthen: factory calibrate {in_shell(str(to))}", markup=False)
+    page = to.suffix == ".html"
+    then = f"then: {drawn.command} {'the file that it saves' if page else in_shell(str(to))}"
+    do = f"label them in a browser: {to}" if page else f"fill in label and labelled_by in {to}"
+    out.print(f"{do}\n{then}", markup=False)

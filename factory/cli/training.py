@@ -66,6 +66,9 @@ def calibrate(  # noqa: PLR0917 -- typer reads the options off the signature
     """Find an NLI model's contradiction thresholds on labelled pairs, and what they cost and catch."""
     files = [PairFile(path=path, premise=premise, hypothesis=hypothesis, label=label) for path in pairs]
     found = read_pairs(files)
+    if not found.pairs:
+        why = ", ".join(f"{count:,} {reason}" for reason, count in found.left_out.items())
+        raise CalibrationError(f"no labelled pair in {', '.join(pairs)}; left out: {why or 'nothing'}")
     with counting("pairs", len(found.pairs)) as report:
         result = calibrate_model(
             found.pairs, NliModel(name=_named_model(model), revision=revision),

@@ -25,6 +25,7 @@ from factory.spec.job import Job
 from factory.spec.sources import sources_of
 from factory.store.corpus import Corpus
 from factory.store.records import PARTS, Decision, Seed, row_id, score_columns
+from factory.store.storage import StorageError
 
 ADDED = "factory"
 """The column that a row gets: its row's id, decision, reasons and scores."""
@@ -69,6 +70,8 @@ def write_filtered(
             why = ", ".join(f"{count:,} {reason}" for reason, count in result.left_out.items())
             raise ExportError(f"{job.corpus}: no dialogue is left to write: {why or 'the seeds hold none'}")
         partial.rename(to)
+    except StorageError:
+        raise
     except OSError as error:
         raise ExportError(f"{to}: cannot be written: {error}") from error
     finally:

@@ -1,11 +1,12 @@
 """A dataset on the Hugging Face hub: what it holds, and one commit that adds and deletes files.
 
 The hub's library finds the address and the token (`HF_ENDPOINT`, `HF_TOKEN` or its login) and tries again where the hub
-is overloaded. Limitations: the hub takes 25,000 files a commit, and 10,000 a folder.
+is overloaded. Limitations: the hub takes 10,000 files in a folder.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi
 
 CARD = "README.md"
+AT_MOST = 10_000
+"""Files that the hub takes in one folder."""
 
 _AT_ONCE = 64
 """Files that are sent together. So many of an object store are on the local disk at once."""
@@ -168,4 +171,4 @@ def _name(to: str) -> str:
 
 
 def _line(error: BaseException | None) -> str:
-    return "" if error is None else " ".join(str(error).split())
+    return "" if error is None else re.sub(r"\?\S+", "?…", " ".join(str(error).split()))  # a query may be a signature

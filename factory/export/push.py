@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from factory.base.frontmatter import joined, parted
 from factory.base.places import in_shell
-from factory.export.hub import CARD, Dataset, HubError
+from factory.export.hub import AT_MOST, CARD, Dataset, HubError
 from factory.store.corpus import Corpus
 from factory.store.shards import Shard
 from factory.views.card import UNSTATED, card, is_ours, signed
@@ -91,6 +91,11 @@ def push(
         sent_bytes=sum(shard.size for shard in lacking) + size * changed,
         deleted=sorted(path for path in dataset.held if Shard.parse(path, 0) and path not in wanted),
     )  # fmt: skip
+    if len(told.files) > AT_MOST:
+        raise HubError(
+            f"{to}: the version has {len(shards):,} files, and the hub takes {AT_MOST:,} in a folder; export it with "
+            "larger files (factory export CORPUS plain), and send those with: hf upload"
+        )
     announce(told)
     if dataset.new:
         dataset.create(private=told.private)

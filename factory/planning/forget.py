@@ -19,11 +19,12 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 import pyarrow as pa
 
+from factory.planning.duplicate_seeds import FILE
 from factory.planning.ledger import LEDGER, Ledger
 from factory.planning.letters import Letters
 from factory.planning.remembered import REMEMBERED
 from factory.planning.shard import STAGING
-from factory.planning.signatures import PASSES, Signatures
+from factory.planning.signatures import FOLDER, PASSES, Signatures
 from factory.seeds.store import SEEDS
 from factory.store.corpus import Corpus
 from factory.store.holding import Holding, Sought, holding, tables_in
@@ -77,7 +78,8 @@ def forget(
     found.texts = len(said)
     letters, shards = _letters(corpus, found), _rewritten(corpus, found)
     found.version = corpus.table.version()
-    if delete and holds:
+    ours = any(one.path.startswith((*_SHARDS, *_CACHES)) for one in holds)
+    if delete and ours:
         _commit(corpus, found, letters, shards)
         _renew_caches(corpus)
         _delete(corpus, holds)
@@ -86,7 +88,7 @@ def forget(
         _prove(corpus, found, said, report)
     else:
         found.left = found.held
-    if not found.held:
+    if not ours:
         found.similar = _similar(corpus, seed)
     return found
 
@@ -161,7 +163,12 @@ def _is_of(row: Row, seed: str) -> bool:
     if not drawn:
         return False
     said = ROWS.dump_json([replace(row, donors=[])]).decode()
-    return seed in said or any(json.dumps(text, ensure_ascii=False)[1:-1] in said for text in drawn)
+    return any(written in said for written in (_written(seed), *(_written(text)[1:-1] for text in drawn)))
+
+
+def _written(text: str) -> str:
+    """A text as it stands in JSON, between quotes."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _commit(corpus: Corpus, found: Forgotten, letters: list[str], shards: list[tuple[Shard, pa.Table]]) -> None:
@@ -183,11 +190,12 @@ def _renew_caches(corpus: Corpus) -> None:
         ledger = Ledger(corpus)
         ledger.sync()
         ledger.compact()
-    if storage.files(PASSES):
+    if storage.files(FOLDER):
         signatures = Signatures(corpus)
         signatures.sync()
         signatures.compact()
     storage.delete(REMEMBERED)
+    storage.delete(FILE)
 
 
 def _delete(corpus: Corpus, holds: Sequence[Holding]) -> None:
@@ -209,9 +217,10 @@ def _prove(corpus: Corpus, found: Forgotten, said: Sequence[str], report: Callab
     paths = [file.path for file in corpus.storage.files("")]
     holds = list(holding(corpus.storage, _counted(paths, report), Sought(found.seed, tuple(said))))
     ours = [one for one in holds if one.path.startswith((*_SHARDS, *_CACHES)) and not one.named]
+    places = {one.path for one in ours}
     shared = {text for one in ours for text in one.texts}  # rows of the seed would name it
     found.left = [
-        one.path for one in holds if one.named or one.damaged or (one not in ours and not one.texts <= shared)
+        one.path for one in holds if one.named or one.damaged or (one.path not in places and not one.texts <= shared)
     ]
     found.files, found.shared = len(paths), len(shared)
 

@@ -53,9 +53,14 @@ class Metrics:
         """How many requests each model has now, and how many it takes at once."""
         for model, (asked, capacity) in requests.items():
             for state, count in (("running", min(asked, capacity)), ("waiting", max(0, asked - capacity))):
-                self._requests.set(count, {"corpus": self._corpus, "model": model, "state": state})
+                self._requests.set(count, _plain({"corpus": self._corpus, "model": model, "state": state}))
 
 
 def _add(counter: Counter, count: int, **labels: str) -> None:
     if count:  # Ray takes no 0
-        counter.inc(count, labels)
+        counter.inc(count, _plain(labels))
+
+
+def _plain(labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels as Ray takes them: it encodes them as ASCII."""
+    return {name: value.encode("ascii", "backslashreplace").decode() for name, value in labels.items()}

@@ -206,7 +206,8 @@ class _Driver:
 
     def _forget_a_stop_that_came_last(self) -> None:
         """A budget that the last rows have spent has stopped nothing."""
-        if self._stopped == "budget" and self._progress.planned == self._progress.committed + self._progress.failed:
+        made = self._progress.planned == self._progress.committed + self._progress.failed
+        if self._stopped == "budget" and made and self._dropped == self._plan.summary.drop:
             self._stopped = self._why = None
 
     def result(self, decided: Counter[str]) -> Result:

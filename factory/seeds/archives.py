@@ -21,7 +21,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, ClassVar
 
 from factory.seeds.compressed import decompressed, raw_bytes
 from factory.seeds.files import (
@@ -32,6 +32,7 @@ from factory.seeds.files import (
     is_archive,
     readable,
     seed_file,
+    stamp,
     told,
 )
 from factory.seeds.globs import matches
@@ -39,14 +40,6 @@ from factory.seeds.globs import matches
 _CHAINED = re.compile(r"(zip|tar)://(.*?)::(.+)", re.DOTALL)
 _FETCHED_AT_ONCE = 1024 * 1024
 """Bytes asked at once of an object store that holds a zip archive."""
-
-
-class _Archive(Protocol):
-    names: dict[str, int]
-    """The files in it, in their order, with their places."""
-
-    def opened(self, place: int) -> IO[bytes]:
-        """The bytes of the file at a place."""
 
 
 def find_files(path: str, form: FileFormat, base: Path, token_env: str | None = None) -> list[SeedFile]:
@@ -86,7 +79,8 @@ def _members(file: SeedFile, kind: str, pattern: str, form: FileFormat) -> list[
         raise SourceError(f"{file.name} holds no {what}; there is {there}")
     if nested := next(filter(is_archive, names), None):
         raise SourceError(f"{file.name} holds an archive, {nested}: unpack the outer one")
-    return [_member(file, kind, name, form, partial(archive.opened, archive.names[name])) for name in names]
+    found = replace(file, recipe=stamp(file))  # asked once, and not for each member
+    return [_member(found, kind, name, form, partial(archive.opened, archive.names[name])) for name in names]
 
 
 def _member(file: SeedFile, kind: str, name: str, form: FileFormat, opened: Callable[[], IO[bytes]]) -> SeedFile:
@@ -105,52 +99,79 @@ def _chosen(names: list[str], pattern: str, form: FileFormat) -> list[str]:
     return [name for name in names if matches(name.split("/"), pattern.split("/"))]
 
 
-class _Zip:
-    """A zip archive, of which files are read where they lie."""
+class _Archive:
+    """An archive. Of all, only the one that was read from last is open: there may be more than a process can hold."""
 
-    def __init__(self, file: SeedFile) -> None:
-        self._zip = zipfile.ZipFile(self._seekable(file))
-        self._infos = [info for info in self._zip.infolist() if not info.is_dir()]
-        self.names = {info.filename: place for place, info in enumerate(self._infos)}
-
-    def opened(self, place: int) -> IO[bytes]:
-        return self._zip.open(self._infos[place])
-
-    @staticmethod
-    def _seekable(file: SeedFile) -> Any:
-        if "://" not in file.uri:
-            return file.uri
-        if file.files is not None:
-            source = file.files.open_input_file(file.uri.partition("://")[2])
-            return io.BufferedReader(source, _FETCHED_AT_ONCE)
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the archive
-        with raw_bytes(file) as raw:
-            shutil.copyfileobj(raw, copy)
-        return copy
-
-
-class _Tar:
-    """A tar archive, compressed or not, which is gone through in its order: once for all its files, if they are opened
-    in that order."""
+    names: dict[str, int]
+    """The files in it, in their order, with their places."""
+    _open: ClassVar[_Archive | None] = None
 
     def __init__(self, file: SeedFile) -> None:
         self._file = file
         self._stack = ExitStack()
         weakref.finalize(self, self._stack.close)
-        self.names = {info.name: place for place, info in enumerate(self._started())}
-        self._ahead, self._next = self._started(), 0
-
-    def _started(self) -> Iterator[tarfile.TarInfo]:
-        """The files in it, from the first on."""
-        self._stack.close()
-        raw = self._stack.enter_context(raw_bytes(self._file))
-        layer, _ = decompressed(self._file, raw)
-        tar = tarfile.open(fileobj=io.BufferedReader(layer), mode="r|")  # noqa: SIM115 - as long as the archive
-        self._tar = self._stack.enter_context(tar)
-        return (info for info in tar if info.isreg())
 
     def opened(self, place: int) -> IO[bytes]:
-        if place < self._next:
+        """The bytes of the file at a place."""
+        raise NotImplementedError
+
+    def _begin(self) -> ExitStack:
+        """Close what is open of any archive."""
+        if _Archive._open is not None:
+            _Archive._open._end()
+        _Archive._open = self
+        return self._stack
+
+    def _end(self) -> None:
+        self._stack.close()
+
+
+class _Zip(_Archive):
+    """A zip archive, of which files are read where they lie."""
+
+    def __init__(self, file: SeedFile) -> None:
+        super().__init__(file)
+        self._zip: zipfile.ZipFile | None = None
+        infos = [info for info in self._started().infolist() if not info.is_dir()]
+        self._infos = [info.filename for info in infos]
+        self.names = {_plain(name): place for place, name in enumerate(self._infos)}
+
+    def opened(self, place: int) -> IO[bytes]:
+        return (self._zip or self._started()).open(self._infos[place])
+
+    def _started(self) -> zipfile.ZipFile:
+        self._zip = self._begin().enter_context(zipfile.ZipFile(self._seekable(self._file)))
+        return self._zip
+
+    def _end(self) -> None:
+        self._zip = None
+        super()._end()
+
+    def _seekable(self, file: SeedFile) -> Any:
+        if "://" not in file.uri:
+            return file.uri
+        if file.files is not None:
+            source = self._stack.enter_context(file.files.open_input_file(file.uri.partition("://")[2]))
+            return io.BufferedReader(source, _FETCHED_AT_ONCE)
+        copy = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - as long as the archive
+        with raw_bytes(file) as raw:
+            shutil.copyfileobj(raw, copy)
+        return copy
+
+
+class _Tar(_Archive):
+    """A tar archive, compressed or not, which is gone through in its order: once for all its files, if they are opened
+    in that order."""
+
+    def __init__(self, file: SeedFile) -> None:
+        super().__init__(file)
+        self._ahead: Iterator[tarfile.TarInfo] | None = None
+        self._next = 0
+        self.names = {_plain(info.name): place for place, info in enumerate(self._started())}
+        self._end()
+
+    def opened(self, place: int) -> IO[bytes]:
+        if self._ahead is None or place < self._next:
             self._ahead, self._next = self._started(), 0
         for info in self._ahead:
             self._next += 1
@@ -159,3 +180,21 @@ class _Tar:
                 assert stream is not None  # a regular file has one
                 return stream
         raise EOFError("it changed while it was read")
+
+    def _started(self) -> Iterator[tarfile.TarInfo]:
+        """The files in it, from the first on."""
+        stack = self._begin()
+        raw = stack.enter_context(raw_bytes(self._file))
+        layer, _ = decompressed(self._file, raw)
+        tar = tarfile.open(fileobj=io.BufferedReader(layer), mode="r|")  # noqa: SIM115 - as long as the archive
+        self._tar = stack.enter_context(tar)
+        return (info for info in self._tar if info.isreg())
+
+    def _end(self) -> None:
+        self._ahead = None
+        super()._end()
+
+
+def _plain(name: str) -> str:
+    """The name of a file as it is without the `./` that tar puts before what it finds in a folder."""
+    return name.removeprefix("./")

@@ -57,7 +57,7 @@ def persona_of(card: Mapping[str, Any], row: FileRow, fields: SeedFields) -> Fil
     if not facts:
         raise BadRow("empty", "a character card without a description or a personality")
     known = {**row, **card}
-    named = (fields.id or "id", fields.speaker or None, *(fields.attributes or ()))
+    named = (fields.id or "id", fields.speaker, fields.partner, *(fields.attributes or ()))
     return {key: known[key] for key in named if key in known} | {fields.facts_columns[0]: facts, fields.name: name}
 
 

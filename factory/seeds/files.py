@@ -88,7 +88,8 @@ class SeedFile:
     """One file of a source: where to open it and how to name it to the user (never with a URI's query, which may be a
     signature); `sniff` says that its first line may still show it to be of another format. `files` is the object store
     it is in, where its path is the `uri` without the scheme. One of a commit, and one that is made and nowhere, has a
-    `recipe`, which changes with its content. One that is made, and one in an `archive`, is `opened` by a function.
+    `recipe`, which changes with its content; an archive's is its stamp. One that is made, and one in an `archive`, is
+    `opened` by a function.
     `token_env` is the variable with the token for an https:// address."""
 
     uri: str
@@ -299,7 +300,7 @@ def stamp(file: SeedFile) -> str | None:
     """The file's size and time of change, or its recipe; none if they cannot be had, or the change is too fresh to tell
     it from the next one; looked up on local disks and in object stores only."""
     if file.archive is not None:
-        return stamp(file.archive)
+        return file.archive.recipe
     if file.recipe is not None:
         return file.recipe
     try:

@@ -28,10 +28,11 @@ _PAIRS = (
     ("user 1 personas", "user 2 personas"),
 )
 """Columns of two personas who are to talk."""
+PAIR_COLUMNS = tuple(name for pair in _PAIRS for name in pair)
 COLUMNS = (
     *DIALOGUES,
     "speaker",
-    *(name for pair in _PAIRS for name in pair),
+    *PAIR_COLUMNS,
     "system",
     "sample_id",
     SPC_HEADER[-1],

@@ -26,7 +26,7 @@ from factory.seeds.foreign import foreign_row
 from factory.seeds.formats import rows_and_blocks
 from factory.seeds.lines import FileRow
 from factory.seeds.plain import PlainReader, PlainRows
-from factory.seeds.shapes import COLUMNS, pair_of, rows_of
+from factory.seeds.shapes import COLUMNS, PAIR_COLUMNS, pair_of, rows_of
 from factory.seeds.speakers import Label, SpeakerReader
 from factory.seeds.values import MAX_FACT, MAX_FACTS, MAX_ID, MISSING, id_of, missing, text_of
 from factory.store.records import Seed, SeedSpeaker, place_of
@@ -76,7 +76,7 @@ class SeedSource(BaseModel):
                 "the name of an environment variable is wanted, in capital letters; the token itself does not belong "
                 "in a job file",
             )
-        if not re.search(r"(?:^|::)https?://", info.data.get("path", "")):
+        if not re.search(r"(?:^|::)(?:https://|http://(?:localhost|127\.0\.0\.1)[:/])", info.data.get("path", "")):
             raise ValueError("a token is sent to https:// addresses only; leave it out")
         return name
 
@@ -163,7 +163,7 @@ def _mend_cells(row: FileRow, fields: SeedFields) -> None:
     """Make values of the cells of a CSV file: none of what stands for a missing value, a list or object of JSON, and a
     whole number of an id that pandas made a float (as it does to a column of whole numbers where one is missing)."""
     ids = (fields.id or "id", fields.speaker, fields.partner)
-    for name in fields.columns:
+    for name in (*fields.columns, *PAIR_COLUMNS):
         cell = row.get(name)
         if not isinstance(cell, str):
             continue
@@ -172,7 +172,7 @@ def _mend_cells(row: FileRow, fields: SeedFields) -> None:
             row[name] = None
         elif name in ids and _WHOLE_FLOAT.fullmatch(text):
             row[name] = text[:-2]
-        elif name not in ids and text.startswith(("[", "{")):
+        elif (name == fields.partner or name not in ids) and text.startswith(("[", "{")):
             with suppress(ValueError):  # then it is text
                 row[name] = from_json(text)
 
@@ -202,7 +202,9 @@ def _pair(  # noqa: PLR0917
     both: Any, row: FileRow, fields: SeedFields, speakers: SpeakerReader, source: str, line: int
 ) -> Seed:
     """Two personas who are to talk."""
-    labels: list[Label] = list(both) if isinstance(both, dict) and len(both) == 2 else [0, 1]
+    if isinstance(both, dict | list) and len(both) != 2:
+        raise BadRow("speakers", f"{len(both)} personas; without a dialogue, two are a pair who talk to each other")
+    labels: list[Label] = [label.strip() for label in both] if isinstance(both, dict) else [0, 1]
     personas = _personas(both, [str(label) for label in labels])
     if not all(personas):
         raise BadRow("empty", "two personas who are to talk need a fact each")

@@ -177,8 +177,9 @@ class Seeds:
 
     @property
     def facts_digests(self) -> Keys:
-        """Keys of what the facts of each seed say, in the order of the sources."""
-        return np.asarray(np.delete(_by_part(self._keys["digests"].combine_chunks())[:, 0], self._again))
+        """Keys of what the facts of each seed say, in the order of the sources; other ones for those of dialogues."""
+        digests = _by_part(self._keys["digests"].combine_chunks())[:, 0]
+        return np.asarray(np.delete(np.where(self._column("turns") > 0, ~digests, digests), self._again))
 
     def _column(self, name: str) -> Any:
         return mapped(self._keys[name].combine_chunks())

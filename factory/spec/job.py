@@ -51,10 +51,18 @@ class _Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+def _partners(value: object) -> object:
+    if value == "file" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    if isinstance(value, str) and value.isdecimal() and int(value) >= 1:
+        return int(value)
+    raise ValueError("a whole number from 1 is wanted, or `file`")
+
+
 class Pairing(_Config):
     """Who talks to whom."""
 
-    partners: Annotated[int, Field(ge=1)] | Literal["file"] = Field(
+    partners: Annotated[Annotated[int, Field(ge=1)] | Literal["file"], BeforeValidator(_partners)] = Field(
         1, description="Partners drawn for each persona; `file`: those that `fields.partner` of the seeds names."
     )
     samples: int = Field(1, ge=1, description="Dialogues per pair.")

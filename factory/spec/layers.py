@@ -76,7 +76,8 @@ def _merge(below: dict[str, Any], data: dict[str, Any], known: Lines, lines: Lin
     for key, value in data.items():
         here = (*at, key)
         if isinstance(value, dict) and isinstance(below.get(key), dict):
-            known[here] = lines[here]
+            known |= {here: lines[here]} if here in lines else {}  # one of a merge key has no line of its own
+            below[key] = dict(below[key])  # an alias may lead to the same mapping from elsewhere
             _merge(below[key], value, known, lines, here)
             continue
         below[key] = value
@@ -133,15 +134,22 @@ def _fill(path: Path, loader: Loader, node: yaml.Node, seen: set[int]) -> None:
     seen.add(id(node))
     if isinstance(node, yaml.ScalarNode) and "${" in node.value:
         where = f"{path}, line {node.start_mark.line + 1}"
+        implicit = node.tag == _tag(loader, node.value)
         node.value = _VARIABLE.sub(lambda found: _value(found, where), node.value)
-        if node.style is None:  # without quotes, it may now be a number
-            node.tag = loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
+        if node.style is None and implicit:  # without quotes and !!str, it may now be a number
+            node.tag = _tag(loader, node.value)
     elif isinstance(node, yaml.MappingNode):
         for _, value in node.value:
             _fill(path, loader, value, seen)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
             _fill(path, loader, value, seen)
+
+
+def _tag(loader: Loader, value: str) -> str:
+    """The tag of a value without quotes; the signs of YAML's own, `<<` and `=`, are text."""
+    tag = str(loader.resolve(yaml.ScalarNode, value, (True, False)))  # type: ignore[no-untyped-call]
+    return "tag:yaml.org,2002:str" if tag.endswith((":merge", ":value")) else tag
 
 
 def _value(found: re.Match[str], where: str) -> str:

@@ -2,14 +2,16 @@
 
 Tables (Parquet, Arrow) are decompressed and all their strings are read; of other files, such as logs and recipes, the
 bytes, decompressed if that was gzip. The id counts where it stands alone: in the columns that name seeds, or between
-quotes; one of 16 characters or more counts anywhere. Limitations: an object is copied to the local disk to be read; in
-files that are compressed otherwise (an archive that somebody put there) nothing is found.
+quotes; one of 16 characters or more counts anywhere, but not within a longer word or path. Limitations: an object is
+copied to the local disk to be read; in files that are compressed otherwise (an archive that somebody put there) nothing
+is found; of what the seed says, facts and turns are sought, and no names or attributes.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import re
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -28,6 +30,9 @@ _NAMING = frozenset({"id", "seed_ids", "seeds.id", "speakers.seed_id", "speakers
 """Columns that hold ids of seeds: of kept seeds, dead letters and rows."""
 _LONG = 16
 """Characters from which on no text has an id by chance."""
+_OURS = ("_delta_log/", "_dead_letters/_delta_log/", "_recipes/")
+"""Logs and recipes, in which no seed is named, but numbers and names of entries stand between quotes as a short id
+does."""
 _AT_ONCE = 1024
 _ZSTD, _GZIP = b"\x28\xb5\x2f\xfd", b"\x1f\x8b"
 _DAMAGED = (OSError, EOFError, ValueError, zlib.error, pa.ArrowException)
@@ -42,16 +47,21 @@ class Sought:
 
     def named_in(self, path: str, strings: pl.Series) -> bool:
         """Whether strings of this column name the seed."""
-        if path in _NAMING and (strings == self.id).any():
+        if path in _NAMING:
+            return bool((strings == self.id).any())
+        if path == "detail" and strings.str.contains_any([repr(self.id)]).any():
             return True
-        if len(self.id) >= _LONG:
-            return bool(strings.str.contains_any([self.id]).any())
-        return path == "detail" and bool(strings.str.contains_any([repr(self.id)]).any())
+        return len(self.id) >= _LONG and bool(strings.str.contains(_alone(pl.escape_regex(self.id))).any())
 
     def told_in(self, strings: pl.Series) -> set[str]:
         """The texts that stand in strings."""
         hits = strings.filter(strings.str.contains_any(list(self.texts))) if self.texts else strings.clear()
         return {text for text in self.texts if hits.str.contains(text, literal=True).any()}
+
+
+def _alone(escaped: str) -> str:
+    """A pattern that finds an id where it is no part of a longer one, such as `session_1` of `session_10`."""
+    return rf"(?:^|[^\w/-]){escaped}(?:[^\w/-]|$)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +139,11 @@ def _of_file(path: str, local: Path, sought: Sought) -> Holding:
 
 
 def _of_bytes(path: str, content: bytes, sought: Sought) -> Holding:
-    quoted = (f'"{sought.id}"', f"'{sought.id}'", json.dumps(sought.id))
-    ids = (sought.id,) if len(sought.id) >= _LONG else quoted
-    named = any(one.encode() in content for one in ids)
+    quoted = (f'"{sought.id}"', f"'{sought.id}'", json.dumps(sought.id), repr(sought.id))
+    named = not path.startswith(_OURS) and any(one.encode() in content for one in quoted)
+    if len(sought.id) >= _LONG and not named:
+        written = {sought.id, json.dumps(sought.id)[1:-1], repr(sought.id)[1:-1]}
+        named = any(re.search(_alone(re.escape(one)).encode(), content) for one in written)
     forms = {text: (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]) for text in sought.texts}
     told = (text for text, written in forms.items() if any(one.encode() in content for one in written))
     return Holding(path, named, frozenset(told))

@@ -48,11 +48,14 @@ class Point:
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """How a model does on the pairs: at each threshold, and at the two proposed ones (none if no threshold keeps the
-    bound). `pairs` and `contradictions` are counted; all shares are weighted where the pairs were drawn by strata:
-    then `stands_for` is how many pairs they stand for, and `unlabelled` how many are in strata without a label.
-    `accuracy` is of the likeliest label. `labelled_by` counts the pairs by who labelled them, where files tell."""
+    bound). `score` and `check` say which pairs of a corpus these were, if files tell. `pairs` and `contradictions` are
+    counted; all shares are weighted where the pairs were drawn by strata: then `stands_for` is how many pairs they
+    stand for, and `unlabelled` how many are in strata without a label. `accuracy` is of the likeliest label.
+    `labelled_by` counts the pairs by who labelled them, where files tell."""
 
     model: str
+    score: str | None
+    check: str | None
     pairs: int
     contradictions: int
     contradicted: float
@@ -80,7 +83,9 @@ def calibrate(
     some were drawn by strata, ScorerStartError."""
     name = called(model.name, revision_of(model.name, model.revision))
     _refuse_its_own(pairs, name)
-    wrong = np.array([pair.label == "contradiction" for pair in pairs])
+    if len({(pair.score, pair.check) for pair in pairs}) > 1:
+        raise CalibrationError("these are pairs of several scores or checks: calibrate on each alone")
+    wrong = np.array([pair.label == "contradiction" for pair in pairs], dtype=np.bool_)
     if not 0 < wrong.sum() < len(pairs):
         raise CalibrationError(
             f"{wrong.sum()} of {len(pairs)} pairs are contradictions; give pairs of both kinds, some hundred of each"
@@ -94,7 +99,8 @@ def calibrate(
     points = tuple(_points(contradiction, wrong, strata))
     right = np.array([_likeliest(score) == pair.label for score, pair in zip(scores, pairs, strict=True)])
     return Calibration(
-        model.name, len(pairs), int(wrong.sum()), float(np.average(wrong, weights=strata.weights)),
+        model.name, pairs[0].score, pairs[0].check, len(pairs), int(wrong.sum()),
+        float(np.average(wrong, weights=strata.weights)),
         strata.stands_for, strata.unlabelled, dict(Counter(pair.labelled_by for pair in pairs if pair.labelled_by)),
         float(np.average(right, weights=strata.weights)), points,
         _lowest(points, max_rejected), _lowest(points, max_flagged),

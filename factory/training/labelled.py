@@ -25,7 +25,7 @@ LABELS = ("entailment", "neutral", "contradiction")
 
 STRATUM = ("draw", "stratum", "stratum_pairs", "all_pairs", "scored_by")
 """The columns of a pair's `Stratum`."""
-_BESIDES = ("labelled_by", *STRATUM)
+_BESIDES = ("labelled_by", "score", "check", *STRATUM)
 """Columns that are read where a file has them."""
 
 
@@ -46,7 +46,7 @@ class Stratum(BaseModel):
 class LabelledPair:
     """A labelled pair, and the file or rule that it comes of. `labelled_by` is PERSON, a model as
     `factory.models.called` names it, or none where the file does not tell; `stratum` is of pairs that `factory pairs`
-    drew."""
+    drew, and `score` and `check` say which of a corpus's pairs those were."""
 
     premise: str
     hypothesis: str
@@ -54,6 +54,8 @@ class LabelledPair:
     source: str
     labelled_by: str | None = None
     stratum: Stratum | None = None
+    score: str | None = None
+    check: str | None = None
 
 
 class PairFile(BaseModel):
@@ -108,7 +110,8 @@ def _pair(row: dict[str, Any], source: PairFile, labels: Sequence[str], name: st
     label = next((label for number, label in enumerate(labels) if given in (label, str(number))), None)
     if label is None:
         raise BadRow("no gold label", f"the label is {given!r}")
-    return LabelledPair(premise, hypothesis, label, name, _text(row.get("labelled_by")) or None, _stratum(row))
+    by, score, check = (_text(row.get(column)) or None for column in ("labelled_by", "score", "check"))
+    return LabelledPair(premise, hypothesis, label, name, by, _stratum(row), score, check)
 
 
 def _stratum(row: dict[str, Any]) -> Stratum | None:

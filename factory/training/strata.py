@@ -26,22 +26,21 @@ class Strata:
     is what is calibrated, as `factory.models.called` names it. Raises ValueError where only some were drawn."""
 
     def __init__(self, pairs: Sequence[LabelledPair], model: str) -> None:
-        labelled = Counter(pair.stratum for pair in pairs)
+        found = [pair.stratum and pair.stratum.model_copy(update={"scored_by": ""}) for pair in pairs]
+        labelled = Counter(found)
         if 0 < labelled[None] < len(pairs):
             raise ValueError(
                 f"{len(pairs) - labelled[None]} of {len(pairs)} pairs were drawn by factory pairs and stand for "
                 "others; the rest were not: calibrate on either alone"
             )
         drawn = [stratum for stratum in labelled if stratum]
-        self.weights: Floats = np.array(
-            [pair.stratum.pairs / labelled[pair.stratum] if pair.stratum else 1 for pair in pairs]
-        )
+        self.weights: Floats = np.array([stratum.pairs / labelled[stratum] if stratum else 1 for stratum in found])
         self.stands_for = sum(stratum.pairs for stratum in drawn)
         """How many pairs there are in the strata of which some pair is labelled, and the same of the other strata."""
         self.unlabelled = sum({stratum.draw: stratum.of for stratum in drawn}.values()) - self.stands_for
-        self._own = bool(drawn) and all(same(stratum.scored_by, model) for stratum in drawn)
+        self._own = bool(drawn) and all(same(pair.stratum.scored_by, model) for pair in pairs if pair.stratum)
         numbers = {stratum: number for number, stratum in enumerate(labelled)}
-        self._number = np.array([numbers[pair.stratum] for pair in pairs])
+        self._number = np.array([numbers[stratum] for stratum in found])
         self._sizes = np.array([stratum.pairs if stratum else len(pairs) for stratum in labelled])
 
     def effective_size(self, found: Mask, among: Mask) -> float:

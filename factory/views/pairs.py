@@ -27,6 +27,12 @@ _COLUMNS: dict[Check, str] = {
     "extracted_extracted": "extracted_contradiction",
 }
 """The columns that hold the highest P(contradiction) of each check's pairs."""
+REASONS = {
+    "contradiction": {"reject": "contradicts_persona", "flag": "may_contradict_persona"},
+    "self_contradiction": {"reject": "contradicts_itself", "flag": "may_contradict_itself"},
+    "extracted_contradiction": {"reject": "facts_contradict", "flag": "facts_disagree"},
+}
+"""What conditions over these columns are called."""
 CHECKS = tuple(_COLUMNS)
 """The checks whose pairs conditions can judge by P(contradiction)."""
 

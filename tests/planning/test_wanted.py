@@ -102,6 +102,13 @@ def test_partners_are_those_that_the_file_names(tmp_path: Path) -> None:
     assert (summary.make, summary.drop, summary.unchanged) == (2, 2, 6)
 
 
+def test_partners_in_a_csv_file_are_a_list_of_json(tmp_path: Path) -> None:
+    (tmp_path / "seeds.csv").write_text('id,persona,to\na,I ski.,"[""b"", ""c""]"\nb,I cook.,c\nc,I read.,\n')
+    planned = plan(job_in(tmp_path, f"seeds=[{{path: {tmp_path}/seeds.csv, fields: {{partner: to}}}}]", FILE[0]))
+    pairs = sorted(tuple(seed.id for seed in row.seeds) for row in wanted_of(planned).values())
+    assert pairs == [("a", "b"), ("a", "c"), ("b", "c")]
+
+
 @pytest.mark.parametrize(
     ("partners", "message"),
     [

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import boto3
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -69,6 +70,28 @@ def test_an_archive_stands_for_the_files_in_it(tmp_path: Path, name: str) -> Non
     assert names(tmp_path, f"{kind}://deep/*.jsonl::{name}") == [second]
     assert names(tmp_path, f"{kind}://**/*.jsonl::{name}") == [first, second]
     assert personas(read(tmp_path, f"{kind}://deep/a.jsonl::{name}")) == [(("I cook.",),)]
+
+
+@pytest.mark.parametrize("name", ["p.zip", "p.tar.gz"])
+def test_names_that_begin_at_the_folder_that_was_packed(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(PACKED[name]({"./a.jsonl": SKI, "./deep/b.jsonl": COOK}))
+    kind = name[2:5]
+    assert personas(read(tmp_path, name)) == [(("I ski.",),), (("I cook.",),)]
+    assert names(tmp_path, f"{kind}://*.jsonl::{name}") == [f"{kind}://a.jsonl::{name}"]
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_many_archives_are_not_open_at_once(tmp_path: Path, pack: Callable[[Mapping[str, bytes]], bytes]) -> None:
+    suffix = "zip" if pack is zipped else "tgz"
+    for number in range(40):
+        (tmp_path / f"{number}.{suffix}").write_bytes(pack({"a.jsonl": SKI, "b.jsonl": COOK}))
+    before = len(psutil.Process().open_files())
+    files = find_files(f"*.{suffix}", "auto", tmp_path)
+    for file in files:
+        with compressed.open_file(file) as stream:
+            assert stream.read() in (SKI, COOK)
+    assert len(files) == 80
+    assert len(psutil.Process().open_files()) <= before + 2
 
 
 def test_all_files_of_a_tar_archive_are_read_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

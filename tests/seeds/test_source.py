@@ -433,6 +433,7 @@ def test_published_files(path: str, seeds: int, bad: dict[str, int]) -> None:
         ({"user 1 personas": "I ski.\nI cook.", "user 2 personas": "I read."}, (("I ski.", "I cook."), ("I read.",))),
         ({"persona1": ["I ski."], "persona2": ["I read."], "turns": None}, (("I ski.",), ("I read.",))),
         ({"personas": {"Ann": ["I ski."], "Bo": ["I read."]}}, (("I ski.",), ("I read.",))),
+        ({"personas": {" Ann": ["I ski."], "Bo ": ["I read."]}}, (("I ski.",), ("I read.",))),
     ],
 )
 def test_two_personas_of_a_row_are_a_pair(tmp_path: Path, row: dict[str, Any], expected: tuple[Any, ...]) -> None:
@@ -445,6 +446,7 @@ def test_two_personas_of_a_row_are_a_pair(tmp_path: Path, row: dict[str, Any], e
 def test_pairs_of_csv_and_parquet(tmp_path: Path) -> None:
     expected = [(("I ski.",), ("I read.",))]
     assert personas(read_bytes(tmp_path, "p.csv", b"id,persona1,persona2\n1,I ski.,I read.\n")) == expected
+    assert outcome(read_bytes(tmp_path, "p.csv", b"persona1,persona2\nI ski.,NA\n")) == [(2, "missing_field")]
     pq.write_table(
         pa.table({"persona_a": ["I ski."], "persona_b": ["I read."], "topic": ["x"]}), tmp_path / "p.parquet"
     )
@@ -457,6 +459,7 @@ def test_pairs_of_csv_and_parquet(tmp_path: Path) -> None:
     [
         ({"personas": [["I ski."]]}, "speakers"),
         ({"personas": [["I ski."], []]}, "empty"),
+        ({"personas": {"Ann": "I ski.", "Bo": "I read.", "Cy": "I cook."}}, "speakers"),
         ({"personas": 7}, "wrong_type"),
         ({"personas": [["I ski."], ["I read."]], "dialogue": "A: Hi."}, "missing_field"),
         ({"persona1": "I ski.", "persona2": " "}, "missing_field"),

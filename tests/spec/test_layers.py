@@ -68,6 +68,31 @@ def test_a_field_laid_over_another_has_its_own_line(tmp_path: Path) -> None:
     assert told(path).startswith(f"{path}, line 4: makers.converse.turns")
 
 
+def test_what_an_alias_shares_below_is_laid_over_in_one_place(tmp_path: Path) -> None:
+    shared = GOOD.replace(
+        "writer: {engine: scripted, name: scripted}",
+        "writer: &one {engine: scripted, name: scripted}\n  other: *one\n  third: {<<: *one, max_num_seqs: 9}",
+    )
+    path = layered(
+        tmp_path, "extends: shared/base.yaml\nmodels: {writer: {max_num_seqs: 7}, third: {name: x}}\n", shared
+    )
+    found = {name: model.model_dump() for name, model in load_job(path).models.items()}
+    base = load_job(tmp_path / "shared" / "base.yaml").models["other"].model_dump()
+    assert found["writer"]["max_num_seqs"] == 7
+    assert found["other"] == base
+    assert (found["third"]["name"], found["third"]["max_num_seqs"]) == ("x", 9)
+
+
+def test_an_anchor_of_ones_own_may_be_merged_over_the_other_file(tmp_path: Path) -> None:
+    text = "extends: shared/base.yaml\nmakers: {converse: &c {turns: 8, sampling: {temperature: 0.5}}, extract: {}}\n"
+    base = GOOD.replace("    turns: 6\n", "    turns: 6\n    sampling: {top_p: 0.9}\n")
+    merged = text.replace("converse: &c {turns: 8,", "converse: {<<: &c {turns: 8},").replace("extract: {}", "")
+    for given in (text, merged):
+        (tmp_path / given[-9:-3].strip(" ,{}")).mkdir(exist_ok=True)
+        job = load_job(layered(tmp_path / given[-9:-3].strip(" ,{}"), given, base))
+        assert job.makers["converse"].model_dump()["turns"] == 8
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -101,6 +126,14 @@ def test_variables_stand_for_values_of_any_type(tmp_path: Path, monkeypatch: pyt
     converse = job.makers["converse"].model_dump()
     assert converse["turns"] == 12
     assert list(converse["topics"]) == ["pets", "12"]
+
+
+@pytest.mark.parametrize("value", ["12", "=", "<<", "null", "yes"])
+def test_a_variable_that_is_to_be_text_stays_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("PLACE", value)
+    assert load_job(write(tmp_path, GOOD.replace("out/c", "!!str ${PLACE}"))).corpus == str(tmp_path / value)
+    if value in ("=", "<<"):
+        assert load_job(write(tmp_path, GOOD.replace("out/c", "${PLACE}"))).corpus == str(tmp_path / value)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,23 @@ def test_texts_and_logs_are_searched_as_they_are_written(tmp_path: Path, content
     assert found(tmp_path, Sought("0123456789")) == []
 
 
+@pytest.mark.parametrize("kind", ["parquet", "text"])
+def test_a_long_id_is_not_found_in_a_longer_one(tmp_path: Path, kind: str) -> None:
+    ids, sought = ["conv-26/session_12", "old/conv-26/session_1"], Sought("conv-26/session_1")
+    for others in (ids, [*ids, "conv-26/session_1"]):
+        if kind == "parquet":
+            write(tmp_path, kind, pa.table({"seed_ids": [others], "why": [", ".join(others)]}))
+        else:
+            (tmp_path / "a").write_text(json.dumps({"of": ", ".join(others)}), encoding="utf-8")
+        assert [one.named for one in found(tmp_path, sought)] == [True] * (others != ids)
+
+
+def test_an_id_is_found_however_a_letter_writes_it(tmp_path: Path) -> None:
+    sought = Sought("C:\\data\\persona_0001")
+    write(tmp_path, "parquet", pa.table({"detail": [f"{sought.id!r} is given twice"]}))
+    assert [one.named for one in found(tmp_path, sought)] == [True]
+
+
 def test_a_compressed_export_is_decompressed_and_half_of_one_is_damaged(tmp_path: Path) -> None:
     written = gzip.compress(json.dumps({"of": LONG}).encode())
     (tmp_path / "a").write_bytes(written)

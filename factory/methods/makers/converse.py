@@ -4,9 +4,9 @@ Turn by turn, the model plays both sides in alternation: a prompt holds one spea
 assistant's and its partner's as the user's, so no fact crosses over but through what is said. A turn grows the
 speaker's last prompt only at its end, which is what a prefix cache reuses. The one-call variant (`mode: script`) is
 one request in guided JSON instead of one a turn, and gives that separation up: its model sees both personas. A speaker
-can end the dialogue with `[END]` after `min_turns`. Where the first fact begins with "He", "She" or "They", or with
-"His", "Her" or "Their", the prompt says that this is the speaker. Limitations: a persona that someone else tells in
-another way ("Maria is a nurse.") is shown as it is; broken turns are found by rules for English and common
+can end the dialogue with `[END]` after `min_turns`. Where the first fact begins with "He", "She" or "They", the prompt
+says that this is the speaker. Limitations: a persona that someone else tells in another way ("Maria is a nurse.", "Her
+job is hard.") is shown as it is; broken turns are found by rules for English and common
 chat markup; what reads well is left to scores.
 """
 

@@ -16,8 +16,10 @@ from itertools import pairwise
 from typing import Any
 
 import polars as pl
+from pydantic_core import to_json
 
 from factory.base.fingerprint import blake
+from factory.base.places import in_shell
 from factory.models import called
 from factory.planning.recipes import models_asked
 from factory.spec.job import SELECT
@@ -39,7 +41,7 @@ class DrawnPair:
     stored: StoredPair
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Drawn:
     """A sample, named `id` by what is in it; its pairs stand in a random order, so that any first part of them is a
     random sample of each stratum."""
@@ -51,6 +53,13 @@ class Drawn:
     strata: list[Stratum]
     id: str = ""
     pairs: list[DrawnPair] = field(default_factory=list)
+
+    @property
+    def command(self) -> str:
+        """How labels of these pairs are read, but for their file."""
+        models = sorted({str(pair.record["scored_by"]).partition("@")[0] for pair in self.pairs})
+        own = models != ["nli-small"]
+        return "factory calibrate" + (f" --model {in_shell(models[0])}" if own else "")
 
     @property
     def drawn(self) -> int:
@@ -91,9 +100,12 @@ def draw(
     ]
     chosen = pl.concat(pl.collect_all(some, engine="streaming")).sort("row_id", "place").rows()
     random.Random(seed).shuffle(chosen)
-    name = blake("pairs", score, check, *(f"{row_id} {place}" for row_id, place, _ in chosen))[:12]
-    drawn = Drawn(corpus.root, score, check, near, strata, name)
+    drawn = Drawn(corpus.root, score, check, near, strata)
     drawn.pairs.extend(_told(corpus, rows, chosen, drawn))
+    # Of what the pairs say, too: in the next version the same row may say something else.
+    drawn.id = blake("pairs", *(to_json(pair.record).decode() for pair in drawn.pairs))[:12]
+    for pair in drawn.pairs:
+        pair.record["draw"] = drawn.id
     return drawn
 
 
@@ -152,6 +164,7 @@ def _told(corpus: Corpus, rows: pl.LazyFrame, chosen: Sequence[tuple[str, int, i
             "hypothesis": stored.pair.hypothesis,
             "label": None,
             "labelled_by": None,
+            "score": drawn.score,
             "check": drawn.check,
             "row_id": row_id,
             "speaker": stored.pair.speaker,
@@ -160,7 +173,7 @@ def _told(corpus: Corpus, rows: pl.LazyFrame, chosen: Sequence[tuple[str, int, i
             "neutral": stored.found.neutral,
             "contradiction": stored.found.contradiction,
             "scored_by": called(nli["name"], nli["revision"]) if nli else None,
-            "draw": drawn.id,
+            "draw": None,
             "stratum": str(stratum),
             "stratum_pairs": stratum.pairs,
             "all_pairs": all_pairs,

@@ -74,7 +74,7 @@
       place in state.labels ? [JSON.stringify({ ...record, label: state.labels[place], labelled_by })] : []);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "application/jsonl" }));
-    link.download = `labels-${draw}.jsonl`;
+    link.download = `labels-${draw}-${lines.length}.jsonl`; // a second file of the same name would get another one
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers read it after the click
   };

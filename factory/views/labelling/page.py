@@ -36,6 +36,7 @@ def page(drawn: Drawn) -> str:
         script=script,
         script_hash=f"sha256-{digest}",
         draw=drawn.id,
+        command=drawn.command,
         data={"draw": drawn.id, "labelled_by": PERSON, "pairs": [_shown(pair) for pair in drawn.pairs]},
     )
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from factory.planning.diff import diff
 from factory.store.corpus import Corpus
+from factory.store.table import CorpusError
 from factory.store.versions import Version, log
 from factory.views.measures import DECISIONS, measures, methods_of
 
@@ -21,7 +22,13 @@ def changes(corpus: Corpus, newest: int, since: int | None) -> dict[str, Any]:
     base = since if since is not None else found_by_last_run(versions)
     if base is None:
         return {"left_out": "All versions were made by one run; there is no earlier one to compare with."}
-    found = diff(corpus, base, newest)
+    try:
+        found, before = diff(corpus, base, newest), _key_figures(corpus, base)
+    except CorpusError:
+        if since is not None:
+            raise
+        gone = f"The files of version {base}, from which the last run started, are gone (factory gc or forget)."
+        return {"left_out": gone}
     counted = found.group_by("what", "why").len("rows").sort("rows", "what", "why", descending=[True, False, False])
     moved = found.drop_nulls(["before", "after"]).filter(pl.col("before") != pl.col("after"))
     return {
@@ -31,7 +38,7 @@ def changes(corpus: Corpus, newest: int, since: int | None) -> dict[str, Any]:
         "rows": len(found),
         "changes": counted.to_dicts(),
         "moved": moved.group_by("before", "after").len("rows").sort("rows", "before", descending=True).to_dicts(),
-        "before": _key_figures(corpus, base),
+        "before": before,
         "after": _key_figures(corpus, newest),
     }
 

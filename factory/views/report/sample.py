@@ -41,6 +41,8 @@ def dialogues(corpus: Corpus, rows: pl.LazyFrame, count: int) -> list[dict[str, 
 
 def _chosen(rows: pl.LazyFrame, count: int) -> list[str]:
     """Row ids: half of them are spread over the decisions and reasons, at least one for each; the rest are any."""
+    if not count:
+        return []
     kinds = rows.select("row_id", decision=DECISION, code=CODES).explode("code")
     known = kinds.select("decision", "code").unique().sort("decision", "code").collect(engine="streaming")
     quota = max(1, count // max(2 * len(known), 1))

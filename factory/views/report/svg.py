@@ -85,7 +85,11 @@ def _for_page(picture: str, alt: str) -> str:
     body = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{own}-", body)
     body = re.sub(r" font-family: [^;]*;| transform=\"rotate\(-0 [^)]*\)\"", "", body)
     body = re.sub(r">\s+<", "><", body)
-    return re.sub(r'<svg[^>]*?viewBox="([^"]+)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{alt}">', body)
+    return re.sub(
+        r'<svg[^>]*?viewBox="([^"]+)"[^>]*>',
+        lambda found: f'<svg viewBox="{found[1]}" role="img" aria-label="{alt}">',
+        body,
+    )
 
 
 def tick(value: float, _: float) -> str:

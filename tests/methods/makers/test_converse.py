@@ -122,7 +122,9 @@ def test_topics_and_openings_are_drawn_by_row(kit_of):
     ("facts", "told"),
     [
         (["She is a nurse.", "I ski."], 'About you, as someone else tells it ("she" is you):'),
-        (["Their dog is old."], 'About you, as someone else tells it ("their" is you):'),
+        (["They're old."], 'About you, as someone else tells it ("they" is you):'),
+        (["They say I am funny."], "About you:"),
+        (["His name is Rex, my dog."], "About you:"),
         (["I have a son.", "He swims."], "About you:"),
         (["Heather is my name."], "About you:"),
     ],
