@@ -13,7 +13,6 @@ from rich.table import Table
 from factory.base.places import in_shell
 from factory.cli.options import AsJson, CorpusPlace, print_json
 from factory.store.corpus import Corpus
-from factory.store.table import CorpusError
 from factory.views.display import out
 from factory.views.labelling import Drawn, write
 from factory.views.pairs import CHECKS
@@ -37,7 +36,7 @@ def pairs(  # noqa: PLR0917 -- typer reads the options off the signature
     """Draw scored pairs near the thresholds to label by hand, as a page or a file; then: factory calibrate."""
     known = next((one for one in CHECKS if one == check), None)
     if known is None:
-        raise CorpusError(f"--check {check}: give one of {', '.join(CHECKS)}")
+        raise typer.BadParameter(f"give one of {', '.join(CHECKS)}", param_hint="--check")
     drawn = write(
         Corpus(corpus), to, near=_thresholds(near), check=known, score=score, count=count, seed=seed
     )  # fmt: skip

@@ -134,9 +134,8 @@ def _fill(path: Path, loader: Loader, node: yaml.Node, seen: set[int]) -> None:
     seen.add(id(node))
     if isinstance(node, yaml.ScalarNode) and "${" in node.value:
         where = f"{path}, line {node.start_mark.line + 1}"
-        implicit = node.tag == _tag(loader, node.value)
         node.value = _VARIABLE.sub(lambda found: _value(found, where), node.value)
-        if node.style is None and implicit:  # without quotes and !!str, it may now be a number
+        if node.style is None:  # without quotes, it may now be a number
             node.tag = _tag(loader, node.value)
     elif isinstance(node, yaml.MappingNode):
         for _, value in node.value:

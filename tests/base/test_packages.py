@@ -64,10 +64,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("typer", "status corpus", "factory", "typer"),
         ("torch", "train-lm lm.yaml --to out", "factory train-lm", "'persona-factory[train]'"),
         ("datasets", "train-lm lm.yaml --to out", "factory train-lm", "'persona-factory[train]'"),
-        ("transformers", "calibrate pairs.csv", "factory calibrate", "'persona-factory[local]'"),
+        ("transformers", "calibrate pairs.csv", "factory calibrate", "'persona-factory[report]'"),
         ("persona_factory_models", "calibrate pairs.csv", "the model nli-small", "'persona-factory[local]'"),
         ("matplotlib", "report corpus", "factory report", "'persona-factory[report]'"),
-        ("scipy", "audit corpus --by role", "factory audit", "'persona-factory[report]'"),
         ("huggingface_hub", "push corpus hf://datasets/me/x", "factory push", "'persona-factory[hub]'"),
     ],
 )

@@ -346,7 +346,7 @@ JOB_FILE_MISTAKES = [
         (["status", "{empty}"], "no corpus here"),
         (["show", "{empty}"], "no corpus here"),
         (["letters", "{empty}"], "no corpus here"),
-        (["calibrate", "{file}"], "0 of 0 pairs are contradictions"),
+        (["calibrate", "{file}"], "no labelled pair in"),
         (["calibrate", "absent.csv"], "absent.csv"),
         (["explain", "{corpus}", "ffffffffffffffff"], "no row"),
         (["log", "{empty}"], "no corpus here"),

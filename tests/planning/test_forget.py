@@ -219,6 +219,32 @@ def test_what_is_printed_says_where_the_seed_stands_and_that_it_is_gone(tmp_path
     assert "ids that begin so: p0" in CliRunner().invoke(app, ["forget", job.corpus, "p"]).stdout
 
 
+@pytest.mark.parametrize("seed", ["1", "may"])
+def test_what_is_no_seed_changes_nothing_though_logs_say_it(tmp_path: Path, seed: str) -> None:
+    write_seeds(tmp_path, some_personas(4))
+    job = job_in(tmp_path, "select.flag.may=consistency.contradiction >= 0.2")
+    Rehearsal().run(job)
+    before = log(Corpus(job.corpus))
+    found = forget(Corpus(job.corpus), seed, delete=True)
+    assert (found.held, found.left, found.erased) == ([], [], False)
+    assert log(Corpus(job.corpus)) == before
+
+
+@pytest.mark.parametrize("name", ["7", "conv-26/session_1"])
+def test_only_what_the_seed_gave_is_taken_from_others(tmp_path: Path, name: str) -> None:
+    """Ids that stand by chance in hashes, times and longer ids."""
+    write_seeds(tmp_path, {f"{name}{end}": [f"I own {end or 'no'} boats."] for end in ("", "0", "1", "2", "3", "4")})
+    job = job_in(tmp_path, "makers.augment={count: 1, probability: 0.01}")
+    Rehearsal().run(job)
+    before = rows_of(job)
+    offered = {id_ for id_, row in before.items() if name not in {ref.id for ref in row.seeds}}
+    found = forget(Corpus(job.corpus), name, delete=True)
+    assert (found.left, set(rows_of(job))) == ([], offered)
+    assert found.trimmed == sum(
+        any(fact.source_id == name for side in before[id_].donors for fact in side) for id_ in offered
+    )
+
+
 def test_where_there_is_no_corpus_nothing_is_forgotten(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="there is no corpus here"):
         forget(Corpus(str(tmp_path)), SEED, delete=True)

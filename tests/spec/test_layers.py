@@ -131,7 +131,7 @@ def test_variables_stand_for_values_of_any_type(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("value", ["12", "=", "<<", "null", "yes"])
 def test_a_variable_that_is_to_be_text_stays_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("PLACE", value)
-    assert load_job(write(tmp_path, GOOD.replace("out/c", "!!str ${PLACE}"))).corpus == str(tmp_path / value)
+    assert load_job(write(tmp_path, GOOD.replace("out/c", "'${PLACE}'"))).corpus == str(tmp_path / value)
     if value in ("=", "<<"):
         assert load_job(write(tmp_path, GOOD.replace("out/c", "${PLACE}"))).corpus == str(tmp_path / value)
 

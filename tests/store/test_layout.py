@@ -181,7 +181,7 @@ def test_a_corpus_of_an_older_layout_is_refused_in_one_sentence(tmp_path: Path) 
     for use in (corpus.scan, corpus.files, corpus.to_polars, corpus.to_torch, lambda: list(corpus.rows())):
         with pytest.raises(CorpusError) as caught:
             use()
-        assert "made by another version of the factory, with other columns; give the job a corpus" in str(caught.value)
+        assert "made by another version of the factory, with other columns; give the job a new " in str(caught.value)
         assert "\n" not in str(caught.value)
 
 

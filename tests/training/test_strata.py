@@ -25,6 +25,15 @@ def drawn(*names: str, draw: str = "d") -> list[LabelledPair]:
     return [LabelledPair("a", "b", "neutral", "t", stratum=stratum(name, draw)) for name in names]
 
 
+def test_a_stratum_with_pairs_that_two_models_scored_is_one() -> None:
+    pairs = drawn("low", "low", "high")
+    another = stratum("low").model_copy(update={"scored_by": "another"})
+    other = [replace(pairs[0], stratum=another), *pairs[1:]]
+    one, both = Strata(pairs, MADE_BY), Strata(other, MADE_BY)
+    assert both.weights.tolist() == one.weights.tolist()
+    assert (both.stands_for, both.unlabelled) == (one.stands_for, one.unlabelled)
+
+
 def test_a_pair_stands_for_its_share_of_the_stratum() -> None:
     def weights(pairs: list[LabelledPair]) -> list[float]:
         return list(Strata(pairs, MADE_BY).weights)
