@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from factory.planning.garbage import gc
 from factory.store.corpus import Corpus
 from factory.store.table import CorpusError
+from factory.store.versions import log
 from factory.views.report.changes import changes
 from factory.views.report.figures import PARTS, figures
+from tests.rehearsal import Rehearsal, job_in, some_personas, write_seeds
 from tests.views.report.conftest import Made
 from tests.views.report.corpora import commit, dialogue, imported, letter
 
@@ -82,6 +85,21 @@ def test_changes_since_a_version_that_is_named(made: Made) -> None:
 def test_versions_of_one_run_have_nothing_before_them(tmp_path: Path) -> None:
     corpus = commit(tmp_path, [[dialogue(number) for number in range(4)]])
     assert "one run" in changes(corpus, 1, None)["left_out"]
+
+
+def test_without_the_files_of_the_version_before_the_rest_is_told(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(4))
+    for turns in (4, 6):
+        job = job_in(tmp_path, f"makers.converse.turns={turns}")
+        Rehearsal().run(job)
+    corpus = Corpus(job.corpus)
+    newest = log(corpus)[0].version
+    assert "left_out" not in changes(corpus, newest, None)
+    gc(corpus, 0, delete=True)
+    corpus = Corpus(job.corpus)
+    assert "are gone" in changes(corpus, newest, None)["left_out"]
+    with pytest.raises(CorpusError, match="are gone"):
+        changes(corpus, newest, 0)
 
 
 def test_what_a_corpus_does_not_have_is_left_out(tmp_path: Path) -> None:

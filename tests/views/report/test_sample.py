@@ -31,6 +31,7 @@ def test_every_decision_and_reason_is_shown(tmp_path: Path) -> None:
 def test_it_is_the_same_each_time(made: Made) -> None:
     again = Corpus(made.corpus.root)
     assert dialogues(again, again.scan(), 12) == dialogues(made.corpus, made.corpus.scan(), 12)
+    assert dialogues(made.corpus, made.corpus.scan(), 0) == []
 
 
 def test_marks_are_the_pairs_that_the_rows_own_thresholds_flag(made: Made) -> None:
