@@ -29,6 +29,8 @@ class Version:
 def log(corpus: Corpus) -> list[Version]:
     """The versions, newest first. Raises CorpusError if there is no corpus."""
     history = corpus.table.history()
+    if not history and corpus.dead.shards():
+        raise CorpusError(f"{corpus.root}: no row has been made yet, so there is no version; factory letters says why")
     if not history:
         raise CorpusError(f"{corpus.root}: there is no corpus here yet; make one with: factory run JOB")
     return [

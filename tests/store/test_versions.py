@@ -17,6 +17,16 @@ from factory.store.versions import at, log, restore
 from tests.rehearsal import Rehearsal, job_in, letters_of, rows_of, settled, some_personas, write_seeds
 
 
+def test_the_log_of_dead_letters_alone_says_that_there_is_no_row(tmp_path: Path) -> None:
+    write_seeds(tmp_path, some_personas(2))
+    job, rehearsal = job_in(tmp_path), Rehearsal()
+    rehearsal.talker.mute = {"*p0*", "*p1*"}
+    rehearsal.run(job)
+    assert letters_of(job)
+    with pytest.raises(CorpusError, match="no row has been made yet.*factory letters"):
+        log(Corpus(job.corpus))
+
+
 def test_the_log_says_what_each_version_was(tmp_path: Path) -> None:
     personas = some_personas(6)
     write_seeds(tmp_path, personas)

@@ -14,8 +14,8 @@ from factory.views.report.links import link
 
 
 def _sorted(one: Mapping[str, Any]) -> str:
-    """The dialogues sorted by a column of a score, if it has numbers."""
-    return "" if one["mean"] is None else link(sort=f"{one['score']}.{one['column']}")
+    """The dialogues sorted by a column of a score, if the browser sorts by it."""
+    return link(sort=f"{one['score']}.{one['column']}") if one["sorted"] else ""
 
 
 def _number(name: str) -> Column:
@@ -75,6 +75,9 @@ _MOVED = (count("dialogues", "rows"), text("before", "before"), text("after", "a
 def told(figures: Mapping[str, Any], shown: int) -> dict[str, Any]:
     """All that the template needs but plots and the dialogues, of which so many are `shown`."""
     about, rows = figures["about"], figures["about"]["rows"]
+    scores = [
+        one | {"sorted": f"{one['score']}.{one['column']}" in figures["distributions"]} for one in figures["scores"]
+    ]
     return {
         "name": about["corpus"].rstrip("/").rpartition("/")[2] or about["corpus"],
         "about": about,
@@ -89,7 +92,7 @@ def told(figures: Mapping[str, Any], shown: int) -> dict[str, Any]:
             if name in figures["funnel"]["decisions"]
         ],
         "pairs": any(one["of"] == "pair" for one in figures["distributions"].values()),
-        "scores": table(_SCORES, figures["scores"], "Scores of all dialogues", wide=True),
+        "scores": table(_SCORES, scores, "Scores of all dialogues", wide=True),
         **_diversity(figures["diversity"]),
         **_groups(figures["groups"]),
         "failures": table(_FAILURES, figures["failures"], wide=True),
