@@ -52,11 +52,9 @@ class _Config(BaseModel):
 
 
 def _partners(value: object) -> object:
-    if value == "file" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
-        return value
-    if isinstance(value, str) and value.isdecimal() and int(value) >= 1:
-        return int(value)
-    raise ValueError("a whole number from 1 is wanted, or `file`")
+    if value != "file" and not (str(value).isdecimal() and int(str(value)) >= 1):
+        raise ValueError("a whole number from 1 is wanted, or `file`")
+    return value if value == "file" else int(str(value))
 
 
 class Pairing(_Config):
@@ -202,10 +200,7 @@ def _models_by_name(schema: dict[str, Any]) -> None:
 
 def _extending(schema: dict[str, Any]) -> None:
     """In the JSON Schema: a file may extend another one, which then gives what is required."""
-    schema["properties"][EXTENDS] = {
-        "type": "string",
-        "description": "Another job file, from the folder of this one; what stands here is laid over it.",
-    }
+    schema["properties"][EXTENDS] = {"type": "string", "description": "Path of a job file that this one is laid over."}
     schema["anyOf"] = [{"required": schema.pop("required")}, {"required": [EXTENDS]}]
 
 

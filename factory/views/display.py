@@ -10,7 +10,7 @@ from pathlib import Path
 from shlex import quote
 from textwrap import shorten
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from rich.console import Console
@@ -28,7 +28,7 @@ from factory.store.versions import Version
 from factory.training.calibrate import Calibration
 from factory.views import cost as costview
 from factory.views.details import details
-from factory.views.pairs import REASONS, Check, worst
+from factory.views.pairs import REASONS, worst
 from factory.views.scores import written
 
 if TYPE_CHECKING:  # both import torch
@@ -328,7 +328,7 @@ def show_calibration(calibration: Calibration, left_out: Mapping[str, int], pict
     out.print(table)
     out.print(f"false rejection: share of the {consistent} pairs that are no contradiction; at most: 95 % interval")
     out.print("\nfor the job file:\n\nselect:")
-    column = worst(calibration.score or "consistency", cast(Check, calibration.check or "turn_persona"))
+    column = worst(calibration.score, calibration.check)
     reasons = REASONS[column.partition(".")[2]]
     for name, chosen in named.items():
         if chosen:

@@ -20,7 +20,7 @@ __all__ = ["CHECKS", "Check", "StoredPair", "bands", "marks", "of_pairs", "pair_
 
 MARKED, NEVER = 0.5, 2.0
 """P(contradiction) from which on a pair is marked where the job flags none, and one that none has."""
-_COLUMNS: dict[Check, str] = {
+_COLUMNS: dict[str, str] = {
     "turn_persona": "contradiction",
     "turn_turn": "self_contradiction",
     "extracted_persona": "extracted_contradiction",
@@ -33,7 +33,7 @@ REASONS = {
     "extracted_contradiction": {"reject": "facts_contradict", "flag": "facts_disagree"},
 }
 """What conditions over these columns are called."""
-CHECKS = tuple(_COLUMNS)
+CHECKS: tuple[Check, ...] = ("turn_persona", "turn_turn", "extracted_persona", "extracted_extracted")
 """The checks whose pairs conditions can judge by P(contradiction)."""
 
 
@@ -55,9 +55,10 @@ def stored_pairs(row: Row, score: str, check: Check) -> list[StoredPair]:
     return [one for one in scored_pairs(row, score) if one.pair.check == check]
 
 
-def worst(score: str = Consistency.name, check: Check = "turn_persona") -> str:
-    """The column with the highest P(contradiction) of a check's pairs, as conditions write it."""
-    return f"{score}.{_COLUMNS[check]}"
+def worst(score: str | None = None, check: str | None = None) -> str:
+    """The column with the highest P(contradiction) of a check's pairs, as conditions write it; without a check, of
+    turns and facts."""
+    return f"{score or Consistency.name}.{_COLUMNS.get(check or 'turn_persona', 'contradiction')}"
 
 
 def bands(policy: Conditions, score: str, check: Check = "turn_persona") -> tuple[float, float]:
