@@ -12,6 +12,8 @@ from typing import Any
 import polars as pl
 from pydantic_core import to_jsonable_python
 
+from factory.methods.registry import found
+from factory.models import short
 from factory.spec.job import SELECT
 from factory.spec.select import BANDS, Conditions
 from factory.store.corpus import Corpus
@@ -39,6 +41,7 @@ def figures(
 
     - `about`: `corpus`, `version`, `time`, `rows`, `imported`, `personas`, `seeds`, `turns`, `words`, `tokens`
       (`prompt`, `cached`, `completion`), `stages`, `models` (name with revision: how many stage records name it),
+      `judges_of_own_choice` (NLI models that makers asked, with the scores that ask them, too),
       `made_with` (packages), `thresholds` (by column of a score: `band`, `sign`, `at`), `versions` (newest first, 50
       at most: `version`, `time`, `rows`, `message`, `run`)
     - `funnel`: `seeds` (`used`, `unreadable`, `reasons`), `rows` (`wanted`, `failed`, `made`), `decisions` (rows by
@@ -100,6 +103,7 @@ def _about(
         "tokens": {name: total[f"{name}_tokens"] for name in ("prompt", "cached", "completion")},
         "stages": list(status["cost"]["stages"]),
         "models": status["models"],
+        "judges_of_own_choice": _judges_of_own_choice(recipes),
         "made_with": recipes[0]["made_with"] if recipes else {},
         "versions": versions,
     }
@@ -129,6 +133,22 @@ def _recipes(corpus: Corpus, rows: pl.LazyFrame) -> list[dict[str, Any]]:
     counted = rows.select(recipe=pl.col("stages").list.eval(recipe)).explode("recipe").drop_nulls()
     ids = counted.group_by("recipe").len().sort("len", "recipe", descending=True).collect(engine="streaming")["recipe"]
     return [content for content in map(corpus.recipe, ids) if content is not None]
+
+
+def _judges_of_own_choice(recipes: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    """The NLI models that chose what makers wrote, with the scores that are theirs, too."""
+    makers, scores = found("makers"), found("scores")
+    chose = {_nli(one) for one in recipes if one["method"] in makers}
+    told: dict[str, list[str]] = {}
+    for one in recipes:
+        if one["method"] in scores and (model := _nli(one)) is not None and model in chose:
+            told[model] = sorted({*told.get(model, []), one["stage"]})
+    return told
+
+
+def _nli(recipe: dict[str, Any]) -> str | None:
+    model = recipe["models"].get("nli")
+    return model and short(str(model["name"]))
 
 
 def _seeds(rows: pl.LazyFrame) -> int:

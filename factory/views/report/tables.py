@@ -104,7 +104,10 @@ def told(figures: Mapping[str, Any], shown: int) -> dict[str, Any]:
 
 def _funnel(funnel: Mapping[str, Any]) -> dict[str, Any]:
     seeds, rows = funnel["seeds"], funnel["rows"]
-    sentence = f"{seeds['used']:,} seeds call for {rows['wanted']:,} dialogues. {rows['made']:,} were made and "
+    call = "seed calls" if seeds["used"] == 1 else "seeds call"
+    noun = "dialogue" if rows["wanted"] == 1 else "dialogues"
+    were = "was" if rows["made"] == 1 else "were"
+    sentence = f"{seeds['used']:,} {call} for {rows['wanted']:,} {noun}. {rows['made']:,} {were} made and "
     sentence += f"{rows['failed']:,} failed." if rows["failed"] else "none failed."
     if seeds["unreadable"]:
         why = ", ".join(f"{reason} {number:,}" for reason, number in seeds["reasons"].items())

@@ -139,8 +139,17 @@ def imported(number: int) -> Row:
 def commit(root: Path, runs: list[list[Row]], letters: list[DeadLetter] | None = None) -> Corpus:
     """Commit the rows of each run in two shards and versions."""
     corpus = Corpus(str(root))
-    corpus.save_recipe("s", {"stage": "select", "params": POLICY.model_dump(), "made_with": {"persona-factory": "9"}})
-    corpus.save_recipe("n", {"stage": "consistency", "method": "consistency"})
+    corpus.save_recipe(
+        "s",
+        {
+            "stage": "select",
+            "method": "select",
+            "models": {},
+            "params": POLICY.model_dump(),
+            "made_with": {"persona-factory": "9"},
+        },
+    )
+    corpus.save_recipe("n", {"stage": "consistency", "method": "consistency", "models": {}})
     corpus.dead.shards()
     if letters:
         corpus.dead.commit([corpus.dead.write(dead_letters_to_table(letters))], [], "letters")

@@ -14,7 +14,8 @@ from factory.store.table import CorpusError
 from factory.store.versions import log
 from factory.views.report.changes import changes
 from factory.views.report.figures import PARTS, figures
-from tests.rehearsal import Rehearsal, job_in, some_personas, write_seeds
+from factory.views.report.summary import findings
+from tests.rehearsal import JOB, Rehearsal, job_in, some_personas, write_seeds
 from tests.views.report.conftest import Made
 from tests.views.report.corpora import commit, dialogue, imported, letter
 
@@ -100,6 +101,21 @@ def test_without_the_files_of_the_version_before_the_rest_is_told(tmp_path: Path
     assert "are gone" in changes(corpus, newest, None)["left_out"]
     with pytest.raises(CorpusError, match="are gone"):
         changes(corpus, newest, 0)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_score_by_the_model_that_chose_the_text_is_pointed_out(tmp_path: Path, *, own: bool) -> None:
+    text = JOB.replace("extract: {{min_entailment: 0}}", "extract: {{}}")
+    if own:
+        text = text.replace("consistency: {{", "consistency: {{nli: judge, ")
+        text = text.replace("  embedding:", "  judge: {{kind: nli, name: org/other}}\n  embedding:")
+    write_seeds(tmp_path, some_personas(4))
+    job = job_in(tmp_path, text=text)
+    Rehearsal().run(job)
+    told = figures(Corpus(job.corpus))
+    assert told["about"]["judges_of_own_choice"] == ({} if own else {"org/nli": ["consistency"]})
+    said = [sentence for sentence, attention in findings(told) if "flatters" in sentence and attention]
+    assert len(said) == (0 if own else 1)
 
 
 def test_what_a_corpus_does_not_have_is_left_out(tmp_path: Path) -> None:
