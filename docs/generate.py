@@ -65,9 +65,10 @@ def _sections() -> Iterator[str]:
     yield "## Scores\n"
     for name, cls in _own("scores"):
         yield from _opening(name, _prose(cls))
-        yield _points(_reads(cls), _asks(cls.Params), *_details(cls.details))
+        usual = cls(cls.Params())
+        yield _points(_reads(cls), _asks(cls.Params), *_details(usual.details))
         yield _parameters(cls.Params)
-        yield _table("column | type | range | better | what", map(_column, cls.columns))
+        yield _table("column | type | range | better | what", map(_column, usual.columns))
     yield "## Passes\n"
     for name, field in Passes.model_fields.items():
         params = next(one for one in field.annotation.__args__ if one is not type(None))  # type: ignore[union-attr]

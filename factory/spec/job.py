@@ -356,6 +356,18 @@ class Job(_Config):
                         raise mistake(str(error), "select", band, name) from error
         return self
 
+    @model_validator(mode="after")
+    def _scores_read_scores(self) -> Self:
+        columns = self._condition_columns()
+        there = {name: columns[name] for name in self.scores}
+        for name, params in self.scores.items():
+            for text in getattr(method(params, "scores"), "conditions", ()):
+                try:
+                    check(text, there)
+                except ValueError as error:
+                    raise mistake(str(error), "scores", name) from error
+        return self
+
     def engine_of(self, model: str) -> str:
         """The language model whose engine answers for this one: of those that are asked, under vLLM, the first that
         differs from it in no more than the adapter, unless workers are set for it alone."""
@@ -372,7 +384,7 @@ class Job(_Config):
 
     def score_columns(self) -> dict[str, Any]:
         """The Arrow types of the scores' columns, by the names of the scores."""
-        return {name: struct_of(found("scores")[params.method].columns) for name, params in self.scores.items()}
+        return {name: struct_of(method(params, "scores").columns) for name, params in self.scores.items()}
 
     def _condition_columns(self) -> Mapping[str, Mapping[str, Any]]:
         """What conditions may read: polars types by score and value."""
@@ -384,7 +396,7 @@ class Job(_Config):
             {ROW: ROW_COLUMNS}
             | passes
             | {
-                name: {column.name: kinds[column.type] for column in found("scores")[params.method].columns}
+                name: {column.name: kinds[column.type] for column in method(params, "scores").columns}
                 for name, params in self.scores.items()
             }
         )
