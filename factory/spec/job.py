@@ -347,25 +347,20 @@ class Job(_Config):
 
     @model_validator(mode="after")
     def _conditions_read_scores(self) -> Self:
-        if self.select is not None:
-            for band in BANDS:
-                for name, text in getattr(self.select, band).items():
-                    try:
-                        check(text, self._condition_columns())
-                    except ValueError as error:
-                        raise mistake(str(error), "select", band, name) from error
-        return self
-
-    @model_validator(mode="after")
-    def _scores_read_scores(self) -> Self:
-        columns = self._condition_columns()
-        there = {name: columns[name] for name in self.scores}
+        known = self._condition_columns()
+        told: list[tuple[str, Mapping[str, Any], tuple[str, ...]]] = [
+            (text, known, (SELECT, band, name))
+            for band in BANDS
+            for name, text in getattr(self.select, band, {}).items()
+        ]
+        scores = {name: known[name] for name in self.scores}
         for name, params in self.scores.items():
-            for text in getattr(method(params, "scores"), "conditions", ()):
-                try:
-                    check(text, there)
-                except ValueError as error:
-                    raise mistake(str(error), "scores", name) from error
+            told += [(text, scores, ("scores", name)) for text in getattr(method(params, "scores"), "conditions", ())]
+        for text, columns, at in told:
+            try:
+                check(text, columns)
+            except ValueError as error:
+                raise mistake(str(error), *at) from error
         return self
 
     def engine_of(self, model: str) -> str:
@@ -388,18 +383,10 @@ class Job(_Config):
 
     def _condition_columns(self) -> Mapping[str, Mapping[str, Any]]:
         """What conditions may read: polars types by score and value."""
-        kinds = {"double": pl.Float64, "int": pl.Int32, "string": pl.String, "bool": pl.Boolean}
-        passes = {
-            name: pl.DataFrame(pa.schema(kind).empty_table()).schema for name, kind in self.passes.columns.items()
+        kinds = self.passes.columns | self.score_columns()
+        return {ROW: ROW_COLUMNS} | {
+            name: pl.DataFrame(pa.schema(kind).empty_table()).schema for name, kind in kinds.items()
         }
-        return (
-            {ROW: ROW_COLUMNS}
-            | passes
-            | {
-                name: {column.name: kinds[column.type] for column in method(params, "scores").columns}
-                for name, params in self.scores.items()
-            }
-        )
 
 
 def _others(taken: frozenset[str], name: str) -> str:

@@ -32,20 +32,21 @@ def _with_prompts(job: Job, section: Section, path: Path, lines: Lines) -> Job:
     """The job with the texts of the section's templates in the place of their paths."""
     given = dict(getattr(job, section))
     for name, params in given.items():
-        at = ""
+        at, named = "", ""
 
         def read(file: str, field: tuple[str | int, ...], name: str = name) -> str:
-            nonlocal at
+            nonlocal at, named
             place = (section, name, *field)
-            at = f"{path}, {lines.get(place, 'line ?')}: {dotted(place)}: {file}"
+            at, named = f"{path}, {lines.get(place, 'line ?')}: {dotted(place)}", file
             return Path(absolute(file, job.base)).read_text(encoding="utf-8")
 
         try:
             given[name] = _with_texts(params, section, read)
         except OSError as error:
-            raise YamlError(f"{at}: {error.strerror or error}; paths start at the job file") from error
+            place = absolute(named, job.base)
+            raise YamlError(f"{at}: {place}: {error.strerror or error}; paths start at the job file") from error
         except (PromptError, ValueError) as error:
-            raise YamlError(f"{at}: {error}") from error
+            raise YamlError(f"{at}: {named}: {error}") from error
     return job.model_copy(update={section: given})
 
 
