@@ -30,7 +30,7 @@ class Answer:
     sample: int = 0
 
 
-class Test(BaseModel):
+class Binomial(BaseModel):
     """The two-sided binomial test on the two most frequent answers (selective ensembles, arXiv 2111.08230)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,7 +38,7 @@ class Test(BaseModel):
     test: float = Field(gt=0, lt=1, description="The p from which on it abstains.")
 
 
-Rule = Literal["unanimous", "majority", "mean"] | Test
+Rule = Literal["unanimous", "majority", "mean"] | Binomial
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def _agreed(counts: Counter[int], asked: int, rule: Rule) -> float | None:
     if rule == "mean":
         return sum(value * count for value, count in counts.items()) / counts.total()
     (value, first), (_, second) = (*counts.most_common(2), (0, 0))[:2]
-    if isinstance(rule, Test):
+    if isinstance(rule, Binomial):
         return value if two_sided(first, first + second) <= rule.test else None
     return value if (first == asked if rule == "unanimous" else 2 * first > asked) else None
 

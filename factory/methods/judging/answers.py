@@ -62,7 +62,9 @@ class Form:
         found = _json_in(text)
         certainty = _certainty(found, text) if self.certain else None
         if found is not None:
-            places = tuple(self._place(str(value)) for value in self._values(found))
+            places = tuple(
+                self._place(str(one)) if isinstance(one, str | int | float) else None for one in self._values(found)
+            )
         else:
             rest = _CERTAIN.sub(" ", text) if self.certain else text
             places = tuple(self._in_words(name, rest) for name in self.fields)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from factory.base.rowwise import row_expression
-from factory.methods.judging.agreement import Rule, Test, fewest
+from factory.methods.judging.agreement import Binomial, Rule, fewest
 from factory.methods.judging.answers import Form, letters
 
 Of = Literal["dialogue", "turn", "pair", "candidates", "persona"]
@@ -183,7 +183,7 @@ class Question(BaseModel):
             raise ValueError("orders: both wants options that can be swapped: a choice, or pick")
         if self.agree == "mean" and not scaled:
             raise ValueError("agree: mean wants numbers: a scale, or traits")
-        if isinstance(self.agree, Test) and self.answers < (least := fewest(self.agree.test)):
+        if isinstance(self.agree, Binomial) and self.answers < (least := fewest(self.agree.test)):
             raise ValueError(
                 f"{self.answers} answers can never agree at {self.agree.test}: that takes {least}; raise samples"
             )
