@@ -40,7 +40,7 @@ class JudgeParams(Params):
     questions: tuple[Question, ...] = Field(
         (Question.model_validate({"name": "consistent", "ask": "consistency"}),),
         min_length=1,
-        description="What is asked: each has a `name`, and what to `ask`, and the fields of [the guide](judge.md).",
+        description="What is asked; each question has at least a `name` and what to `ask`.",
     )
     prompt: str | None = Field(
         None, description="Template file around the rubrics, relative to the job file; the bundled one by default."
