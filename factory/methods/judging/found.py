@@ -15,7 +15,7 @@ from factory.methods.judging.asking import Judged
 from factory.methods.judging.questions import TRAITS, Choice, Question, Scale
 from factory.store.records import Detail, Row, Value
 
-NOT_ASKED, INPUT_MISSING, NOT_ASSIGNED = "not_asked", "input_missing", "not_assigned"
+ANSWERED, NOT_ASKED, INPUT_MISSING, NOT_ASSIGNED = "answered", "not_asked", "input_missing", "not_assigned"
 _SIDES = "ab"
 _HIGH, _LOW, _MIDDLE = "high", "low", 3.0
 _PLURAL = {"turn": "turns", "persona": "personas", "pair": "pairs", "candidates": "turns"}
@@ -43,9 +43,10 @@ def columns_of(question: Question) -> Iterator[Column]:
     if of or question.answer == "traits":
         yield Column(f"{name}_abstained", "int", "Verdicts that it leaves open.", 0, None, "lower")
     yield Column(
-        f"{name}_reason",
+        f"{name}_outcome",
         "string",
-        "Why there is no answer: unreadable, uncertain, order, disagreement; not_asked or input_missing.",
+        "answered, or why there is no answer: unreadable, uncertain, order or disagreement of the judge; not_asked, "
+        "input_missing, or not_assigned where no attribute is one of the traits.",
     )
 
 
@@ -53,7 +54,7 @@ def values_of(question: Question, judged: Sequence[Judged], row: Row) -> dict[st
     """The values of one question's columns, by their names."""
     name = question.name
     if not judged:
-        return {f"{name}_reason": INPUT_MISSING}
+        return {f"{name}_outcome": INPUT_MISSING}
     verdicts = [verdict for one in judged for verdict in one.verdicts]
     settled = [one.value for one in verdicts if one.value is not None]
     agreement = sum(one.agreement for one in verdicts) / len(verdicts)
@@ -62,7 +63,8 @@ def values_of(question: Question, judged: Sequence[Judged], row: Row) -> dict[st
         found[f"{name}_abstained"] = len(verdicts) - len(settled)
     if not settled:
         reasons = Counter(one.reason for one in verdicts if one.reason is not None)
-        return found | {f"{name}_reason": max(reasons, key=lambda reason: reasons[reason])}
+        return found | {f"{name}_outcome": max(reasons, key=lambda reason: reasons[reason])}
+    found[f"{name}_outcome"] = ANSWERED
     if question.answer == "traits":
         return found | _traits(question, judged, row)
     if question.answer == "pick":
@@ -83,7 +85,7 @@ def _traits(question: Question, judged: Sequence[Judged], row: Row) -> dict[str,
             found[f"{question.name}_{_SIDES[side]}_{trait}"] = verdict.value
             if verdict.value is not None and trait in wanted:
                 alike.append((verdict.value - _MIDDLE) * wanted[trait] > 0)
-    return found | ({question.name: sum(alike) / len(alike)} if alike else {f"{question.name}_reason": NOT_ASSIGNED})
+    return found | ({question.name: sum(alike) / len(alike)} if alike else {f"{question.name}_outcome": NOT_ASSIGNED})
 
 
 def assigned(attributes: Mapping[str, str]) -> dict[str, int]:

@@ -79,8 +79,8 @@ class JudgeParams(Params):
 
 
 class Judge:
-    """Each question has a column of its name; how far its answers agree, as `NAME_agreement`; why there is none, as
-    `NAME_reason`; and, where it is asked of several turns or speakers, on how many it is left open, as
+    """Each question has a column of its name; how far its answers agree, as `NAME_agreement`; `answered`, or why it is
+    not, as `NAME_outcome`; and, where it is asked of several turns or speakers, on how many it is left open, as
     `NAME_abstained`.
 
     A question of turns or personas has the worst answer: the lowest number, or the last of its choices. `pick` has the
@@ -91,10 +91,10 @@ class Judge:
     >>> from factory.methods.example import dialogue, scored
     >>> told = '{"answer": "contradicts"}'
     >>> scored(Judge, dialogue(), told).values
-    {'consistent_agreement': 1.0, 'consistent': 'contradicts'}
+    {'consistent_agreement': 1.0, 'consistent_outcome': 'answered', 'consistent': 'contradicts'}
     >>> warm = {"name": "warm", "ask": "How warm is the talk?\\n5: warm. 1: cold.", "certainty": 80}
     >>> scored(Judge, dialogue(), '{"answer": 4, "certainty": 60}', questions=[warm]).values
-    {'warm_agreement': 0.0, 'warm_reason': 'uncertain'}
+    {'warm_agreement': 0.0, 'warm_outcome': 'uncertain'}
     """
 
     name = "judge"
@@ -159,7 +159,7 @@ class Judge:
         details: list[Detail] = []
         for question, some, reason in zip(self.params.questions, there, why, strict=True):
             if reason is not None:
-                values[f"{question.name}_reason"] = reason
+                values[f"{question.name}_outcome"] = reason
                 continue
             found = [next(judged) for _ in some]
             values |= values_of(question, found, row)

@@ -71,7 +71,7 @@ def test_a_judge_that_always_takes_the_first_option_abstains_over_both_orders(qu
     both = question | {"orders": "both", "samples": 3, "agree": agree}
     for _ in range(20):
         values = asked(engine, questions=[both], sampling=WARM).values
-        assert (values.get("q"), values["q_reason"], values["q_agreement"]) == (None, "order", 0.5)
+        assert (values.get("q"), values["q_outcome"], values["q_agreement"]) == (None, "order", 0.5)
     assert asked(engine, questions=[question]).values.get("q") is not None, "one order does not show it"
 
 
@@ -96,7 +96,7 @@ def test_a_judge_that_flips_a_coin_abstains_at_the_rate_of_the_test():
 def test_below_the_certainty_that_is_wanted_it_abstains(certainty, value):
     found = judged(json.dumps({"answer": 4, "certainty": certainty}), certainty=80)
     assert found.values.get("q") == value
-    assert found.values.get("q_reason") == (None if value else "uncertain")
+    assert found.values["q_outcome"] == ("answered" if value else "uncertain")
     (detail,) = found.details
     assert (detail.kind, detail.values, detail.order, detail.sample) == ("q", [4.0, certainty], 0, 0)
     assert json.loads(detail.answer)["certainty"] == certainty
@@ -104,7 +104,7 @@ def test_below_the_certainty_that_is_wanted_it_abstains(certainty, value):
 
 def test_an_answer_that_cannot_be_read_is_kept_and_is_no_value():
     found = judged("I'd rather not say.")
-    assert found.values == {"q_agreement": 0.0, "q_reason": "unreadable"}
+    assert found.values == {"q_agreement": 0.0, "q_outcome": "unreadable"}
     assert [(one.answer, one.values) for one in found.details] == [("I'd rather not say.", [None, None])]
 
 
@@ -121,13 +121,13 @@ def test_it_is_asked_again_until_the_orders_agree_and_no_more_often_than_it_says
     assert (found.values["q"], len(engine.requests)) == ("no", 4)
     assert [(one.order, one.sample) for one in found.details] == [(0, 0), (1, 0), (0, 1), (1, 1)]
     engine = Said([yes, no] * 5)
-    assert asked(engine, questions=[question], sampling=WARM).values["q_reason"] == "order"
+    assert asked(engine, questions=[question], sampling=WARM).values["q_outcome"] == "order"
     assert len(engine.requests) == 10
 
 
 def test_of_several_turns_the_worst_counts_and_what_is_open_is_counted():
     found = judged('{"answer": 5}', "Hm.", '{"answer": 2}', of="turn")
-    assert found.values == {"q_agreement": 2 / 3, "q_abstained": 1, "q": 2.0}
+    assert found.values == {"q_agreement": 2 / 3, "q_abstained": 1, "q_outcome": "answered", "q": 2.0}
     verdicts = [one for one in found.details if one.kind == "q_verdict"]
     assert [(one.turn, one.values, one.answer) for one in verdicts] == [
         (0, [5.0, 1.0], None), (1, [None, 0.0], "unreadable"), (2, [2.0, 1.0], None)
@@ -153,25 +153,25 @@ def test_traits_are_found_again_among_the_attributes():
     assert found["big"] == pytest.approx(2 / 3)
     assert (found["big_a_openness"], found["big_b_neuroticism"]) == (4.0, 5.0)
     bare = scored(Judge, dialogue(), a, b, questions=[{"name": "big", "ask": "traits"}]).values
-    assert (bare.get("big"), bare["big_reason"], bare["big_abstained"]) == (None, "not_assigned", 0)
+    assert (bare.get("big"), bare["big_outcome"], bare["big_abstained"]) == (None, "not_assigned", 0)
 
 
 ONLY = "consistency.contradiction BETWEEN 0.64 AND 0.98"
 
 
 @pytest.mark.parametrize(
-    ("contradiction", "reason"),
-    [(0.63, "not_asked"), (0.64, None), (0.98, None), (0.99, "not_asked"), (None, "input_missing")],
+    ("contradiction", "outcome"),
+    [(0.63, "not_asked"), (0.64, "answered"), (0.98, "answered"), (0.99, "not_asked"), (None, "input_missing")],
 )
-def test_it_is_asked_in_the_middle_band_alone(contradiction, reason):
+def test_it_is_asked_in_the_middle_band_alone(contradiction, outcome):
     row = dialogue()
     row.scores["consistency"]["contradiction"] = contradiction
     engine = Judging(lambda labels: labels[0])
     found = asked(engine, row, questions=[{"name": "q", "ask": "consistency", "only": ONLY}])
-    assert found.values.get("q_reason") == reason
-    assert len(engine.requests) == (1 if reason is None else 0)
+    assert found.values["q_outcome"] == outcome
+    assert len(engine.requests) == (outcome == "answered")
     del row.scores["consistency"]
-    assert asked(engine, row, questions=[OWN | {"only": ONLY}]).values == {"q_reason": "input_missing"}
+    assert asked(engine, row, questions=[OWN | {"only": ONLY}]).values == {"q_outcome": "input_missing"}
     assert asked(engine, row, questions=[OWN | {"only": "consistency.pairs IS NULL"}]).values["q"] == 1.0
 
 
@@ -180,7 +180,7 @@ def test_a_question_that_lacks_its_input_stands_beside_one_that_does_not():
     found = scored(
         Judge, row, '{"answer": 3}', questions=[{"name": "use", "ask": "persona_use"}, OWN | {"facts": False}]
     )
-    assert found.values == {"use_reason": "input_missing", "q_agreement": 1.0, "q": 3.0}
+    assert found.values == {"use_outcome": "input_missing", "q_agreement": 1.0, "q_outcome": "answered", "q": 3.0}
 
 
 def test_it_reads_what_its_questions_are_about():
@@ -200,11 +200,11 @@ def test_its_columns_are_those_of_its_questions():
         return [one.name for one in Judge(JudgeParams.model_validate({"questions": questions})).columns]
 
     assert columns(OWN, {"name": "s", "ask": "sound_turn"}) == [
-        "q", "q_agreement", "q_reason", "s", "s_agreement", "s_abstained", "s_reason"
+        "q", "q_agreement", "q_outcome", "s", "s_agreement", "s_abstained", "s_outcome"
     ]  # fmt: skip
     assert len(columns({"name": "t", "ask": "traits"})) == 14
-    with pytest.raises(ValidationError, match="two questions have the column q_reason"):
-        columns(OWN, OWN | {"name": "q_reason"})
+    with pytest.raises(ValidationError, match="two questions have the column q_outcome"):
+        columns(OWN, OWN | {"name": "q_outcome"})
 
 
 def test_several_answers_at_temperature_zero_are_refused():
