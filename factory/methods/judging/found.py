@@ -62,8 +62,7 @@ def values_of(question: Question, judged: Sequence[Judged], row: Row) -> dict[st
     if question.of != "dialogue" or question.answer == "traits":
         found[f"{name}_abstained"] = len(verdicts) - len(settled)
     if not settled:
-        reasons = Counter(one.reason for one in verdicts if one.reason is not None)
-        return found | {f"{name}_outcome": max(reasons, key=lambda reason: reasons[reason])}
+        return found | {f"{name}_outcome": _commonest(verdicts)}
     found[f"{name}_outcome"] = ANSWERED
     if question.answer == "traits":
         return found | _traits(question, judged, row)
@@ -77,15 +76,24 @@ def values_of(question: Question, judged: Sequence[Judged], row: Row) -> dict[st
 
 def _traits(question: Question, judged: Sequence[Judged], row: Row) -> dict[str, Value | None]:
     found: dict[str, Value | None] = {}
-    alike: list[bool] = []
+    compared: list[tuple[Verdict, int]] = []
     for one in judged:
         side = one.unit.speaker or 0
         wanted = assigned(row.speakers[side].attributes)
         for trait, verdict in zip(TRAITS, one.verdicts, strict=True):
             found[f"{question.name}_{_SIDES[side]}_{trait}"] = verdict.value
-            if verdict.value is not None and trait in wanted:
-                alike.append((verdict.value - _MIDDLE) * wanted[trait] > 0)
-    return found | ({question.name: sum(alike) / len(alike)} if alike else {f"{question.name}_outcome": NOT_ASSIGNED})
+            compared += [(verdict, wanted[trait])] if trait in wanted else []
+    alike = [(verdict.value - _MIDDLE) * sign > 0 for verdict, sign in compared if verdict.value is not None]
+    if alike:
+        return found | {question.name: sum(alike) / len(alike)}
+    open_ = _commonest([verdict for verdict, _ in compared]) if compared else NOT_ASSIGNED
+    return found | {f"{question.name}_outcome": open_}
+
+
+def _commonest(verdicts: Sequence[Verdict]) -> str:
+    """The reason that most verdicts are open for."""
+    reasons = Counter(one.reason for one in verdicts if one.reason is not None)
+    return str(max(reasons, key=lambda reason: reasons[reason]))
 
 
 def assigned(attributes: Mapping[str, str]) -> dict[str, int]:
@@ -111,8 +119,8 @@ def kinds_of(question: Question) -> dict[str, tuple[str, ...]]:
 
 
 def details_of(score: str, question: Question, judged: Sequence[Judged]) -> Iterator[Detail]:
-    """Each answer as it was written, and each verdict with the reason it is open. The number of a choice is its place
-    in the list, from 0, and that of a pick the place of the candidate; of a pair 0 is the text that was said."""
+    """Each answer as it was written, and each verdict with the reason it is open. The number of a choice or a pick is
+    the place of the option, from 0; of a pair 0 is the text that was said. `candidate` is the one that was picked."""
     for one in judged:
         unit, kind = one.unit, f"{question.name}_verdict"
         for answers in zip(*one.answers, strict=True):

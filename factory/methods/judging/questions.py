@@ -165,6 +165,16 @@ class Question(BaseModel):
         brought = {"of": ready.of[0], "answer": ready.answer, "facts": ready.facts}
         return brought | given | {"ask": rubric(name)}
 
+    @field_validator("ask")
+    @classmethod
+    def _there(cls, ask: str) -> str:
+        if not {"\n", ".", "/"} & set(ask):
+            raise ValueError(
+                f"there is no rubric {ask}; there are: {', '.join(RUBRICS)}. A file is told by its suffix, and a text "
+                "has two lines or more"
+            )
+        return ask
+
     @field_validator("only")
     @classmethod
     def _condition(cls, only: str | None) -> str | None:

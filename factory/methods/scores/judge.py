@@ -54,9 +54,11 @@ class JudgeParams(Params):
 
     @model_validator(mode="after")
     def _can_differ(self) -> Self:
-        columns = Counter(column.name for question in self.questions for column in columns_of(question))
-        if twice := [name for name, times in columns.items() if times > 1]:
-            raise ValueError(f"two questions have the column {twice[0]}; give one another name")
+        names = Counter[str]()
+        for question in self.questions:
+            names.update({*(column.name for column in columns_of(question)), *kinds_of(question)})
+        if twice := [name for name, times in names.items() if times > 1]:
+            raise ValueError(f"two questions have the column or detail {twice[0]}; give one another name")
         for question in self.questions:
             if self.sampling.temperature == 0 and max(question.samples, question.tries) > 1:
                 raise ValueError(
@@ -86,7 +88,7 @@ class Judge:
     A question of turns or personas has the worst answer: the lowest number, or the last of its choices. `pick` has the
     share of turns of which the text that was said is picked. `traits` has the share of the speakers' attributes called
     as the Big Five (`high`, `low`, or 1 to 5) that the judge finds again, and ten columns `NAME_a_openness` and so on.
-    Its `details` are all answers: of a choice by its place in the list, of a pick by the candidate's place.
+    Its `details` are all answers, those of a choice or a pick by the place of the option.
 
     >>> from factory.methods.example import dialogue, scored
     >>> told = '{"answer": "contradicts"}'
@@ -149,34 +151,32 @@ class Judge:
 
     async def score(self, row: Row, kit: Kit) -> Scored:
         """Ask all questions at once. Raises RequestError and EngineDeadError."""
-        there = [units(row, question) for question in self.params.questions]
-        if not any(there):
+        if not any(units(row, question) for question in self.params.questions):
             return Scored(missing=INPUT_MISSING)
-        why = [_not_asked(question, row) for question in self.params.questions]
-        asked = [asking.ask(unit, kit.engine) for asking, some in self._asked(row) for unit in some]
-        judged = iter(await together(asked))
+        asked = list(self._asked(row))
+        judged = iter(await together(asking.ask(unit, kit.engine) for asking, _, some in asked for unit in some))
         values: dict[str, Value | None] = {}
         details: list[Detail] = []
-        for question, some, reason in zip(self.params.questions, there, why, strict=True):
-            if reason is not None:
-                values[f"{question.name}_outcome"] = reason
-                continue
+        for asking, why, some in asked:
             found = [next(judged) for _ in some]
-            values |= values_of(question, found, row)
-            details += details_of(self.name, question, found)
+            values |= (
+                values_of(asking.question, found, row) if why is None else {f"{asking.question.name}_outcome": why}
+            )
+            details += details_of(self.name, asking.question, found)
         return Scored(values, details)
 
     def prompts(self, row: Row) -> Iterator[tuple[str, tuple[Message, ...]]]:
         """What each call was for, and what it was sent; of several tries the first."""
-        for asking, some in self._asked(row):
+        for asking, _, some in self._asked(row):
             for unit in some:
                 for number, order in enumerate(asking.orders(unit)):
                     yield _purpose(asking.question, unit, number), asking.request(unit, order).messages
 
-    def _asked(self, row: Row) -> Iterator[tuple[Asking, list[Unit]]]:
+    def _asked(self, row: Row) -> Iterator[tuple[Asking, str | None, list[Unit]]]:
+        """Each question, why it is not asked of the row, if it is not, and the units of which it is."""
         for asking in self._asking:
-            if _not_asked(asking.question, row) is None:
-                yield asking, units(row, asking.question)
+            why = _not_asked(asking.question, row)
+            yield asking, why, units(row, asking.question) if why is None else []
 
 
 @cache

@@ -40,6 +40,7 @@ def test_each_ready_rubric_has_its_text_and_its_answer(name):
         ({"agree": {"test": 0.05}, "samples": 2, "answer": YES_NO, "orders": "both"}, "4 answers can never"),
         ({"certainty": 101}, "less than or equal to 100"),
         ({"name": "Bad Name"}, "should match pattern"),
+        ({"ask": "consistancy"}, "there is no rubric consistancy; there are: consistency, "),
     ],
 )
 def test_what_does_not_fit_is_refused(given, said):

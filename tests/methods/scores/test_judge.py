@@ -152,6 +152,13 @@ def test_traits_are_found_again_among_the_attributes():
     found = scored(Judge, row, a, b, questions=[{"name": "big", "ask": "traits"}]).values
     assert found["big"] == pytest.approx(2 / 3)
     assert (found["big_a_openness"], found["big_b_neuroticism"]) == (4.0, 5.0)
+    shaky = [{"name": "big", "ask": "traits", "samples": 2, "agree": "unanimous"}]
+    open_ = scored(
+        Judge, row, a, a.replace("4", "2"), b, b.replace(": 1", ": 2"), questions=shaky, sampling=WARM
+    ).values
+    assert (open_.get("big"), open_["big_outcome"]) == (0.0, "answered"), (
+        "neuroticism of A stays the same, and no match"
+    )
     bare = scored(Judge, dialogue(), a, b, questions=[{"name": "big", "ask": "traits"}]).values
     assert (bare.get("big"), bare["big_outcome"], bare["big_abstained"]) == (None, "not_assigned", 0)
 
@@ -203,7 +210,7 @@ def test_its_columns_are_those_of_its_questions():
         "q", "q_agreement", "q_outcome", "s", "s_agreement", "s_abstained", "s_outcome"
     ]  # fmt: skip
     assert len(columns({"name": "t", "ask": "traits"})) == 14
-    with pytest.raises(ValidationError, match="two questions have the column q_outcome"):
+    with pytest.raises(ValidationError, match="two questions have the column or detail q_outcome"):
         columns(OWN, OWN | {"name": "q_outcome"})
 
 
