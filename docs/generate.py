@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pyarrow as pa
 from pydantic import BaseModel
@@ -48,7 +48,9 @@ def default_of(field: FieldInfo) -> str:
     default = field.get_default(call_default_factory=True)
     if isinstance(default, Sampling):
         return f"`{', '.join(f'{name} {value}' for name, value in default.model_dump().items())}`"
-    if isinstance(default, BaseModel):
+    if isinstance(default, BaseModel) or (
+        isinstance(default, tuple) and any(isinstance(one, BaseModel) for one in default)
+    ):
         return "below"
     if isinstance(default, tuple) and len(default) > _LONGEST:
         return f"{len(default)} values"
@@ -65,9 +67,10 @@ def _sections() -> Iterator[str]:
     yield "## Scores\n"
     for name, cls in _own("scores"):
         yield from _opening(name, _prose(cls))
-        yield _points(_reads(cls), _asks(cls.Params), *_details(cls.details))
+        usual = cls(cls.Params())
+        yield _points(_reads(cls), _asks(cls.Params), *_details(usual.details))
         yield _parameters(cls.Params)
-        yield _table("column | type | range | better | what", map(_column, cls.columns))
+        yield _table("column | type | range | better | what", map(_column, usual.columns))
     yield "## Passes\n"
     for name, field in Passes.model_fields.items():
         params = next(one for one in field.annotation.__args__ if one is not type(None))  # type: ignore[union-attr]
@@ -131,12 +134,20 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _parameters(params: type[BaseModel]) -> str:
-    rows = [
-        (f"`{name}`", default_of(field), _cell(field.description or ""))
-        for name, field in params.model_fields.items()
-        if name != "method"
-    ]
+    rows = [*_rows(params)]
     return _table("parameter | default | what, and where it comes from", rows) if rows else "It has no parameters.\n"
+
+
+def _rows(params: type[BaseModel], before: str = "") -> Iterator[tuple[str, ...]]:
+    """The parameters, and those of the entries of one that is a list of such."""
+    for name, field in params.model_fields.items():
+        if name != "method":
+            default = field.get_default()
+            held = f"`{default.model_dump_json()}`" if before and isinstance(default, BaseModel) else default_of(field)
+            yield f"`{before}{name}`", held, _cell(field.description or "")
+        for entry in get_args(field.annotation) if get_origin(field.annotation) is tuple else ():
+            if isinstance(entry, type) and issubclass(entry, BaseModel):
+                yield from _rows(entry, f"{name}[].")
 
 
 def _column(column: Column) -> tuple[str, ...]:

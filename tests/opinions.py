@@ -1,4 +1,4 @@
-"""A score with a language model, for tests: no method of the factory's own asks one for a score yet.
+"""A score with a language model, for tests, that asks one short question and may read other scores.
 
 A test asks for the fixture `opinions`, so that no other test finds the method; Ray calls `register` in each worker.
 Limitations: the job file cannot name it; `with_opinions` puts it into a job that is loaded.

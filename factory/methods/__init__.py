@@ -8,9 +8,9 @@ goes by that. Concurrency is the caller's: a row is a coroutine, many run at onc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -68,6 +68,11 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: str
+
+    def with_files(self, read: Callable[[str, tuple[str | int, ...]], str]) -> Self:  # noqa: ARG002
+        """With the text of each file that they name, besides `prompt`, in the place of its path: `read` gives it, by
+        the path and the field that holds this. Raises PromptError for a text that is no template."""
+        return self
 
 
 Calls = tuple[NDArray[np.integer], NDArray[np.integer]]
@@ -200,11 +205,16 @@ class Maker(Method, Protocol):
 
 
 class Score(Method, Protocol):
-    """A method that measures a row, and leaves it as it is."""
+    """A method that measures a row, and leaves it as it is. Its parameters may decide what it finds; a score that
+    measures some rows only has besides `conditions`, over columns of other scores, as in `select`."""
 
-    columns: ClassVar[tuple[Column, ...]]
-    details: ClassVar[dict[str, tuple[str, ...]]]
-    """What the values of each kind of `Detail` are."""
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The values of a dialogue that it fills."""
+
+    @property
+    def details(self) -> Mapping[str, tuple[str, ...]]:
+        """What the values of each kind of `Detail` are."""
 
     async def score(self, row: Row, kit: Kit) -> Scored:
         """Measure it. Raises RowError where it cannot."""

@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
+from pydantic import ValidationError
+
+from factory.methods.registry import found
 from factory.spec.identity import Recipe
 from factory.store.corpus import Corpus
 from factory.store.records import Row, score_columns
@@ -26,6 +29,18 @@ def kept(corpus: Corpus, recipe_id: str) -> tuple[Recipe, dict[str, str]]:
         raise CorpusError(f"{corpus.root}: recipe {recipe_id} is missing from _recipes; was the folder moved?")
     made_with = content.pop("made_with")
     return Recipe.model_validate(content), made_with
+
+
+def method_of(name: str, params: Mapping[str, Any] | None) -> Any:
+    """The method of a recipe, made from its parameters; with its defaults where they are lost or of another version.
+    None of a method that is not installed here."""
+    kind = found("makers").get(name) or found("scores").get(name)
+    if kind is None:
+        return None
+    try:
+        return kind(kind.Params.model_validate({**(params or {}), "method": name}))
+    except ValidationError:
+        return kind(kind.Params())
 
 
 def models_asked(corpus: Corpus) -> Callable[[Row, str], Models]:

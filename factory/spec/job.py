@@ -347,13 +347,20 @@ class Job(_Config):
 
     @model_validator(mode="after")
     def _conditions_read_scores(self) -> Self:
-        if self.select is not None:
-            for band in BANDS:
-                for name, text in getattr(self.select, band).items():
-                    try:
-                        check(text, self._condition_columns())
-                    except ValueError as error:
-                        raise mistake(str(error), "select", band, name) from error
+        known = self._condition_columns()
+        told: list[tuple[str, Mapping[str, Any], tuple[str, ...]]] = [
+            (text, known, (SELECT, band, name))
+            for band in BANDS
+            for name, text in getattr(self.select, band, {}).items()
+        ]
+        scores = {name: known[name] for name in self.scores}
+        for name, params in self.scores.items():
+            told += [(text, scores, ("scores", name)) for text in getattr(method(params, "scores"), "conditions", ())]
+        for text, columns, at in told:
+            try:
+                check(text, columns)
+            except ValueError as error:
+                raise mistake(str(error), *at) from error
         return self
 
     def engine_of(self, model: str) -> str:
@@ -372,22 +379,14 @@ class Job(_Config):
 
     def score_columns(self) -> dict[str, Any]:
         """The Arrow types of the scores' columns, by the names of the scores."""
-        return {name: struct_of(found("scores")[params.method].columns) for name, params in self.scores.items()}
+        return {name: struct_of(method(params, "scores").columns) for name, params in self.scores.items()}
 
     def _condition_columns(self) -> Mapping[str, Mapping[str, Any]]:
         """What conditions may read: polars types by score and value."""
-        kinds = {"double": pl.Float64, "int": pl.Int32, "string": pl.String, "bool": pl.Boolean}
-        passes = {
-            name: pl.DataFrame(pa.schema(kind).empty_table()).schema for name, kind in self.passes.columns.items()
+        kinds = self.passes.columns | self.score_columns()
+        return {ROW: ROW_COLUMNS} | {
+            name: pl.DataFrame(pa.schema(kind).empty_table()).schema for name, kind in kinds.items()
         }
-        return (
-            {ROW: ROW_COLUMNS}
-            | passes
-            | {
-                name: {column.name: kinds[column.type] for column in found("scores")[params.method].columns}
-                for name, params in self.scores.items()
-            }
-        )
 
 
 def _others(taken: frozenset[str], name: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from factory.base.places import absolute
+from factory.methods import Params
 from factory.methods.prompts import PromptError, check
 from factory.spec.identity import entries
 from factory.spec.job import Job, Section, method
@@ -31,19 +32,28 @@ def _with_prompts(job: Job, section: Section, path: Path, lines: Lines) -> Job:
     """The job with the texts of the section's templates in the place of their paths."""
     given = dict(getattr(job, section))
     for name, params in given.items():
-        prompt = getattr(params, "prompt", None)
-        if prompt is None:
-            continue
-        field = (section, name, "prompt")
-        where = f"{path}, {lines.get(field, 'line ?')}: {dotted(field)}"
+        at, named = "", ""
+
+        def read(file: str, field: tuple[str | int, ...], name: str = name) -> str:
+            nonlocal at, named
+            place = (section, name, *field)
+            at, named = f"{path}, {lines.get(place, 'line ?')}: {dotted(place)}", file
+            return Path(absolute(file, job.base)).read_text(encoding="utf-8")
+
         try:
-            text = Path(absolute(prompt, job.base)).read_text(encoding="utf-8")
-            check(text, method(params.model_copy(update={"prompt": None}), section).variables)
+            given[name] = _with_texts(params, section, read)
         except OSError as error:
-            raise YamlError(
-                f"{where}: {absolute(prompt, job.base)}: {error.strerror or error}; paths start at the job file"
-            ) from error
+            place = absolute(named, job.base)
+            raise YamlError(f"{at}: {place}: {error.strerror or error}; paths start at the job file") from error
         except (PromptError, ValueError) as error:
-            raise YamlError(f"{where}: {prompt}: {error}") from error
-        given[name] = params.model_copy(update={"prompt": text})
+            raise YamlError(f"{at}: {named}: {error}") from error
     return job.model_copy(update={section: given})
+
+
+def _with_texts(params: Params, section: Section, read: Callable[[str, tuple[str | int, ...]], str]) -> Params:
+    prompt = getattr(params, "prompt", None)
+    if prompt is not None:
+        text = read(prompt, ("prompt",))
+        check(text, method(params.model_copy(update={"prompt": None}), section).variables)
+        params = params.model_copy(update={"prompt": text})
+    return params.with_files(read)

@@ -13,7 +13,7 @@ from factory.base.places import absolute
 from factory.methods.prompts import is_bundled
 from factory.methods.registry import found
 from factory.models import BUNDLED, licence_of, short
-from factory.planning.recipes import kept
+from factory.planning.recipes import kept, method_of
 from factory.spec.identity import Recipe
 from factory.spec.job import SELECT
 from factory.spec.select import Conditions
@@ -39,8 +39,8 @@ def card_facts(corpus: Corpus, counts: dict[str, Any]) -> dict[str, Any]:
     borrowed = facts.filter(pl.col("source_id") != pl.col("seed_id"))
     by_source = sources.group_by("source").agg(pl.col("id").n_unique().alias("seeds")).sort("source").collect()
     models = _models([recipe for _, (recipe, _) in recipes])
-    methods = {recipe.stage: recipe.method for _, (recipe, _) in recipes}
-    makers = {stage: maker for stage, name in methods.items() if (maker := found("makers").get(name))}
+    methods = {recipe.stage: method_of(recipe.method, recipe.params) for _, (recipe, _) in reversed(recipes)}
+    makers = {stage: one for stage, one in methods.items() if hasattr(one, "writes")}
     example = next((row for row in corpus.rows() if row.decision == "accept"), None)
     return counts | {
         "name": PurePath(absolute(corpus.root)).name,

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
+from typing import Any
 
-from factory.methods.registry import found
 from factory.store.records import Detail, Row
 from factory.views.scores import shown
 
 
-def details(row: Row, methods: Mapping[str, str]) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
+def details(row: Row, methods: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
     """The details of a row by score and kind: a title, and of each one where it is, its values by their names, and the
     texts that it is about. `methods` are the methods of the scores, by the scores' names."""
     parts: dict[str, list[tuple[str, str, str]]] = {}
@@ -40,9 +40,9 @@ def where_of(one: Detail) -> str:
     return ", ".join(f"{name} {value}" for name, value in parts.items() if value is not None)
 
 
-def values_of(one: Detail, methods: Mapping[str, str]) -> str:
+def values_of(one: Detail, methods: Mapping[str, Any]) -> str:
     """Its values by the names that the method declares."""
-    method = found("scores").get(methods.get(one.score, one.score))
+    method = methods.get(one.score)
     names = () if method is None else method.details.get(one.kind, ())
     return ", ".join(
         f"{name} {shown(value)}".strip()

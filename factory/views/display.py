@@ -21,6 +21,7 @@ from factory.base.places import absolute, plain
 from factory.base.redact import redact
 from factory.planning.garbage import Garbage
 from factory.planning.plan import Summary
+from factory.planning.recipes import method_of
 from factory.running.check import Step
 from factory.running.progress import Progress, Result
 from factory.store.records import Row, place_of
@@ -287,7 +288,9 @@ def show_explanation(explanation: dict[str, Any], row: Row) -> None:
         out.print("\n[bold]extracted lines and their gates[/]")
         for line in row.extracted:
             out.print(f"  turn {line.turn}: {escape(line.text)} [dim]{line.gate}[/]")
-    for title, lines in details(row, {stage["stage"]: stage["recipe"]["method"] for stage in explanation["stages"]}):
+    recipes = {stage["stage"]: stage["recipe"] for stage in explanation["stages"]}
+    methods = {stage: method_of(recipe["method"], recipe["params"]) for stage, recipe in recipes.items()}
+    for title, lines in details(row, methods):
         table = Table("where", "values", "texts", box=None, pad_edge=False, header_style="bold")
         for cells in lines:
             table.add_row(*map(escape, cells))

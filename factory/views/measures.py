@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
 from factory.methods import Column
-from factory.methods.registry import found
+from factory.planning.recipes import method_of
 from factory.store.corpus import Corpus
 from factory.store.records import score_columns
 
@@ -44,21 +45,24 @@ class Measure:
         return pl.col(self.score).struct.field(self.column.name).cast(pl.Float64)
 
 
-def methods_of(corpus: Corpus, rows: pl.LazyFrame) -> dict[str, str]:
-    """The method of each entry that rows passed, by the entry's name; the name itself where the recipe is lost."""
+def methods_of(corpus: Corpus, rows: pl.LazyFrame) -> dict[str, Any]:
+    """The method of each entry that rows passed, by the entry's name, made as in the recipe that most rows have; none
+    of one that is not installed here."""
     records = rows.select("stages").explode("stages").drop_nulls().unnest("stages")
     counted = records.group_by("stage", "recipe").len().sort("len", "recipe").collect(engine="streaming")
-    named = [(stage, corpus.recipe(recipe) or {}) for stage, recipe in counted.select("stage", "recipe").iter_rows()]
-    return {stage: str(content.get("method", stage)) for stage, content in named}
+    named: list[tuple[str, dict[str, Any]]] = [
+        (stage, corpus.recipe(recipe) or {}) for stage, recipe in counted.select("stage", "recipe").iter_rows()
+    ]
+    return {stage: method_of(str(content.get("method", stage)), content.get("params")) for stage, content in named}
 
 
-def measures(layout: pa.Schema, methods: Mapping[str, str]) -> list[Measure]:
+def measures(layout: pa.Schema, methods: Mapping[str, Any]) -> list[Measure]:
     """The numbers of the scores of these methods, by the scores' names, in the order they are stored in. What passes
     write is none."""
     told = []
     for score, kind in score_columns(layout).items():
         if score in methods:
-            declared = {one.name: one for one in getattr(found("scores").get(methods[score]), "columns", ())}
+            declared = {one.name: one for one in getattr(methods[score], "columns", ())}
             told += [Measure(score, declared.get(one.name) or _undeclared(one)) for one in kind]
     return [one for one in told if one.column.type != "string"]
 

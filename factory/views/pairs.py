@@ -37,9 +37,9 @@ CHECKS: tuple[Check, ...] = ("turn_persona", "turn_turn", "extracted_persona", "
 """The checks whose pairs conditions can judge by P(contradiction)."""
 
 
-def pair_scores(methods: Mapping[str, str]) -> list[str]:
+def pair_scores(methods: Mapping[str, Any]) -> list[str]:
     """The names of the entries of this method. `methods` are those of all entries, by the entries' names."""
-    return sorted(name for name, method in methods.items() if method == Consistency.name)
+    return sorted(name for name, method in methods.items() if isinstance(method, Consistency))
 
 
 def of_pairs(score: str, field: str, check: Check = "turn_persona") -> pl.Expr:

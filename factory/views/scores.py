@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from factory.methods.registry import found
+from factory.planning.recipes import method_of
 from factory.store.records import ScoreColumns, Value, score_columns
 
 _PARTS = {"p5": 0.05, "median": 0.5, "p95": 0.95}
@@ -76,9 +76,9 @@ def _failed(rows: pl.LazyFrame) -> dict[str, dict[str, int]]:
     return failed
 
 
-def described(score: str, methods: Mapping[str, str]) -> str:
-    """What the columns of a score hold, as its method declares it. `methods` are the methods of the scores' recipes."""
-    method = found("scores").get(methods.get(score, score))
+def described(score: str, methods: Mapping[str, Any]) -> str:
+    """What the columns of a score hold, as its method declares it. `methods` are those of all entries, by name."""
+    method = methods.get(score) or method_of(score, None)
     if method is None:
         return "values of a score whose method is not installed here"
     return "; ".join(f"{column.name}: {column.description.rstrip('.')}" for column in method.columns)

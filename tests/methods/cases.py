@@ -151,6 +151,17 @@ def a_row(name: int) -> Row:
     return row
 
 
+def a_judgement(schema: dict[str, Any], *seed: object) -> str:
+    """An answer of a judge, mostly as its schema wants it."""
+    answer: dict[str, Any] = {
+        name: pick(field["enum"], name, *seed) if "enum" in field else 1 + number(name, *seed) % 100
+        for name, field in schema["properties"].items()
+    }
+    first = next(iter(answer.values()))
+    odd = (f"Answer: {first}", f"{first}!", "Hm.", f"**{first}** (certainty: 90%)", '{"answer": 17}', "4 out of 5", "")
+    return pick(odd, "odd", *seed) if number("judged", *seed) % 4 == 0 else json.dumps(answer)
+
+
 class Answers:
     """An engine whose answers are drawn by the request, and by how often it was asked before."""
 
@@ -173,7 +184,9 @@ class Answers:
 
     def _completion(self, request: Request, place: int, *seed: object) -> Completion:
         finish, walked = pick(("stop", "stop", "stop", "length"), "finish", place, *seed), self.name * EACH + place
-        if request.json_schema is not None and self.method == "converse":
+        if request.json_schema is not None and self.method == "judge":
+            text = a_judgement(request.json_schema, place, *seed)
+        elif request.json_schema is not None and self.method == "converse":
             text = a_script(self.name, place, *seed)
         elif request.n == EACH:
             text, finish = WALKED[walked % len(WALKED)], "length" if walked // len(WALKED) == 1 else "stop"

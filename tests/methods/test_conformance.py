@@ -150,11 +150,12 @@ def test_everything_it_declares_is_described(cls: type[Any]) -> None:
     for name, field in cls.Params.model_fields.items():
         assert field.description, name
     assert cls.Params().method == cls.name
-    for column in getattr(cls, "columns", ()):
+    columns = getattr(cls(cls.Params()), "columns", ())
+    for column in columns:
         assert column.name.isidentifier()
         assert column.description.endswith("."), column.name
         assert column.low is None or column.high is None or column.low < column.high
-    names = [column.name for column in getattr(cls, "columns", ())]
+    names = [column.name for column in columns]
     assert len(set(names)) == len(names)
 
 
@@ -164,7 +165,7 @@ def test_the_fields_are_those_that_seeds_and_makers_fill() -> None:
 
 @every_method
 def test_it_reads_and_writes_known_fields(cls: type[Any]) -> None:
-    values = {name: {column.name for column in one.columns} for name, one in SCORES.items()}
+    values = {name: {column.name for column in one(one.Params()).columns} for name, one in SCORES.items()}
     for read in cls(cls.Params()).reads:
         score, _, value = read.partition(".")
         assert read in FIELDS or (score in values and (not value or value in values[score])), read
@@ -238,15 +239,16 @@ def test_it_leaves_the_row_and_finds_what_it_declares(cls: type[Any]) -> None:
     scored, _ = run(cls, row)
     assert held(row) == before
     assert scored.missing is None
+    columns = cls(cls.Params()).columns
     assert list(misfits(cls(cls.Params()), scored)) == []
-    for column in cls.columns:
+    for column in columns:
         value = scored.values.get(column.name)
         if value is not None and column.type in ("double", "int"):
             assert column.low is None or value >= column.low
             assert column.high is None or value <= column.high
     row.scores, row.details = {"scored": scored.values}, [replace(one, score="scored") for one in scored.details]
-    (stored,) = rows_from_table(rows_to_table([row], {"scored": struct_of(cls.columns)}))
-    absent = dict.fromkeys(column.name for column in cls.columns)
+    (stored,) = rows_from_table(rows_to_table([row], {"scored": struct_of(columns)}))
+    absent = dict.fromkeys(column.name for column in columns)
     assert stored.scores["scored"] == absent | scored.values
     assert [replace(one, values=[]) for one in stored.details] == [replace(one, values=[]) for one in row.details]
 
@@ -286,6 +288,8 @@ def moved(value: object) -> Iterator[object]:
         yield from (value + 1, value / 2, value - 1, value / 2 + 0.25)
     elif isinstance(value, tuple):
         yield from (value[:-1], (*value, "more"), ("one", "other"))
+        if value and isinstance(value[0], BaseModel):
+            yield from ((other, *value[1:]) for other in moved(value[0]))
     elif isinstance(value, BaseModel):
         for name, held in value:
             yield from (value.model_copy(update={name: other}) for other in moved(held))

@@ -39,11 +39,16 @@ def is_bundled(text: str) -> bool:
 
 
 @cache
-def _template(text: str) -> Template:
+def _parsed(text: str) -> Template:
     try:
-        template = _ENVIRONMENT.from_string(text)
+        return _ENVIRONMENT.from_string(text)
     except TemplateError as error:
         raise PromptError(f"prompt template, line {getattr(error, 'lineno', '?')}: {error}") from error
+
+
+@cache
+def _template(text: str) -> Template:
+    template = _parsed(text)
     missing = {"system", "user"} - template.blocks.keys()
     if missing:
         raise PromptError(f"prompt template has no {{% block {sorted(missing)[0]} %}}; it needs `system` and `user`")
@@ -53,6 +58,16 @@ def _template(text: str) -> Template:
 def check(text: str, variables: Collection[str]) -> None:
     """Raise PromptError unless the text is a template with both blocks that uses only these names."""
     _template(text)
+    _refuse_others(text, variables)
+
+
+def check_text(text: str, variables: Collection[str]) -> None:
+    """The same of a template without blocks, which is a part of a message."""
+    _parsed(text)
+    _refuse_others(text, variables)
+
+
+def _refuse_others(text: str, variables: Collection[str]) -> None:
     unknown = sorted(meta.find_undeclared_variables(_ENVIRONMENT.parse(text)) - set(variables))
     if unknown:
         near = difflib.get_close_matches(unknown[0], variables, n=1)
@@ -79,6 +94,14 @@ def render(text: str, **values: object) -> tuple[Message, ...]:
         raise PromptError(f"prompt template: {error}") from error
     system, user = Message(role="system", content=parts["system"]), Message(role="user", content=parts["user"])
     return system, *_examples(parts.get("examples", "")), user
+
+
+def render_text(text: str, **values: object) -> str:
+    """The text of a template without blocks. Raises PromptError, naming what the template lacks."""
+    try:
+        return _parsed(text).render(values).strip()
+    except TemplateError as error:
+        raise PromptError(f"prompt template: {error}") from error
 
 
 def _examples(text: str) -> Iterator[Message]:

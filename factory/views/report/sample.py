@@ -65,7 +65,7 @@ def _policy(corpus: Corpus, row: Row, known: dict[str, Conditions]) -> Condition
     return known[recipe]
 
 
-def _told(row: Row, policy: Conditions, methods: Mapping[str, str]) -> dict[str, Any]:
+def _told(row: Row, policy: Conditions, methods: Mapping[str, Any]) -> dict[str, Any]:
     pairs = pair_scores(methods)
     marked, others = list(marks(row, pairs, policy)), [one for one in row.details if one.score not in pairs]
     failed = [(record.stage, f"none, {record.failed}") for record in row.stages if record.failed is not None]
@@ -97,7 +97,7 @@ def _told(row: Row, policy: Conditions, methods: Mapping[str, str]) -> dict[str,
     }
 
 
-def _note(row: Row, one: Detail, methods: Mapping[str, str]) -> dict[str, Any]:
+def _note(row: Row, one: Detail, methods: Mapping[str, Any]) -> dict[str, Any]:
     """A detail without what is seen from where it stands: the turn, its speaker and its text."""
     here = None if one.turn is None else row.turns[one.turn].text
     return {
