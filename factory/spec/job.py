@@ -269,6 +269,18 @@ class Job(_Config):
                 raise mistake(f"a maker stands by its own name, {params.method}, once", name)
         return makers
 
+    @field_validator("makers")
+    @classmethod
+    def _gates_come_first(cls, makers: dict[str, MakerEntry]) -> dict[str, MakerEntry]:
+        asked: str | None = None
+        for name, params in makers.items():
+            one = method(params, "makers")
+            if asked is not None and getattr(one, "before_language", False):
+                raise mistake(f"it is there to spare calls: move it before {asked}, which asks a language model", name)
+            if asked is None and "language" in one.needs:
+                asked = name
+        return makers
+
     @field_validator("scores")
     @classmethod
     def _names_of_columns(cls, scores: dict[str, ScoreEntry]) -> dict[str, ScoreEntry]:
