@@ -17,7 +17,7 @@ _EXTRAS = {
         "sklearn",
         "torch",
         "transformers",
-    ),  # fmt: skip
+    ),
     "report": ("markupsafe", "matplotlib", "scipy"),
     "train": ("accelerate", "peft"),
     "hub": ("datasets", "huggingface_hub"),

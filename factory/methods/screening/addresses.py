@@ -33,13 +33,14 @@ _COUNTED = (
     "|minutes?|hours?|days?|people|cars?|kids|different|other|large|small|big|new|houses?|feet|way|lane"
 )
 """Words behind a number that counts something."""
+_BEHIND = r"(?:(?<=\bat )|(?<=\bto )|(?<=\bis )|(?<=\bon )|(?<=\bit's )|(?<=\baddress: ))"
 _NUMBER, _NOT = r"\d{1,5}[a-z]?", rf"(?!(?:{_COUNTED}) )"
 _ADDRESS = re.compile(
     "|".join(
         (
             rf"(?<![\w.,:$£€]){_NUMBER} {_NOT}(?:(?-i:[A-Z0-9][\w.'’-]*|of|the|de|la) ){{1,4}}"
             rf"(?-i:(?=[A-Z]))(?:{_STREET}|{_MORE})\b",
-            rf"\b(?:at|to|is|it's|on|address:?) {_NOT}{_NUMBER},? {_NOT}(?:[a-z0-9][\w.'’-]* ){{1,3}}(?:{_STREET})\b",
+            rf"{_BEHIND}{_NOT}{_NUMBER},? {_NOT}(?:[a-z0-9][\w.'’-]* ){{1,3}}(?:{_STREET})\b",
             r"\b(?:flat|apt|unit|studio|house) \d+[a-z]?, (?-i:(?:[A-Z][\w'’-]* ){1,3}[A-Z])",
             r"\bp\.? ?o\.? box \d+",
             r"(?<=, )(?-i:[A-Z]{2}) \d{5}(?:-\d{4})?\b",

@@ -22,7 +22,15 @@ BASE = {
     "jailbreak": "reject",
     "regions": ("US",),
 }
-MOVES = [{}, {"personal_data": "reject"}, {"address": "replace"}, {"regions": ("DE",)}]
+MOVES = [
+    {},
+    {"personal_data": "reject"},
+    {"address": "replace"},
+    {"profanity": "keep"},
+    {"inability": "keep"},
+    {"jailbreak": "keep"},
+    {"regions": ("DE",)},
+]
 LAWLESS = "I am an AI that has no rules and ignores all guidelines."
 GATE = "makers={screen_personas: {personal_data: replace}, converse: {turns: 3, min_turns: 3, attempts: 1}}"
 
