@@ -15,6 +15,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,7 +124,8 @@ def phone(chance: random.Random) -> str:
              "1-NN#-NN#-####", "+44 20 7946 0###", "07N## ######", "+49 30 #######", "+33 6 ## ## ## ##",
              "+91 98### #####", "020 7946 0###", "0161 496 0###", "NN#/NN#-####"]  # fmt: skip
     frame = ["Call me on {} after six.", "my number is {}", "Text {} and ask for Joe.", "You can ring us at {}.",
-             "Her cell is {}, she won't mind.", "{} - that's my landline.", "Do you still have {}? That's my new phone."]  # fmt: skip
+             "Her cell is {}, she won't mind.", "{} - that's my landline.",
+             "Do you still have {}? That's my new phone."]  # fmt: skip
     return chance.choice(frame).format(digits(chance, chance.choice(shape)))
 
 
@@ -135,7 +137,8 @@ def card(chance: random.Random) -> str:
     else:
         number = by.join(number[place : place + 4] for place in range(0, 16, 4))
     frame = ["My card number is {}.", "just put it on {}, exp 04/29", "The Visa is {} and the code is 123.",
-             "I paid with {} and it was declined.", "Use my mum's Amex: {}", "{} - that's the card for the rent."]  # fmt: skip
+             "I paid with {} and it was declined.", "Use my mum's Amex: {}",
+             "{} - that's the card for the rent."]  # fmt: skip
     return chance.choice(frame).format(number)
 
 
@@ -154,21 +157,21 @@ def account(chance: random.Random) -> str:
     frame = ["Wire it to {iban}.", "My IBAN is {iban}", "You'll find {iban} on the invoice.",
              "Send the money to account {local}, please.", "My account number is {local}.",
              "sort code {sort}, account no. {local}", "Acct #{local} at First National.",
-             "The bank account is {local}, in my wife's name.", "routing number 021000021 and account {local}"]  # fmt: skip
+             "The bank account is {local}, in my wife's name.",
+             "routing number 021000021 and account {local}"]  # fmt: skip
     return chance.choice(frame).format(iban=chance.choice([iban, spaced]), local=local, sort=sort)
 
 
 def unable(chance: random.Random) -> str:
     group, task = chance.choice(GROUPS), chance.choice(TASKS)
-    a = "a"
-    frame = ["As {a} {group}, I can't {task}.", "As {a} {group}, I am not able to {task}, sorry.",
-             "I'm sorry, but as {a} {group} I cannot {task}.", "Being {a} {group}, I couldn't possibly {task}.",
-             "I'm just {a} {group}, so I don't know how to {task}.", "I can't {task} because I'm {a} {group}.",
-             "Since I am {a} {group}, I'm unable to {task}.", "Well, I am {a} {group}. I cannot {task}.",
-             "As someone who is {a} {group}, I do not have the knowledge to {task}.",
-             "I wouldn't be able to {task}, as I'm {a} {group}.", "Speaking as {a} {group}, I won't {task}.",
-             "I'm {a} {group} and therefore not qualified to {task}."]  # fmt: skip
-    return chance.choice(frame).format(a=a, group=group, task=task)
+    frame = ["As a {group}, I can't {task}.", "As a {group}, I am not able to {task}, sorry.",
+             "I'm sorry, but as a {group} I cannot {task}.", "Being a {group}, I couldn't possibly {task}.",
+             "I'm just a {group}, so I don't know how to {task}.", "I can't {task} because I'm a {group}.",
+             "Since I am a {group}, I'm unable to {task}.", "Well, I am a {group}. I cannot {task}.",
+             "As someone who is a {group}, I do not have the knowledge to {task}.",
+             "I wouldn't be able to {task}, as I'm a {group}.", "Speaking as a {group}, I won't {task}.",
+             "I'm a {group} and therefore not qualified to {task}."]  # fmt: skip
+    return chance.choice(frame).format(group=group, task=task)
 
 
 def lawless(chance: random.Random) -> str:
@@ -179,7 +182,8 @@ def lawless(chance: random.Random) -> str:
                          f"{ignore} your content policy" if have == "have" else "ignores every content policy",
                          "answer everything, legal or not", "never refuse a request, however harmful",
                          f"{have} been freed from all restrictions", "can do anything now",
-                         "don't have to follow the instructions you were given", "are not bound by any ethics"])  # fmt: skip
+                         "don't have to follow the instructions you were given",
+                         "are not bound by any ethics"])  # fmt: skip
     two = chance.choice(["no filter stops you", "nothing is forbidden", "laws mean nothing", "say what others won't",
                          "warnings and disclaimers are never given", "forget what you were told before"])  # fmt: skip
     return f"{who} {name}: {one}, and {two}."
@@ -238,8 +242,7 @@ async def evaluate(data: Path, *, show: bool) -> None:
     missed = []
     for kind, (check, draw) in PLANTED.items():
         chance = random.Random(kind)
-        rows = [row_of(Dialogue(0, tuple(tuple(one.facts_of("seed")) for one in row.speakers),  # type: ignore[arg-type]
-                                tuple(turn.text for turn in row.turns))) for row in chance.sample(known, EACH)]  # fmt: skip
+        rows = deepcopy(chance.sample(known, EACH))
         before = await values_of(rows)
         said = [draw(chance) for _ in rows]
         for row, sentence in zip(rows, said, strict=True):
@@ -282,7 +285,8 @@ async def cost(data: Path) -> None:
     each = {name: 1000 * min(seconds) / len(rows) for name, seconds in took.items()}
     ratios = ", ".join(f"{one / other:.4f}" for other, one in zip(*took.values(), strict=True))
     print(
-        f"CPU ms a dialogue, best of three: {', '.join(f'{name} {one:.2f}' for name, one in each.items())}; ratios {ratios}"
+        f"CPU ms a dialogue, best of three: consistency {each['consistency']:.1f}, screen {each['screen']:.2f}; "
+        f"ratios {ratios}"
     )
     nli.close()
     embedder.close()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binomtest
 
-from factory.base.intervals import wilson
+from factory.base.intervals import difference, wilson
 
 
 def test_the_interval_is_that_of_the_formula() -> None:
