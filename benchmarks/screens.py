@@ -230,7 +230,7 @@ def clean(data: Path) -> list[Row]:
 
 
 def people(data: Path) -> list[Row]:
-    """The dialogues of ConvAI2, whole, which no threshold or pattern was made with."""
+    """The first turns of the dialogues of ConvAI2."""
     talks = convai2(data / "dialogues" / "convai2_valid_self_original.txt")
     return [row_of(Dialogue(0, (tuple(talk[0][0]), tuple(talk[0][1])), tuple(talk[1]))) for talk in talks]
 

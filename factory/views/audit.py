@@ -148,7 +148,7 @@ def _show_hits(found: Sequence[Mapping[str, Any]], out: Console) -> None:
     """What hits the groups, and the groups that are hit more or less often than others."""
     if not found:
         return
-    table = Table("hit by", "", "rows", "spread", "groups apart", box=None, pad_edge=False, header_style="bold")
+    table = Table("hit by", "rate", "rows", "spread", "groups apart", box=None, pad_edge=False, header_style="bold")
     for one in found:
         apart = [
             f"{'(none)' if group['group'] is None else group['group']} {group['share']:.1%} "
