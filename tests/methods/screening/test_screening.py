@@ -60,6 +60,7 @@ def test_what_is_meant_is_found(text: str, kind: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "Bob goes to Billy Bobs as the class has passed on to Scunthorpe.",
         "I have a Maine coon, and the Redskins won. Holy crap!",
         "My dad was born in 1950 and lived from 1985-1990 in France.",
         "We sold 1,234,567 units in 2019 and 2020-2023.",
