@@ -14,7 +14,8 @@ from typing import Any
 SWEARING = ("slur", "sexual", "other_swearing")
 """Kinds of what is found."""
 
-_COMMON = ("bloody", "bob", "bobs", "boob", "boobs", "bimbos", "busty", "crap", "dink", "dinks", "dommes", "maine coon", "maine coons",
+_COMMON = ("bloody", "bob", "bobs", "boob", "boobs", "bimbos", "busty", "crap", "dink", "dinks", "dommes",
+           "maine coon", "maine coons",
            "piss", "pissed", "redskins", "squaw valley", "doggin", "barenaked", "babeland", "swastika")  # fmt: skip
 """What the list has and clean talk too."""
 _SLURS = (
