@@ -9,7 +9,15 @@ _NAMES = {"backports": "backports-zstd", "smart_open": "'smart-open[http]'", "ya
 """What to give pip for a module of every install, where that is not the module's name."""
 
 _EXTRAS = {
-    "local": ("persona_factory_models", "sentence_transformers", "sklearn", "torch", "transformers"),
+    "local": (
+        "persona_factory_models",
+        "phonenumbers",
+        "profanex",
+        "sentence_transformers",
+        "sklearn",
+        "torch",
+        "transformers",
+    ),
     "report": ("markupsafe", "matplotlib", "scipy"),
     "train": ("accelerate", "peft"),
     "hub": ("datasets", "huggingface_hub"),

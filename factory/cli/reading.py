@@ -117,7 +117,7 @@ def audit(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Compare decisions by group of speakers: shares with intervals, the widest spread first."""
+    """Compare decisions by group of speakers, and how often each reason hits them: shares with intervals."""
     told = corpus_audit(Corpus(corpus), by)
     if as_json:
         print_json(told)

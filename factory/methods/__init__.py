@@ -105,7 +105,8 @@ def models_of(params: BaseModel) -> dict[str, tuple[ModelKind, str]]:
 @dataclass(frozen=True, slots=True)
 class Column:
     """One value of a whole dialogue, as it is stored, shown and documented. An int has 32 bits. `better` says which way
-    is good."""
+    is good. A `category` is given to what checks something that is to be trusted, such as safety or fairness; the value
+    is then 0 where nothing was found."""
 
     name: str
     type: Literal["double", "int", "string", "bool"]
@@ -113,6 +114,7 @@ class Column:
     low: float | None = None
     high: float | None = None
     better: Literal["higher", "lower"] | None = None
+    category: str | None = None
 
 
 _ARROW = {"double": pa.float64(), "int": pa.int32(), "string": pa.string(), "bool": pa.bool_()}
@@ -191,6 +193,9 @@ class Maker(Method, Protocol):
     writes: ClassVar[frozenset[str]]
     of_imported: ClassVar[bool]
     """Whether dialogues that already exist pass it too."""
+
+    before_language: ClassVar[bool]
+    """Whether it must stand before those that ask a language model; not, if it is left out."""
 
     @property
     def donors(self) -> int:

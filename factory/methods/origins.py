@@ -15,7 +15,7 @@ _FACTS = "facts."
 def origins() -> list[str]:
     """What the `origin` of a fact may be."""
     written = {field for maker in found("makers").values() for field in maker.writes if field.startswith(_FACTS)}
-    return ["seed", *sorted(field.removeprefix(_FACTS) for field in written)]
+    return ["seed", *sorted({field.removeprefix(_FACTS) for field in written} - {"seed"})]
 
 
 def _known(origin: str) -> str:

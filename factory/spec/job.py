@@ -264,9 +264,13 @@ class Job(_Config):
     @field_validator("makers")
     @classmethod
     def _each_once(cls, makers: dict[str, MakerEntry]) -> dict[str, MakerEntry]:
+        asking = ""
         for name, params in makers.items():
             if name != params.method:
                 raise mistake(f"a maker stands by its own name, {params.method}, once", name)
+            if asking and getattr(found("makers")[name], "before_language", False):
+                raise mistake(f"move it before {asking}, which asks a language model about what it rejects", name)
+            asking = asking or ("language" in method(params, "makers").needs and name) or ""
         return makers
 
     @field_validator("scores")
@@ -278,7 +282,8 @@ class Job(_Config):
             if not name.isidentifier():
                 raise mistake("a score's name is that of a column: letters, digits and _, no digit first", name)
             if name.lower() in taken:
-                raise mistake(f"no score can have this name, in whatever case, nor {_others(taken, name)}", name)
+                others = ", ".join(sorted(taken - {name.lower()}))
+                raise mistake(f"no score can have this name, in whatever case, nor {others}", name)
             if name.lower() in seen:
                 raise mistake(f"the score {seen[name.lower()]} has this name but for its case", name)
             seen[name.lower()] = name
@@ -387,10 +392,6 @@ class Job(_Config):
         return {ROW: ROW_COLUMNS} | {
             name: pl.DataFrame(pa.schema(kind).empty_table()).schema for name, kind in kinds.items()
         }
-
-
-def _others(taken: frozenset[str], name: str) -> str:
-    return ", ".join(sorted(taken - {name.lower()}))
 
 
 def method(params: Params, section: Section) -> Any:

@@ -1,8 +1,8 @@
 """The audit of a corpus by group: what was decided of the rows of each role or attribute, and how sure that is.
 
 A filter that removes a group is seen by the spread: the difference between the shares of accepted rows of the group
-with the most and of that with the fewest. Limitations: a row counts for the groups of all its speakers, once for each;
-numbers, such as ages, are groups value by value.
+with the most and of that with the fewest. Which condition or check does it, is seen by its own (`hits`). Limitations: a
+row counts for the groups of all its speakers, once for each; numbers, such as ages, are groups value by value.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rich.table import Table
 from factory.base.intervals import wilson
 from factory.store.corpus import Corpus
 from factory.store.table import CorpusError
+from factory.views.hits import Reason, compared, counting, reasons_of
 
 LEAST = 10
 """Decided rows that a group has at least that counts for the spread, since smaller ones lie far apart by chance
@@ -30,9 +31,9 @@ _DECISION = pl.col("decision").fill_null("undecided")
 
 def audit(corpus: Corpus, by: Sequence[str]) -> dict[str, Any]:
     """Of each of `by`, "role" or "attributes.NAME", the `spread` (none where fewer than two groups count for it) and
-    the `groups`, those with the lowest share of accepted rows first; the widest spread first. Shares are of the rows of
-    a group, acceptance and its interval of those that are decided. Raises CorpusError for a name that no speaker has,
-    or if there is no corpus."""
+    the `groups`, those with the lowest share of accepted rows first, and what hits them (`hits`); the widest spread
+    first. Shares are of the rows of a group, acceptance, hits and their intervals of those that are decided. Raises
+    CorpusError for a name that no speaker has, or if there is no corpus."""
     rows = corpus.scan()
     names = _names(rows)
     for name in by:
@@ -42,7 +43,12 @@ def audit(corpus: Corpus, by: Sequence[str]) -> dict[str, Any]:
             raise CorpusError(f"{corpus.root}: --by {name}: no speaker of this corpus has that; {meant}")
     decided = dict(rows.group_by(_DECISION.alias("decision")).len().collect(engine="streaming").iter_rows())
     total = accepted_of(decided)
-    found = [{"by": name, **_groups(rows, name, total)} for name in dict.fromkeys(by)]
+    reasons = reasons_of(corpus, rows)
+    hit = rows.select(counting(reasons)).collect(engine="streaming").row(0, named=True)
+    found = [
+        {"by": name, **_groups(rows, name, total), "hits": compared(_hit(rows, name, reasons), hit, reasons, LEAST)}
+        for name in dict.fromkeys(by)
+    ]
     return {
         "corpus": corpus.root,
         "version": corpus.table.version(),
@@ -73,14 +79,25 @@ def _names(rows: pl.LazyFrame) -> list[str]:
     return ["role", *(f"{_ATTRIBUTES}.{name}" for name in sorted(names))]
 
 
-def _groups(rows: pl.LazyFrame, by: str, total: tuple[int, int]) -> dict[str, Any]:
+def _hit(rows: pl.LazyFrame, by: str, reasons: Sequence[Reason]) -> list[dict[str, Any]]:
+    """The counts of each group."""
+    grouped = rows.with_columns(_group_of(by)).explode("group").group_by("group")
+    return list(grouped.agg(counting(reasons)).sort("group").collect(engine="streaming").iter_rows(named=True))
+
+
+def _group_of(by: str) -> pl.Expr:
+    """The groups of a row's speakers, each once."""
     field, _, name = by.partition(".")
     value = pl.element().struct.field(field)
     if name:
         of_name = pl.element().struct.field("value").filter(pl.element().struct.field("key") == name)
         value = value.list.eval(of_name).list.first()
+    return pl.col("speakers").list.eval(value).list.unique().alias("group")
+
+
+def _groups(rows: pl.LazyFrame, by: str, total: tuple[int, int]) -> dict[str, Any]:
     counted = (
-        rows.select(_DECISION.alias("decision"), pl.col("speakers").list.eval(value).list.unique().alias("group"))
+        rows.select(_DECISION.alias("decision"), _group_of(by))
         .explode("group")
         .group_by("group", "decision")
         .len()
@@ -124,6 +141,26 @@ def show_audit(told: Mapping[str, Any], out: Console) -> None:
         )
         out.print(f"\n[bold]{escape(one['by'])}[/]: {spread}")
         _show_groups(one, out)
+        _show_hits(one["hits"], out)
+
+
+def _show_hits(found: Sequence[Mapping[str, Any]], out: Console) -> None:
+    """What hits the groups, and the groups that are hit more or less often than others."""
+    if not found:
+        return
+    table = Table("hit by", "rate", "rows", "spread", "groups apart", box=None, pad_edge=False, header_style="bold")
+    for one in found:
+        apart = [
+            f"{'(none)' if group['group'] is None else group['group']} {group['share']:.1%} "
+            f"({group['least']:.1%} to {group['most']:.1%}), {'above' if group['above'] else 'below'} the others"
+            for group in one["groups"]
+            if group["above"] or group["below"]
+        ]
+        spread = "" if one["spread"] is None else f"{100 * one['spread']:.1f} points"
+        table.add_row(
+            escape(one["reason"]), one["rate"], f"{one['rows']:,}", spread, escape("; ".join(apart[:_SHOWN])) or "none"
+        )
+    out.print(table)
 
 
 def _show_groups(one: Mapping[str, Any], out: Console) -> None:

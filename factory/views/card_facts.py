@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from pathlib import PurePath
 from typing import Any
@@ -53,6 +53,7 @@ def card_facts(corpus: Corpus, counts: dict[str, Any]) -> dict[str, Any]:
         "seeds": int(by_source["seeds"].sum()),
         "extracted": any("extracted" in maker.writes for maker in makers.values()),
         "methods": methods,
+        "checked": checked(methods),
         "means": [
             (score, name, mean)
             for score, told in counts["scores"].items()
@@ -72,6 +73,16 @@ def card_facts(corpus: Corpus, counts: dict[str, Any]) -> dict[str, Any]:
         "example": example,
         "told": [_told(speaker) for speaker in example.speakers] if example else [],
     }
+
+
+def checked(methods: Mapping[str, str]) -> dict[str, list[str]]:
+    """The columns that check for something, by what it is; `methods` are those of the entries that rows passed."""
+    told: dict[str, list[str]] = {}
+    for score, name in sorted(methods.items()):
+        for column in getattr(found("scores").get(name), "columns", ()):
+            if column.category is not None:
+                told.setdefault(column.category, []).append(f"{score}.{column.name}")
+    return dict(sorted(told.items()))
 
 
 def _date(corpus: Corpus, version: int | None) -> date | None:

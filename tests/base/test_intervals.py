@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binomtest
 
-from factory.base.intervals import wilson
+from factory.base.intervals import difference, wilson
 
 
 def test_the_interval_is_that_of_the_formula() -> None:
@@ -23,3 +23,10 @@ def test_whole_counts_have_scipy_s_interval() -> None:
     for count in range(11):
         told = binomtest(count, 10).proportion_ci(0.9, method="wilson")
         assert wilson(count, 10, 0.9) == pytest.approx((told.low, told.high))
+
+
+def test_the_difference_of_two_shares_is_newcombes() -> None:
+    assert difference(56, 70, 48, 80, 0.95) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    assert difference(9, 10, 3, 10, 0.95) == pytest.approx((0.1705, 0.8090), abs=5e-5)
+    least, most = difference(0, 20, 0, 10, 0.95)
+    assert least < 0 < most

@@ -93,6 +93,7 @@ ENGINES = "'persona-factory[gpu]', or 'persona-factory[cpu]'"
     ("package", "job", "where", "said", "how"),
     [
         ("torch", {"scores": {"consistency": {}}}, "", "scores.consistency", "'persona-factory[local]'"),
+        ("profanex", {"scores": {"screen": {}}}, "", "scores.screen", "'persona-factory[local]'"),
         ("openai", {"models": {"writer": SERVER}}, "", "makers.converse", "openai"),
         ("transformers", {"models": {"writer": VLLM}}, "", "model smollm2: engine vllm", ENGINES),
         ("vllm", {"models": {"writer": VLLM}}, "", "model smollm2: engine vllm", ENGINES),

@@ -56,6 +56,21 @@ def line(text: str, start: str) -> str:
     return found
 
 
+def test_it_says_what_was_screened_and_by_what(made: Made, tmp_path: Path) -> None:
+    assert "- Nothing was screened for toxicity, bias, copyright or personal data." in made.card.text
+    write_seeds(tmp_path, some_personas(3))
+    job = job_in(tmp_path, "scores={checks: {method: screen}}", "select=null")
+    Rehearsal().run(job)
+    text = card(Corpus(job.corpus))
+    assert line(text, "- For safety").endswith(
+        "by checks.personal_data, checks.address: what these do not know of is still in it."
+    )
+    assert [one.split()[2] for one in text.splitlines() if one.startswith("- For ")] == [
+        "adherence", "fairness", "robustness", "safety",
+    ]  # fmt: skip
+    assert "- Nothing else was screened." in text
+
+
 def test_the_header_is_that_of_the_corpus(made: Made) -> None:
     from datasets import DatasetInfo, Features
     from datasets.utils.metadata import MetadataConfigs

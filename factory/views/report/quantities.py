@@ -70,6 +70,7 @@ def _of_measures(measures: Sequence[Measure], values: Sequence[Mapping[str, Any]
         if one.column.type == "int":
             kind, step = "whole", 1
         better = f" {one.column.better.capitalize()} is better." if one.column.better else ""
+        better += f" It is a check for {one.column.category}." if one.column.category else ""
         yield Quantity(
             one.name, one.name, f"{one.column.name} of a dialogue", "dialogue", kind, step, one.value,
             one.column.description + better, one.name,
