@@ -70,9 +70,7 @@ class Portrayal:
     Params = PortrayalParams
     reads = frozenset({"facts.seed", "facts.expand", "facts.extract", "turns"})
     columns = (
-        Column(
-            "density", "double", "Share of turns that entail a fact of their speaker; null without facts.", 0, 1
-        ),
+        Column("density", "double", "Share of turns that entail a fact of their speaker; null without facts.", 0, 1),
         Column(
             "precision",
             "double",
