@@ -29,10 +29,10 @@ from factory.scorers.embeddings import EmbeddingModel, Embeddings
 from factory.store.records import Decision, Row, RowError
 from factory.views.sides import Side, side_at
 
-DIALOGUES, TURNS = 1000, 2000
+DIALOGUES, TURNS = 1000, 1000
 """Dialogues of each side that are compared at most, and turns of these that are embedded."""
-LEAST_TURNS = 800
-"""Turns of each side that the distance of embeddings needs, about twice the dimensions of the bundled model."""
+LEAST_TURNS = 400
+"""Turns of each side that the distance of embeddings needs (benchmarks/README.md, two sources compared)."""
 Values = dict[str, float]
 
 
@@ -151,26 +151,28 @@ def _distance(one: Side, other: Side) -> dict[str, Any]:
     if (few := min(map(len, turns))) < LEAST_TURNS:
         return {"left_out": f"{few:,} turns on one side are too few; {LEAST_TURNS} are needed"}
     model = EmbeddingModel()
-    halves = [[_turns(side.rows[start::2], TURNS // 2) for start in (0, 1)] for side in (one, other)]
     try:
         embeddings = Embeddings(model)
     except ImportError as error:
         return {"left_out": explain_missing(error, "the distance of embeddings")}
     try:
-        one_vectors, other_vectors = (asyncio.run(embeddings.encode(some)) for some in turns)
-        split = [[asyncio.run(embeddings.encode(some)) for some in pair] for pair in halves]
+        vectors = [asyncio.run(embeddings.encode([text for _, text in some])) for some in turns]
     finally:
         embeddings.close()
+    halves = [np.array([half for half, _ in some]) for some in turns]
     return {
-        "distance": unbiased_frechet(one_vectors, other_vectors),
-        "halves": [unbiased_frechet(first, second) for first, second in split],
+        "distance": unbiased_frechet(vectors[0], vectors[1]),
+        "halves": [
+            unbiased_frechet(some[half == 0], some[half == 1]) for some, half in zip(vectors, halves, strict=True)
+        ],
         "turns": [len(some) for some in turns],
         "model": model.name,
     }
 
 
-def _turns(rows: Sequence[Row], most: int) -> list[str]:
-    return [turn.text for row in rows for turn in row.turns][:most]
+def _turns(rows: Sequence[Row], most: int) -> list[tuple[int, str]]:
+    """The turns of the first dialogues, each with the half that its dialogue falls to."""
+    return [(number % 2, turn.text) for number, row in enumerate(rows) for turn in row.turns][:most]
 
 
 def show_compared(told: Mapping[str, Any], out: Console) -> None:
