@@ -42,8 +42,8 @@ class PortrayalParams(Params):
         0.4,
         ge=-1,
         le=1,
-        description="Least embedding cosine of a turn, or an extracted fact, and a held fact that NLI is asked of "
-        "(benchmarks/README.md, portrayal).",
+        description="Least embedding cosine of a turn, or an extracted fact, and a held fact that NLI is asked of. "
+        "Ours, and not measured: it is what keeps pairs few.",
     )
     nli: NliModelName = Field("nli", description="The NLI model that says what a turn or a fact states.")
     embedding: EmbeddingModelName = Field("embedding", description="The embedding model.")
