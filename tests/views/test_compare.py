@@ -42,20 +42,20 @@ def differing(told: dict) -> set[str]:
 
 
 def test_two_halves_of_one_corpus_hardly_ever_differ(tmp_path: Path):
-    chance, talks, wrong, splits = np.random.default_rng(0), [talk(number) for number in range(120)], 0, 20
+    chance, talks, wrong, splits = np.random.default_rng(0), [talk(number) for number in range(80)], 0, 20
     for _ in range(splits):
         order = chance.permutation(len(talks))
         sides = [
             written(tmp_path / f"{name}.jsonl", [talks[place] for place in half])
-            for name, half in (("a", order[:60]), ("b", order[60:]))
+            for name, half in (("a", order[:40]), ("b", order[40:]))
         ]
         wrong += bool(differing(compare(*map(str, sides))))
     assert wrong <= 3  # of 20 at 5 % each: four or more in 1.6 % of such tests
 
 
 def test_a_planted_difference_is_found_and_no_other(tmp_path: Path):
-    one = written(tmp_path / "a.jsonl", [talk(number) for number in range(60)])
-    other = written(tmp_path / "b.jsonl", [talk(number, asks=0.8) for number in range(100, 160)])
+    one = written(tmp_path / "a.jsonl", [talk(number) for number in range(50)])
+    other = written(tmp_path / "b.jsonl", [talk(number, asks=0.8) for number in range(100, 150)])
     told = compare(str(one), str(other))
     assert differing(told) == {"lexical.question_rate"}
     (first, *_) = told["columns"]
