@@ -101,7 +101,7 @@ def test_the_light_client_is_light(light: Path) -> None:
 
 def test_the_light_client_plans_runs_and_reads(light: Path, tmp_path: Path) -> None:
     write_personas(tmp_path, 4)
-    write_job(tmp_path, scores={"questions": {}})
+    write_job(tmp_path, scores={"lexical": {}})
 
     def factory(*arguments: str) -> str:
         variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

@@ -185,7 +185,9 @@ def check(job: _Job = _DEFAULT_JOB, overrides: Overrides = None, as_json: AsJson
         raise typer.Exit(1)
 
 
-for reader in (reading.status, reading.letters, reading.show, reading.explain, reading.audit, reading.report):
+for reader in (
+    reading.status, reading.letters, reading.show, reading.explain, reading.audit, reading.compare, reading.report,
+):  # fmt: skip
     app.command()(reader)
 
 

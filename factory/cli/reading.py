@@ -1,15 +1,16 @@
-"""The commands that read a corpus: status, letters, show, explain, audit and report."""
+"""The commands that read a corpus: status, letters, show, explain, audit, compare and report."""
 
 from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 from pydantic_core import to_json
 
 from factory.cli.options import AsJson, CorpusPlace, print_json
+from factory.export.view import parse_decisions
 from factory.store.corpus import Corpus
 from factory.store.failures import Only, examples, failures
 from factory.store.records import Decision
@@ -123,6 +124,34 @@ def audit(
         print_json(told)
     else:
         show_audit(told, display.out)
+
+
+def compare(  # noqa: PLR0917 -- typer reads the options off the signature
+    one: Annotated[str, typer.Argument(metavar="A", help="A corpus, or files of dialogues, as seeds name them.")],
+    other: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    version_a: Annotated[int | None, typer.Option(min=0, help="Version of A; the newest unless set.")] = None,
+    version_b: Annotated[int | None, typer.Option(min=0, help="Version of B.")] = None,
+    decision: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="accept|flag|reject",
+            help="Rows of corpora so decided; accept unless set.",
+            autocompletion=lambda: [*get_args(Decision)],
+        ),
+    ] = None,
+    dialogues: Annotated[int, typer.Option(min=10, help="Dialogues of each side that are compared at most.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two corpora, or a corpus and real talk: means of scores with intervals, distance of embeddings."""
+    from factory.views.compare import compare as compare_sides
+    from factory.views.compare import show_compared
+
+    decisions = parse_decisions(decision or ["accept"])
+    told = compare_sides(one, other, (version_a, version_b), decisions, dialogues)
+    if as_json:
+        print_json(told)
+    else:
+        show_compared(told, display.out)
 
 
 def report(

@@ -226,7 +226,7 @@ class Wanted:
         seeds = dict(zip(needed.tolist(), self.seeds.take(self.seeds.sorted.seed[needed]), strict=True))
         for number in range(len(slots)):
             first, second = int(slots.first[number]), int(slots.second[number])
-            row = _skeleton([seeds[index] for index in dict.fromkeys((first, second))], int(slots.sample[number]))
+            row = skeleton([seeds[index] for index in dict.fromkeys((first, second))], int(slots.sample[number]))
             row.donors = [
                 [
                     _donated(seeds[seed], fact - int(self.seeds.sorted.starts[seed]))
@@ -238,7 +238,8 @@ class Wanted:
             yield row
 
 
-def _skeleton(seeds: list[Seed], sample: int) -> Row:
+def skeleton(seeds: list[Seed], sample: int) -> Row:
+    """The row of these seeds before any maker or score."""
     imported = bool(seeds[0].turns)
     return Row(
         row_id=row_id(tuple(seed.id for seed in seeds), sample),

@@ -258,7 +258,7 @@ def test_a_decision_that_is_none_is_refused_with_those_there_are(folder: Path) -
 
 def test_of_a_reason_that_no_row_has_show_names_those_there_are(tmp_path: Path) -> None:
     write_personas(tmp_path, 2)
-    scores, select = {"questions": {}}, {"flag": {"asks_little": "questions.question_rate >= 0"}}
+    scores, select = {"lexical": {}}, {"flag": {"asks_little": "lexical.question_rate >= 0"}}
     run(scripted_job(tmp_path, scores=scores, select=select))
     assert "Reasons in this corpus: asks_little." in call("show", tmp_path / "corpus", "--reason", "asks")
 

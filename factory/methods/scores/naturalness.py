@@ -86,7 +86,7 @@ class Naturalness:
     """
 
     name = "naturalness"
-    version = 3
+    version = 4
     Params = NaturalnessParams
     reads = frozenset({"turns", "facts.seed", "facts.expand"})
     columns = (
@@ -258,7 +258,10 @@ async def _taken(row: Row, kit: Kit) -> list[float]:
 def _identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    found = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    # As it comes, in half precision, it takes five times as long, and sums differ between processors.
+    found.nb_ptc, found.nb_pc = found.nb_ptc.astype(np.float64), found.nb_pc.astype(np.float64)
+    return found
 
 
 def _probability(text: str, language: str) -> float | None:

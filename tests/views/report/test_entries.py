@@ -52,8 +52,8 @@ def renamed(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @pytest.fixture(scope="module")
 def others(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    selects = (f"{{flag: {{asks: questions.question_rate {what}}}}}" for what in ("> 1", "<= 1"))
-    return made(tmp_path_factory.mktemp("others"), "{questions: {}}", *selects)
+    selects = (f"{{flag: {{asks: lexical.question_rate {what}}}}}" for what in ("> 1", "<= 1"))
+    return made(tmp_path_factory.mktemp("others"), "{lexical: {}}", *selects)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_its_pairs_are_marked_and_counted_by_group(renamed: Made) -> None:
 
 
 def test_a_corpus_with_another_score_alone_has_that_one(others: Made) -> None:
-    is_told_of(others, "questions", ["question_rate", "own_repetition"])
+    is_told_of(others, "lexical", ["question_rate", "own_repetition"])
     assert {one["of"] for one in others.figures["distributions"].values()} == {"dialogue", "turn"}
     assert others.figures["groups"]["all"]["contradicted"] == {}
     assert "; select: flag ≤ 1</figcaption>" in others.page
@@ -122,11 +122,11 @@ def test_what_it_found_of_a_speaker_stands_in_the_dialogue(others: Made) -> None
     own = {row.row_id: row for row in others.rows}
     for one in dialogues(others.corpus, others.corpus.scan(), 99):
         notes = [(note["title"], note["where"]) for note in one["notes"]]
-        assert notes == [("questions: speaker", "speaker A"), ("questions: speaker", "speaker B")]
+        assert notes == [("lexical: speaker", "speaker A"), ("lexical: speaker", "speaker B")]
         rate = own[one["id"]].details[0].values[0]
         assert f"question_rate {rate:.2f}".removesuffix(".00") in one["notes"][0]["values"]
         ((name, values),) = one["scores"]
-        assert (name, values.partition(" 0")[0]) == ("questions", "question rate")
+        assert (name, values.partition(" 0")[0]) == ("lexical", "question rate")
 
 
 def test_two_entries_of_a_method_stand_beside_each_other(several: Made) -> None:
