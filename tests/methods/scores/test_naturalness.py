@@ -61,6 +61,12 @@ def test_what_a_speaker_says_again_is_a_loop_and_what_the_partner_said_is_parrot
     assert values("Hello!", "Hi!", "hello", "Hi!", "Hello.")["loop"] == 1.0
 
 
+def test_a_turn_that_is_stuck_is_a_loop():
+    assert values("I'm so glad you're here. " * 8)["loop"] == 1.0
+    assert values("I like the sea, the old sea, and the sea.")["loop"] == pytest.approx(2 * 1 / 9)
+    assert values("Ha ha ha!")["loop"] == 0.0
+
+
 def test_of_turns_that_share_some_words_the_share_counts():
     found = values("I like to read books.", "Oh.", "I like to read papers.")
     assert found["loop"] == pytest.approx(2 * 3 / (4 + 4))
