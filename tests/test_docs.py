@@ -54,6 +54,7 @@ SYNOPSIS = {
     "CORPUS": "out/quickstart",
     "PAIRS": "pairs.jsonl",
     "SEED": "ada",
+    "compare A B": "compare talk.jsonl talk.jsonl",
     "V1": "0",
     "V2": "1",
     "V": "0",
@@ -61,13 +62,15 @@ SYNOPSIS = {
 """What words of a synopsis stand for; ROW is put in when there is one."""
 SCRIPTED = "--set models.writer.engine=scripted --set select.reject={}"
 INSTEAD = {
+    "filter.md": {"compare out/filter jobs/dialogues/sample.jsonl": "compare talk.jsonl talk.jsonl"},
     "tutorial.md": {
         **{f"factory {name}": f"factory {name} {SCRIPTED}" for name in ("plan", "run")},
         "chat --to out/chat": "chat --to out/chat --decision accept --decision flag",
         "factory train-lm lm.yaml": "factory train-lm lm.yaml --set model=tiny --set training.steps=2",
     },
 }
-"""What a page's commands are replaced by, so that no large model runs: of talk without sense nothing is accepted."""
+"""What a page's commands are replaced by, so that no large model runs, of whose talk nothing would be accepted, and so
+that there are dialogues enough to compare."""
 INSTALL = "pip install --quiet --no-index --no-deps --no-build-isolation --upgrade --target"
 """How a page's own package is installed: into a folder on the path, so that the environment stays as it is."""
 
@@ -95,6 +98,11 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "jobs" / "quickstart.yaml").write_text(yaml.safe_dump(job), encoding="utf-8")
     pairs = [{"premise": f"I have {n} dogs.", "hypothesis": f"Hi {n}.", "label": LABELS[n % 3]} for n in range(30)]
     (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)))
+    said = [
+        {"turns": [{"speaker": "AB"[turn % 2], "text": f"I have {n + turn} dogs."} for turn in range(6)]}
+        for n in range(12)
+    ]
+    (folder / "talk.jsonl").write_text("\n".join(map(json.dumps, said)))
     write_tiny(folder / "tiny")
     decisions = ["accept", "flag", "reject"]
     lm = {"model": "tiny", "data": {"corpus": "out/quickstart", "decisions": decisions}, "training": STEPS}
