@@ -130,7 +130,9 @@ def audit(
 def compare(  # noqa: PLR0917 -- typer reads the options off the signature
     one: Annotated[str, typer.Argument(metavar="A", help="A corpus, or files of dialogues, as seeds name them.")],
     other: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
-    more: Annotated[list[str] | None, typer.Argument(metavar="[C]...", help="More corpora, with a job that judges them.")] = None,
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[C]...", help="More corpora, with a job that judges them.")
+    ] = None,
     version_a: Annotated[int | None, typer.Option(min=0, help="Version of A; the newest unless set.")] = None,
     version_b: Annotated[int | None, typer.Option(min=0, help="Version of B.")] = None,
     decision: Annotated[

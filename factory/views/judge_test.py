@@ -22,7 +22,7 @@ from factory.spec.identity import Entry
 from factory.spec.job import Job
 from factory.store.records import Decision, Row
 from factory.store.table import CorpusError
-from factory.views.slots import Held, sample
+from factory.views.slots import Held, is_there, sample
 
 ROWS = 50
 """Rows that are drawn unless told otherwise."""
@@ -44,12 +44,8 @@ def judge_test(
     the job's is taken, if it is there or no pairs are given. Raises CorpusError and RunError."""
     entry = opinion_of(job, score)
     labelled = read_pairs(pairs) if pairs is not None else []
-    held: Held | None = None
-    try:
-        held = Held(corpus or job.corpus, get_args(Decision))
-    except CorpusError:
-        if corpus is not None or not labelled:
-            raise
+    pairs_alone = corpus is None and bool(labelled) and not is_there(job.corpus)
+    held = None if pairs_alone else Held(corpus or job.corpus, get_args(Decision))
     drawn = held.rows(sample(held.slots, rows, seed)) if held is not None else []
     if not drawn and not labelled:
         raise CorpusError(f"{corpus or job.corpus}: holds no rows to test with; run the job, or give --pairs")

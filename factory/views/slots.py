@@ -14,15 +14,21 @@ from factory.store.table import CorpusError
 _COLUMNS = ("row_id", "kind", "sample", "seeds", "speakers", "turns", "decision", "stages")
 
 
+def is_there(place: str) -> bool:
+    """Whether there is a corpus. Raises CorpusError for one of another version of the factory."""
+    corpus = Corpus(place)
+    corpus.table.shards()
+    return corpus.table.version() is not None
+
+
 class Held:
     """The rows of one version of a corpus that are so decided; rows that nothing decided count as accepted. Raises
     CorpusError where there is no corpus."""
 
     def __init__(self, place: str, decisions: Sequence[Decision], version: int | None = None) -> None:
-        corpus = Corpus(place)
-        corpus.table.shards()
-        if corpus.table.version() is None:
+        if not is_there(place):
             raise CorpusError(f"{place}: there is no corpus here")
+        corpus = Corpus(place)
         self.place = place
         self.version = corpus.table.version() if version is None else version
         columns = (*_COLUMNS, *score_columns(corpus.table.layout))
