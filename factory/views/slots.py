@@ -29,6 +29,7 @@ class Held:
         if not is_there(place):
             raise CorpusError(f"{place}: there is no corpus here")
         corpus = Corpus(place)
+        corpus.table.shards()
         self.place = place
         self.version = corpus.table.version() if version is None else version
         columns = (*_COLUMNS, *score_columns(corpus.table.layout))

@@ -69,6 +69,7 @@ def test_a_sound_judge_passes_all_over_rows_and_pairs(job, tmp_path: Path):
     told = json.loads(said)
     assert (code, told["fit"], told["rows"], told["pairs"], told["trials"]) == (0, True, 24, 24, 48)
     assert [one["fit"] for one in told["tests"]] == [True] * 8
+    assert told["version"] == 1
     assert all(one["source"].startswith("arXiv ") for one in told["tests"])
     by_name = {one["name"]: one["figures"] for one in told["tests"]}
     assert by_name["gold"] == {"coverage": 1.0, "accuracy": 1.0}

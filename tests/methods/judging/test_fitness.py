@@ -72,11 +72,11 @@ def test_sensitivity_is_the_entropy_of_the_mean_over_wordings_and_consistency_wi
 
     def half(messages):
         number = int(messages[1]["content"].split("plant")[1].split(".")[0])
-        return (other if number % 2 else JUDGES["sound"])(messages)
+        return (other if number % 4 > 1 else JUDGES["sound"])(messages)
 
     found = found_by(fitness_of(half, rows=[], labelled=pairs(20)), "rephrasings")
     assert found.figures["sensitivity"] == pytest.approx(0.9183 / 2, abs=1e-4)
-    apart = 100 / 190 / 3  # a third of the mass, between the pairs of one in either half
+    apart = 50 / 90 / 3  # a third of the mass, between the pairs of one in either half
     assert found.figures["consistency"] == pytest.approx(1 - apart)
     assert "consistency" not in found_by(fitness_of(half, rows=ROWS[:0]), "rephrasings").figures
 
@@ -85,6 +85,13 @@ def test_coverage_counts_what_is_settled_by_the_jobs_own_rules():
     found = found_by(fitness_of(JUDGES["takes the first"], rows=[], labelled=pairs(20)), "gold")
     assert (found.tried, found.figures, found.fit) == (0, {"coverage": 0.0}, None)
     assert found.why == "it settles none of the pairs"
+
+
+def test_a_judge_that_takes_the_first_is_right_in_half_of_the_pairs_and_no_more():
+    picks = {"ask": "better_turn", "of": "pair", "orders": "one", "samples": 1}
+    found = fitness_of(JUDGES["takes the first"], rows=[], labelled=pairs(20), **picks)
+    assert found_by(found, "gold").figures == {"coverage": 1.0, "accuracy": 0.5}
+    assert found_by(found, "challenge").figures["accuracy before"] == 0.5
 
 
 def test_answers_are_asked_once_in_one_order_at_temperature_0():

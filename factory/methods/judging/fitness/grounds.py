@@ -16,7 +16,7 @@ from pydantic_core import from_json
 from factory.base.words import content
 from factory.engines import RequestError
 from factory.methods import together
-from factory.methods.judging.asking import Asking, Judged
+from factory.methods.judging.asking import Asking
 from factory.methods.judging.fitness.trials import MOSTLY, RARELY, Asked, Asker, Finding, Pair, Trial, talk
 from factory.methods.judging.questions import Choice, Question, Scale, rubric
 from factory.methods.judging.units import Unit, told_of
@@ -153,24 +153,40 @@ async def gold(pairs: Sequence[Pair], asking: Asking, asker: Asker) -> Finding:
     """Labelled pairs, by the job's own rules: how many are settled, and how many of these rightly. Judges that are
     certain enough agree with people on more than 80 % (arXiv 2406.11657), which is the limit here."""
 
-    async def ask(pair: Pair) -> Judged | None:
+    async def right(trial: Trial) -> bool | None:
         try:
-            return await asking.ask(pair_unit(pair), asker)
+            (verdict,) = (await trial.asking.ask(trial.unit, asker)).verdicts
         except RequestError:
             return None
+        return None if verdict.value is None else verdict.value == trial.gold
 
-    judged = await together(map(ask, pairs))
-    settled = [one.verdicts[0].value for one in judged if one is not None and one.verdicts[0].value is not None]
+    told = await together(map(right, trials_of(pairs, asking)))
+    settled = [one for one in told if one is not None]
     figures = {"coverage": len(settled) / len(pairs)} if pairs else {}
     if settled:
-        figures["accuracy"] = settled.count(0) / len(settled)
+        figures["accuracy"] = sum(settled) / len(settled)
     why = "it settles none of the pairs" if pairs else "no labelled pairs are given"
-    wrong = len(settled) - settled.count(0)
-    return Finding("gold", "the worse reply is picked", "arXiv 2406.11657", len(settled), wrong, RARELY, figures, why)
+    return Finding(
+        "gold",
+        "the worse reply is picked",
+        "arXiv 2406.11657",
+        len(settled),
+        settled.count(False),
+        RARELY,
+        figures,
+        why,
+    )
 
 
-def pair_unit(pair: Pair) -> Unit:
-    """What a judge is asked about a pair: the first option is the better one."""
+def trials_of(pairs: Sequence[Pair], asking: Asking) -> Iterator[Trial]:
+    """What a judge is asked about pairs; of every other one the better reply is the second, so that a judge that takes
+    the first is not right."""
+    for number, pair in enumerate(pairs):
+        yield Trial(asking, _unit(pair, number % 2), number % 2)
+
+
+def _unit(pair: Pair, better: int) -> Unit:
     facts = [pair.fact] if isinstance(pair.fact, str) else list(pair.fact)
+    options = (pair.worse, pair.better) if better else (pair.better, pair.worse)
     shown = {"of": "pair", "speaker": "A", "dialogue": None, "turn": None, "before": pair.before or None}
-    return Unit(shown | {"known": told_of(0, facts) if facts else None}, (pair.better, pair.worse), 0)
+    return Unit(shown | {"known": told_of(0, facts) if facts else None}, options, 0)

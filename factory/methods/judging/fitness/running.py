@@ -13,7 +13,7 @@ from factory.engines import Engine
 from factory.methods import Kit, draw, together
 from factory.methods.judging.asking import Asking
 from factory.methods.judging.fitness.changes import challenge, order_swap, register_shift, rephrasings, sycophancy
-from factory.methods.judging.fitness.grounds import contrast, gold, pair_unit, redaction
+from factory.methods.judging.fitness.grounds import contrast, gold, redaction, trials_of
 from factory.methods.judging.fitness.trials import Asked, Asker, Finding, Pair, Trial
 from factory.methods.judging.units import Unit
 from factory.store.records import Row
@@ -61,7 +61,7 @@ async def tested(
 ) -> Fitness:
     """All tests: on trials of rows and on pairs, which `by_pairs` asks about; on replies of rows, as `own` asks."""
     asker = Asker(engine)
-    trials = [*trials, *(Trial(by_pairs.plain(), pair_unit(pair), 0) for pair in pairs)]
+    trials = [*trials, *trials_of(pairs, by_pairs.plain())]
     asked: list[Asked] = await together(map(asker.ask, trials))
     firsts = [one for one in asked if one.value is not None]
     order, *others = [await test(firsts, asker) for test in _ON_ANSWERS]
