@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from factory.methods.example import kit
 from factory.methods.judging.fitness.changes import as_chat
 from factory.methods.judging.fitness.running import Fitness, Opinion
 from factory.methods.judging.fitness.trials import Finding
+from factory.methods.judging.questions import TRAITS
 from factory.methods.scores.judge import Judge, JudgeParams
 from tests.planted_judges import JUDGES, UNFIT, pairs, planted_row
 
@@ -34,9 +36,9 @@ class Planted:
         pass
 
 
-def fitness_of(answer, rows=ROWS, labelled=(), engine=None, **question) -> Fitness:
+def fitness_of(says, rows=ROWS, labelled=(), engine=None, **question) -> Fitness:
     judge = Judge(JudgeParams.model_validate({"questions": [CONSISTENCY | question], "sampling": {"temperature": 0.7}}))
-    return asyncio.run(judge.fitness(rows, labelled, replace(kit(), engine=engine or Planted(answer))))
+    return asyncio.run(judge.fitness(rows, labelled, replace(kit(), engine=engine or Planted(says))))
 
 
 def found_by(found: Fitness, name: str) -> Finding:
@@ -79,6 +81,34 @@ def test_sensitivity_is_the_entropy_of_the_mean_over_wordings_and_consistency_wi
     apart = 50 / 90 / 3  # a third of the mass, between the pairs of one in either half
     assert found.figures["consistency"] == pytest.approx(1 - apart)
     assert "consistency" not in found_by(fitness_of(half, rows=ROWS[:0]), "rephrasings").figures
+
+
+def by_scale(messages):
+    """2 of 5 for a wrong dialogue, else 5, and one less for a wording."""
+    if "Which words" in messages[-1]["content"]:
+        return '{"words": ["Never grew"]}'
+    asked = messages[1]["content"]
+    return str((2 if "never grew" in asked.lower() else 5) - ("Your task is this" in asked))
+
+
+def test_answers_on_a_scale_are_tested_too():
+    found = fitness_of(by_scale, ask="How sound is it?\n", answer={"scale": [1, 5]}, orders="one")
+    told = {one.name: (one.fit, one.failed, one.tried) for one in found.tests}
+    assert told["rephrasings"] == (False, 24, 24)
+    assert found_by(found, "rephrasings").figures["sensitivity"] == pytest.approx(0.6365 / 1.6094, abs=1e-3)
+    assert told["redaction"] == (True, 0, 12), "the highest number finds nothing"
+    assert (told["challenge"], told["order swap"]) == ((True, 0, 24), (None, 0, 0))
+
+
+def test_traits_are_one_answer_of_five_numbers():
+    def traits(messages):
+        high = 4 if "I dislike" in messages[1]["content"] else 3
+        return json.dumps(dict.fromkeys(TRAITS, 3) | {"openness": high})
+
+    found = fitness_of(traits, ask="traits", orders="one")
+    told = {one.name: (one.fit, one.failed, one.tried) for one in found.tests}
+    assert (told["sycophancy"], told["challenge"], told["redaction"]) == ((False, 24, 24), (True, 0, 24), (None, 0, 0))
+    assert found_by(found, "sycophancy").figures["flip rate"] == 0.5
 
 
 def test_coverage_counts_what_is_settled_by_the_jobs_own_rules():
