@@ -164,7 +164,7 @@ def test_what_is_not_run_says_why() -> None:
     assert marked
     for block in marked:
         assert block.language in ("sh", "python"), block
-        assert re.search(REASONS, str(block.not_run)), block
+        assert re.search(r"GPU|AWS|head node|every Ray|no token|account|from nothing|hours", str(block.not_run)), block
 
 
 def test_every_page_has_commands_and_is_linked_to_what_is_there() -> None:
