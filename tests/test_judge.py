@@ -30,9 +30,9 @@ QUESTIONS: list[dict[str, Any]] = [
         "ask": "consistency",
         "orders": "both",
         "certainty": 80,
-        "only": "questions.question_rate < 0.5",
+        "only": "lexical.question_rate < 0.5",
     },
-    {"name": "never", "ask": "coherence", "only": "questions.question_rate > 0.5"},
+    {"name": "never", "ask": "coherence", "only": "lexical.question_rate > 0.5"},
     {"name": "warm", "ask": "warm.j2", "of": "turn", "samples": 2, "agree": "mean"},
 ]
 SELECT = {
@@ -64,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             "judge": {"engine": "openai", "name": "m", "base_url": server.url},
         }
         judge = {"questions": QUESTIONS, "sampling": {"temperature": 0.7}}
-        write_job(folder, models=models, scores={"questions": {}, "judge": judge}, select=SELECT)
+        write_job(folder, models=models, scores={"lexical": {}, "judge": judge}, select=SELECT)
         call("run", folder / "job.yaml")
         yield folder
 
@@ -160,8 +160,8 @@ def test_another_rubric_redoes_the_judge_alone_and_another_threshold_nothing(fol
     ("change", "said"),
     [
         ({"only": "consistency.contradiction > 0.5"}, "scores.judge: there is no score consistency"),
-        ({"only": "questions.rate > 0.5"}, "scores.judge: questions has no column rate"),
-        ({"only": "questions.question_rate + 1"}, "not true or false"),
+        ({"only": "lexical.rate > 0.5"}, "scores.judge: lexical has no column rate"),
+        ({"only": "lexical.question_rate + 1"}, "not true or false"),
         ({"only": "judge.warm > 1"}, "read each other in a circle"),
         ({"ask": "nowhere.j2"}, "scores.judge.questions.2.ask: /"),
         ({"ask": "bad.j2"}, "{{ dialog }} is unknown"),

@@ -26,6 +26,7 @@ from factory.cli.options import JobFile as _Job
 from factory.cli.output import lasting_output
 from factory.cli.sharing import push
 from factory.cli.starting import init
+from factory.cli.testing import judge_test
 from factory.export import ExportError, Form, formats
 from factory.export import export as export_corpus
 from factory.export.hub import HubError
@@ -187,6 +188,7 @@ def check(job: _Job = _DEFAULT_JOB, overrides: Overrides = None, as_json: AsJson
 
 for reader in (
     reading.status, reading.letters, reading.show, reading.explain, reading.audit, reading.compare, reading.report,
+    judge_test,
 ):  # fmt: skip
     app.command()(reader)
 

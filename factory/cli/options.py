@@ -30,6 +30,9 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Override a field: --set makers.converse.turns=12"),
 ]
+ScoreName = Annotated[
+    str | None, typer.Option("--score", metavar="NAME", help="The score whose model is asked, if the job has several.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

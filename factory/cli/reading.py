@@ -9,8 +9,9 @@ from typing import Annotated, Literal, get_args
 import typer
 from pydantic_core import to_json
 
-from factory.cli.options import AsJson, CorpusPlace, print_json
+from factory.cli.options import AsJson, CorpusPlace, ScoreName, print_json
 from factory.export.view import parse_decisions
+from factory.spec.jobfile import load_job
 from factory.store.corpus import Corpus
 from factory.store.failures import Only, examples, failures
 from factory.store.records import Decision
@@ -129,6 +130,9 @@ def audit(
 def compare(  # noqa: PLR0917 -- typer reads the options off the signature
     one: Annotated[str, typer.Argument(metavar="A", help="A corpus, or files of dialogues, as seeds name them.")],
     other: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[C]...", help="More corpora, with a job that judges them.")
+    ] = None,
     version_a: Annotated[int | None, typer.Option(min=0, help="Version of A; the newest unless set.")] = None,
     version_b: Annotated[int | None, typer.Option(min=0, help="Version of B.")] = None,
     decision: Annotated[
@@ -140,13 +144,33 @@ def compare(  # noqa: PLR0917 -- typer reads the options off the signature
         ),
     ] = None,
     dialogues: Annotated[int, typer.Option(min=10, help="Dialogues of each side that are compared at most.")] = 1000,
+    judge: Annotated[
+        Path | None,
+        typer.Option(metavar="JOB", help="A job file: hold corpora of the same seeds against each other by its model."),
+    ] = None,
+    score: ScoreName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two corpora, or a corpus and real talk: means of scores with intervals, distance of embeddings."""
+    """Compare two corpora, or a corpus and real talk: means of scores with intervals, distance of embeddings. With
+    --judge, which of two or more corpora of the same seeds is better, slot by slot."""
     from factory.views.compare import compare as compare_sides
     from factory.views.compare import show_compared
+    from factory.views.tournament import show_tournament, tournament
 
     decisions = parse_decisions(decision or ["accept"])
+    if judge is not None:
+        held = tournament(
+            load_job(judge),
+            (one, other, *(more or ())),
+            versions=(version_a, version_b),
+            decisions=decisions,
+            slots=dialogues,
+            score=score,
+        )
+        print_json(held) if as_json else show_tournament(held, display.out)
+        return
+    if more or score is not None:
+        raise typer.BadParameter("more than two sides, and --score, need a job that judges them")
     told = compare_sides(one, other, (version_a, version_b), decisions, dialogues)
     if as_json:
         print_json(told)

@@ -211,7 +211,8 @@ class Maker(Method, Protocol):
 
 class Score(Method, Protocol):
     """A method that measures a row, and leaves it as it is. Its parameters may decide what it finds; a score that
-    measures some rows only has besides `conditions`, over columns of other scores, as in `select`."""
+    measures some rows only has besides `conditions`, over columns of other scores, as in `select`; one whose model
+    gives opinions that commands test and ask for, what `factory.methods.judging.fitness.running.Opinion` says."""
 
     @property
     def columns(self) -> tuple[Column, ...]:

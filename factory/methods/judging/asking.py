@@ -37,12 +37,26 @@ class Asking:
 
     def orders(self, unit: Unit) -> list[tuple[int, ...]]:
         """The orders in which the options are shown, each as their places; one without any of a scale."""
-        given = tuple(range(len(self._options(unit))))
+        given = self.given(unit)
         return [given, given[::-1]] if self.question.orders == "both" else [given]
+
+    def given(self, unit: Unit) -> tuple[int, ...]:
+        """The places of the options as they are given; none of a scale."""
+        return tuple(range(len(self._options(unit))))
+
+    def worded(self, ask: str) -> Asking:
+        """The same with another text of the question."""
+        return Asking(self.question.model_copy(update={"ask": ask}), self._frame, self._sampling)
+
+    def plain(self) -> Asking:
+        """The same asked once, in one order, at temperature 0."""
+        once = {"samples": 1, "orders": "one", "tries": 1, "agree": "majority"}
+        sampling = self._sampling.model_copy(update={"temperature": 0.0})
+        return Asking(self.question.model_copy(update=once), self._frame, sampling)
 
     def request(self, unit: Unit, order: tuple[int, ...]) -> Request:
         """The request for the samples of one order."""
-        form = self._form(order)
+        form = self.form(order)
         options = [
             f"{name}: {unit.options[place]}" for name, place in zip(form.labels, order, strict=False) if unit.options
         ]
@@ -50,6 +64,11 @@ class Asking:
         asked = render_text(self.question.ask, **told)
         messages = render(self._frame, **unit.shown, rubric=asked, form=form.told, options="\n".join(options) or None)
         return Request(messages, self._sampling, n=self.question.samples, json_schema=form.schema)
+
+    def read(self, text: str, order: tuple[int, ...]) -> tuple[tuple[int, ...] | None, int | None]:
+        """The value of each field by content, none unless all can be read; and the certainty, if it is told."""
+        places, certainty = self.form(order).read(text)
+        return None if places is None else tuple(self._value(place, order) for place in places), certainty
 
     async def ask(self, unit: Unit, engine: Engine) -> Judged:
         """Ask until the answers agree, as often as the question says. Raises RequestError and EngineDeadError."""
@@ -66,16 +85,13 @@ class Asking:
         """The answers of one try, by field."""
         orders = self.orders(unit)
         replies = await together(engine.generate(self.request(unit, order)) for order in orders)
-        found: list[list[Answer]] = [[] for _ in self._form(orders[0]).fields]
+        found: list[list[Answer]] = [[] for _ in self.form(orders[0]).fields]
         for number, (order, reply) in enumerate(zip(orders, replies, strict=True)):
-            form = self._form(order)
             for sample, completion in enumerate(reply.completions, first):
-                places, certainty = form.read(completion.text)
+                values, certainty = self.read(completion.text, order)
                 answer = Answer(None, certainty, completion.text, number, sample)
                 for field, answers in enumerate(found):
-                    answers.append(
-                        answer if places is None else replace(answer, value=self._value(places[field], order))
-                    )
+                    answers.append(answer if values is None else replace(answer, value=values[field]))
         return found
 
     def _value(self, place: int, order: tuple[int, ...]) -> int:
@@ -84,7 +100,8 @@ class Asking:
     def _options(self, unit: Unit) -> Sequence[str]:
         return self.question.answer.choice if isinstance(self.question.answer, Choice) else unit.options
 
-    def _form(self, order: tuple[int, ...]) -> Form:
+    def form(self, order: tuple[int, ...]) -> Form:
+        """The form of an answer where the options are shown in this order."""
         if isinstance(self.question.answer, Choice):
             return self.question.form(tuple(self.question.answer.choice[place] for place in order))
         return self.question.form(tuple(letters(len(order))))

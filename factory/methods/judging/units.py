@@ -6,7 +6,7 @@ judged by what was said before it, not by what follows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from factory.methods.judging.questions import MOST_OPTIONS, Question
@@ -36,13 +36,13 @@ def units(row: Row, question: Question) -> list[Unit]:
         return []
     if of_persona:
         return [
-            Unit(_shown(question, side, known=_known(side, own)), speaker=side) for side, own in facts.items() if own
+            Unit(_shown(question, side, known=told_of(side, own)), speaker=side) for side, own in facts.items() if own
         ]
     if not row.turns:
         return []
-    known = "\n\n".join(_known(side, own) for side, own in facts.items()) if question.facts else None
+    known = "\n\n".join(told_of(side, own) for side, own in facts.items()) if question.facts else None
     if question.of == "dialogue":
-        said = _talk(row.turns)
+        said = talk(row.turns)
         if question.answer != "traits":
             return [Unit(_shown(question, None, known=known, dialogue=said))]
         return [
@@ -55,7 +55,7 @@ def units(row: Row, question: Question) -> list[Unit]:
 
 def _of_turns(row: Row, question: Question, known: str | None) -> Iterator[Unit]:
     for number, turn in enumerate(row.turns):
-        said: dict[str, str | None] = {"known": known, "before": _talk(row.turns[:number])}
+        said: dict[str, str | None] = {"known": known, "before": talk(row.turns[:number])}
         if question.of == "turn":
             yield Unit(_shown(question, turn.speaker, turn=turn.text, **said), speaker=turn.speaker, turn=number)
             continue
@@ -90,13 +90,15 @@ def _shown(question: Question, speaker: int | None, **told: str | None) -> dict[
     return names | {"of": question.of, "speaker": None if speaker is None else "AB"[speaker]} | told
 
 
-def _known(side: int, facts: list[str]) -> str:
-    """How many facts are known is told, too: a judge is unsure of personas with few (arXiv 2406.11657)."""
+def told_of(side: int, facts: Sequence[str]) -> str:
+    """What is known of a speaker. How many facts that are is told, too: a judge is unsure of personas with few (arXiv
+    2406.11657)."""
     head = f"Of {'AB'[side]}, {len(facts)} {'fact is' if len(facts) == 1 else 'facts are'} known"
     return "\n".join([f"{head}{':' if facts else '.'}", *(f"- {fact}" for fact in facts)])
 
 
-def _talk(turns: list[Turn]) -> str:
+def talk(turns: Sequence[Turn]) -> str:
+    """What was said, a line a turn."""
     return "\n".join(f"{'AB'[turn.speaker]}: {turn.text}" for turn in turns)
 
 

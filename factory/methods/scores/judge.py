@@ -11,7 +11,7 @@ entries that conditions compare; the mean over people and models hides much (per
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Annotated, Literal, Self
 
@@ -24,7 +24,11 @@ from factory.base.rowwise import RowExpression, row_expression
 from factory.engines import Message, Sampling
 from factory.methods import Calls, Column, Kit, LanguageModelName, ModelKind, Params, Scored, completing, together
 from factory.methods.judging.asking import Asking
+from factory.methods.judging.fitness.grounds import BETTER, OWN
+from factory.methods.judging.fitness.running import Fitness, drawn, tested
+from factory.methods.judging.fitness.trials import Pair
 from factory.methods.judging.found import INPUT_MISSING, NOT_ASKED, columns_of, details_of, kinds_of, values_of
+from factory.methods.judging.heads import better
 from factory.methods.judging.questions import EXAMPLE, VARIABLES, Question
 from factory.methods.judging.units import Unit, units
 from factory.methods.prompts import bundled, check_text
@@ -171,6 +175,17 @@ class Judge:
             for unit in some:
                 for number, order in enumerate(asking.orders(unit)):
                     yield _purpose(asking.question, unit, number), asking.request(unit, order).messages
+
+    async def fitness(self, rows: Sequence[Row], pairs: Sequence[Pair], kit: Kit) -> Fitness:
+        """The tests of its model, by its questions; pairs by the first that picks. Raises EngineDeadError."""
+        trials = [trial for row in rows for asking, _, some in self._asked(row) for trial in drawn(row, asking, some)]
+        own, default = (Asking(one, self.template, self.params.sampling) for one in (OWN, BETTER))
+        picks = [asking for asking in self._asking if asking.question.answer == "pick"]
+        return await tested(trials, rows, pairs, kit.engine, own=own, by_pairs=(picks or [default])[0])
+
+    async def better(self, one: Row, other: Row, kit: Kit) -> tuple[float | None, float | None]:
+        """Which of two dialogues is better, by a rubric of its own. Raises RequestError and EngineDeadError."""
+        return await better(one, other, self.template, self.params.sampling, kit.engine)
 
     def _asked(self, row: Row) -> Iterator[tuple[Asking, str | None, list[Unit]]]:
         """Each question, why it is not asked of the row, if it is not, and the units of which it is."""
