@@ -5,7 +5,7 @@ turns, a fault is put into three turns (recital: into one). A threshold for each
 that register, and such faults in some of them, so that all together flag 2 % of people's; what is found is told by
 fault and by column. With `--accepted FOLDER`, 30 dialogues of each kind are imported by jobs/dialogue_corpus.yaml
 instead, into a corpus in FOLDER, and what that job decides of them is told; with `--rank CORPUS ...`, how senseless and
-unrelated the turns of these corpora are on average, beside people's, and what scoring costs beside `consistency`.
+unrelated the turns of these corpora are on average, beside people's.
 Limitations: planted faults are plainer than those of models.
 """
 
@@ -16,7 +16,6 @@ import asyncio
 import json
 import random
 import statistics
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,7 +27,6 @@ import numpy as np
 from benchmarks.machine import print_machine
 from factory.methods import together
 from factory.methods.example import kit
-from factory.methods.scores.consistency import Consistency, ConsistencyParams
 from factory.methods.scores.naturalness import Naturalness, NaturalnessParams
 from factory.running.run import run
 from factory.scorers.classifier import Classifier, ClassifierModel
@@ -217,7 +215,7 @@ def accepted(data: Path, folder: Path) -> None:
 
 
 async def rank(data: Path, corpora: Sequence[Path]) -> None:
-    """Print how bad talk is on average, and what naturalness costs of consistency."""
+    """Print how bad talk is on average."""
     found = {
         "people, Synthetic-Persona-Chat": [_row(talk) for talk in spoken(data)[1]],
         "people, ConvAI2": [
@@ -231,24 +229,13 @@ async def rank(data: Path, corpora: Sequence[Path]) -> None:
         Embeddings(EmbeddingModel()),
     )
     known = replace(kit(), classifier=classifier, nli=nli, embedder=embedder)
-    naturalness, consistency = Naturalness(NaturalnessParams()), Consistency(ConsistencyParams())
+    naturalness = Naturalness(NaturalnessParams())
     print("| talk | dialogues | senseless | unrelated | together |\n| --- | ---: | ---: | ---: | ---: |")
     for name, rows in found.items():
         scored = await together(naturalness.score(row, known) for row in rows)
         turns = np.array([detail.values[5:7] for one in scored for detail in one.details if detail.turn], float)
         senseless, unrelated = turns.mean(axis=0)
         print(f"| {name} | {len(rows)} | {senseless:.2f} | {unrelated:.2f} | {senseless + unrelated:.2f} |")
-    rows = [row for corpus in list(found)[2:] for row in found[corpus]] or found["people, Synthetic-Persona-Chat"]
-    took: dict[str, list[float]] = {"consistency": [], "naturalness": []}
-    for _ in range(3):
-        for method in (consistency, naturalness):
-            since = time.process_time()
-            await together(method.score(row, known) for row in rows)
-            took[method.name].append(time.process_time() - since)
-    each = {name: min(seconds) / len(rows) for name, seconds in took.items()}
-    shares = ", ".join(f"{one / other:.2f}" for other, one in zip(*took.values(), strict=True))
-    told = ", ".join(f"{name} {1000 * one:.0f}" for name, one in each.items())
-    print(f"CPU ms a dialogue, best of three: {told}; ratios {shares}")
     for scorer in (classifier, nli, embedder):
         scorer.close()
 

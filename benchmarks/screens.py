@@ -4,8 +4,8 @@ DATA`.
 DATA is a folder with the published dialogues, in dialogues/. Into 100 dialogues of Synthetic-Persona-Chat each, one
 sentence of a kind is put behind a turn: numbers and addresses are drawn in many formats, sentences from parts, none of
 them by the patterns of the score. Told are how many are found, by any find of the right check in that turn, and how
-many of the clean dialogues a check hits; with `--show`, all that is missed and all false alarms; and what the score
-costs beside `consistency`. Limitations: sentences are made up, and English.
+many of the clean dialogues a check hits; with `--show`, all that is missed and all false alarms. Limitations: sentences
+are made up, and English.
 """
 
 from __future__ import annotations
@@ -13,25 +13,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.machine import print_machine
 from benchmarks.planted import convai2
 from factory.methods import together
 from factory.methods.example import kit
-from factory.methods.scores.consistency import Consistency, ConsistencyParams
 from factory.methods.scores.screen import Screen, ScreenParams
-from factory.scorers.embeddings import EmbeddingModel, Embeddings
-from factory.scorers.nli import Nli, NliModel
 from factory.store.records import Row
 from factory.training.persona_chats import row_of
 from factory.training.published import Dialogue, dialogues
 
-EACH, COSTED = 100, 60
+EACH = 100
 FIRST = ["Anna", "lukas", "Priya", "Tomás", "Wei", "fatima", "George", "Ngozi", "Björn", "Kim"]
 LAST = ["Okafor", "mueller", "Smith", "garcia", "Nakamura", "O'Brien", "lee", "Petrova", "Haddad", "Jones-Bell"]
 HOSTS = ["gmail.com", "example.org", "mail.example.co.uk", "uni-leipzig.de", "proton.me", "my-shop.io", "school.edu.au"]
@@ -271,27 +266,6 @@ def _hit(score: Screen, row: Row) -> list[str]:
     return [f"{', '.join(found)}: {text}" for text in texts if (found := score.found(text))]
 
 
-async def cost(data: Path) -> None:
-    """Print what the score costs of `consistency`, on the same dialogues."""
-    rows = random.Random("cost").sample(clean(data), COSTED)
-    nli, embedder = Nli(NliModel(name="nli-small")), Embeddings(EmbeddingModel())
-    known = replace(kit(), nli=nli, embedder=embedder)
-    took: dict[str, list[float]] = {"consistency": [], "screen": []}
-    for _ in range(3):
-        for method in (Consistency(ConsistencyParams()), Screen(ScreenParams())):
-            since = time.process_time()
-            await together(method.score(row, known) for row in rows)
-            took[method.name].append(time.process_time() - since)
-    each = {name: 1000 * min(seconds) / len(rows) for name, seconds in took.items()}
-    ratios = ", ".join(f"{one / other:.4f}" for other, one in zip(*took.values(), strict=True))
-    print(
-        f"CPU ms a dialogue, best of three: consistency {each['consistency']:.1f}, screen {each['screen']:.2f}; "
-        f"ratios {ratios}"
-    )
-    nli.close()
-    embedder.close()
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
@@ -299,4 +273,3 @@ if __name__ == "__main__":
     given = parser.parse_args()
     print_machine()
     asyncio.run(evaluate(given.data, show=given.show))
-    asyncio.run(cost(given.data))
