@@ -62,7 +62,6 @@ SYNOPSIS = {
 """What words of a synopsis stand for; ROW is put in when there is one."""
 SCRIPTED = "--set models.writer.engine=scripted --set select.reject={}"
 INSTEAD = {
-    "filter.md": {"compare out/filter jobs/dialogues/sample.jsonl": "compare talk.jsonl talk.jsonl"},
     "tutorial.md": {
         **{f"factory {name}": f"factory {name} {SCRIPTED}" for name in ("plan", "run")},
         "chat --to out/chat": "chat --to out/chat --decision accept --decision flag",

@@ -6,6 +6,7 @@ Limitations: nothing stands in for a corpus's `_recipes/`; without them its rows
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -33,14 +34,14 @@ def kept(corpus: Corpus, recipe_id: str) -> tuple[Recipe, dict[str, str]]:
 
 def method_of(name: str, params: Mapping[str, Any] | None) -> Any:
     """The method of a recipe, made from its parameters; with its defaults where they are lost or of another version.
-    None of a method that is not installed here."""
+    None of a method that is not installed here, or that has no defaults."""
     kind = found("makers").get(name) or found("scores").get(name)
     if kind is None:
         return None
-    try:
-        return kind(kind.Params.model_validate({**(params or {}), "method": name}))
-    except ValidationError:
-        return kind(kind.Params())
+    for given in (params or {}, {}):
+        with suppress(ValidationError):
+            return kind(kind.Params.model_validate({**given, "method": name}))
+    return None
 
 
 def models_asked(corpus: Corpus) -> Callable[[Row, str], Models]:

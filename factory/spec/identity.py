@@ -89,7 +89,9 @@ def _ordered(made: dict[str, Entry]) -> Iterator[str]:
 
 def _read_by(entry: Entry) -> set[str]:
     """What an entry reads: fields, and scores by their names."""
-    return {read if read in SEEDED or "facts." in read else read.partition(".")[0] for read in entry.method.reads}
+    return {
+        read if read in SEEDED or read.startswith("facts.") else read.partition(".")[0] for read in entry.method.reads
+    }
 
 
 def recipes(job: Job, kind: RowKind) -> list[Recipe]:

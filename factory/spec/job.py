@@ -264,14 +264,11 @@ class Job(_Config):
     @field_validator("makers")
     @classmethod
     def _each_once(cls, makers: dict[str, MakerEntry]) -> dict[str, MakerEntry]:
-        asking = ""
         for name, params in makers.items():
             if name != params.method:
                 raise mistake(f"a maker stands by its own name, {params.method}, once", name)
-            if asking and getattr(found("makers")[name], "before_language", False):
-                raise mistake(f"move it before {asking}, which asks a language model about what it rejects", name)
-            asking = asking or ("language" in method(params, "makers").needs and name) or ""
-        return makers
+        kinds = found("makers")
+        return dict(sorted(makers.items(), key=lambda one: not getattr(kinds[one[0]], "before_language", False)))
 
     @field_validator("scores")
     @classmethod

@@ -75,11 +75,11 @@ def card_facts(corpus: Corpus, counts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def checked(methods: Mapping[str, str]) -> dict[str, list[str]]:
+def checked(methods: Mapping[str, Any]) -> dict[str, list[str]]:
     """The columns that check for something, by what it is; `methods` are those of the entries that rows passed."""
     told: dict[str, list[str]] = {}
-    for score, name in sorted(methods.items()):
-        for column in getattr(found("scores").get(name), "columns", ()):
+    for score, one in sorted(methods.items()):
+        for column in getattr(one, "columns", ()):
             if column.category is not None:
                 told.setdefault(column.category, []).append(f"{score}.{column.name}")
     return dict(sorted(told.items()))

@@ -90,19 +90,23 @@ def _left_out(sides: Sequence[Side]) -> dict[str, str]:
     return told
 
 
-async def _measured(rows: Sequence[Row], left_out: Mapping[str, str]) -> list[Values]:
-    """Each row's numbers by name: what its turns are like, what asks no model, and what is stored besides."""
+async def _measured(rows: Sequence[Row], left_out: dict[str, str]) -> list[Values]:
+    """Each row's numbers by name: what its turns are like, what asks no model, and what is stored besides. A score that
+    needs a package that is not there is left out, too."""
     scores, models = list(_free()), kit()
     measured = []
     for row in rows:
         known: dict[str, Mapping[str, Any]] = {
             name: values for name, values in row.scores.items() if name not in left_out
         }
-        for score in scores:
+        for score in [one for one in scores if one.name not in left_out]:
             try:
                 known[score.name] = (await score.score(row, models)).values
             except RowError:
                 known.pop(score.name, None)
+            except ImportError as error:
+                known.pop(score.name, None)
+                left_out[score.name] = explain_missing(error, f"scores.{score.name}")
         words = sum(len(turn.text.split()) for turn in row.turns)
         told = {"turns": float(len(row.turns)), "words a turn": words / max(len(row.turns), 1)}
         told |= {

@@ -59,7 +59,7 @@ def compared(
     """One entry for each rate of a reason that any row has, the widest spread first; in it the groups, the highest
     share first. `groups` have a `group` and counts, `total` the counts of all rows; groups with fewer than `least`
     decided rows make no spread."""
-    confidence = 1 - 0.05 / max(1, len(groups) * len(reasons))
+    confidence = 1 - 0.05 / max(1, len(groups) * sum(len(one.rates) for one in reasons))
     told: list[dict[str, Any]] = []
     for number, one in enumerate(reasons):
         for rate in one.rates:

@@ -21,7 +21,7 @@ from factory.seeds.source import BadSeed, read_file
 from factory.store.corpus import Corpus
 from factory.store.records import Decision, Row, rows_from_table, score_columns
 from factory.store.table import CorpusError
-from factory.views.report.frames import sampled
+from factory.views.slots import sample
 
 FEWEST = 10
 """Dialogues that a side needs. Of fewer, intervals tell nothing (ours)."""
@@ -62,14 +62,15 @@ def _corpus(place: str, version: int | None, decisions: Sequence[Decision], most
     decided = pl.col("decision").fill_null("accept").is_in(list(decisions))  # without `select` nothing was refused
     scores = tuple(score_columns(corpus.table.layout))
     rows = corpus.to_polars(columns=[*_COLUMNS, *scores], version=version).filter(decided)
-    total = int(rows.select(pl.len()).collect(engine="streaming").item())
-    taken = rows_from_table(sampled(rows, total, most).sort("row_id").collect(engine="streaming").to_arrow())
+    slots = rows.select("row_id").collect(engine="streaming")["row_id"]
+    chosen = rows.filter(pl.col("row_id").is_in(sample(slots, most, 0))).sort("row_id")
+    taken = rows_from_table(chosen.collect(engine="streaming").to_arrow())
     made: dict[str, set[str]] = {}
     for row in taken:
         for record in row.stages:
             made.setdefault(record.stage, set()).add(record.recipe)
     told = {stage: {_told(corpus.recipe(recipe)) for recipe in recipes} for stage, recipes in made.items()}
-    return Side(place, corpus.table.version() if version is None else version, total, taken, told)
+    return Side(place, corpus.table.version() if version is None else version, len(slots), taken, told)
 
 
 def _told(recipe: Mapping[str, object] | None) -> str:

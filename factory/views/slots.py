@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import polars as pl
 
@@ -43,6 +43,6 @@ class Held:
         return list(rows_from_table(chosen.collect(engine="streaming").to_arrow()))
 
 
-def sample(slots: Collection[str], most: int, seed: int) -> list[str]:
+def sample(slots: Iterable[str], most: int, seed: int) -> list[str]:
     """At most so many of the slots, by chance, the same for one seed."""
     return sorted(sorted(slots, key=lambda slot: blake("slots", str(seed), slot))[:most])

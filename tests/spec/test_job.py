@@ -17,7 +17,6 @@ ENTRIES = [
     (GOOD.replace("converse:", "convers:"), "line 9: makers.convers: there is no method convers; did you mean converse? There are: augment, conv"),
     (GOOD.replace("converse:", "talk:"), "line 9: makers.talk: there is no method talk. There are: augment, converse"),
     (GOOD.replace("converse:", "talk:\n    method: converse"), "line 9: makers.talk: a maker stands by its own name, converse, once"),
-    (GOOD.replace("select: {}", "  screen_personas: {}"), "line 12: makers.screen_personas: move it before converse, which asks a language model about"),
     (GOOD.replace("select: {}", "  converse: {}"), "line 12: makers.converse is given twice (line 9)"),
     (GOOD.replace("select: {}", "  extract: 3"), "line 12: makers.extract: give the parameters of a method"),
     (GOOD.replace("select: {}", "  extract: {truns: 3}"), "makers.extract.truns. Allowed here: method, form, relations, max"),

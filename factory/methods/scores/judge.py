@@ -3,9 +3,10 @@
 A single answer of a language model goes by the order of the options (Jekyll & Hyde, arXiv 2408.08631), by what it was
 told of the persona (arXiv 2406.11657) and by chance. So a question can be asked in both orders, several times and with
 the model's certainty, a rule says when the answers agree, and all of them are kept as they were written. What does not
-agree is null with its reason, never a middle score. Limitations: one model an entry, so several judges are several
-entries that conditions compare; the mean over people and models hides much (persona consistency in PersonaGym, arXiv
-2407.18416, agrees with people by a rank correlation of 0.34 for one model), so read answers before you reject by them.
+agree is null with its reason, and not a middle score, unless `agree: mean` asks for one. Limitations: one model an
+entry, so several judges are several entries that conditions compare; the mean over people and models hides much
+(persona consistency in PersonaGym, arXiv 2407.18416, agrees with people by a rank correlation of 0.34 for one model),
+so read answers before you reject by them.
 """
 
 from __future__ import annotations
@@ -75,12 +76,12 @@ class JudgeParams(Params):
         """With the text of each rubric in the place of its path."""
         asked = []
         for number, question in enumerate(self.questions):
-            if question.is_path:
-                text = read(question.ask, ("questions", number, "ask"))
-                check_text(text, VARIABLES)
-                asked.append(question.model_copy(update={"ask": f"{text.rstrip()}\n"}))
-            else:
-                asked.append(question)
+            one = question
+            if one.is_path:
+                text = read(one.ask, ("questions", number, "ask"))
+                one = one.model_copy(update={"ask": f"{text.rstrip()}\n"})
+            check_text(one.ask, VARIABLES)
+            asked.append(one)
         return self.model_copy(update={"questions": tuple(asked)})
 
 

@@ -41,7 +41,7 @@ def figures(
 
     - `about`: `corpus`, `version`, `time`, `rows`, `imported`, `personas`, `seeds`, `turns`, `words`, `tokens`
       (`prompt`, `cached`, `completion`), `stages`, `models` (name with revision: how many stage records name it),
-      `judges_of_own_choice` (NLI models that makers asked, with the scores that ask them, too),
+      `shared_nli` (NLI models that makers asked, with the scores that ask them, too),
       `made_with` (packages), `thresholds` (by column of a score: `band`, `sign`, `at`), `versions` (newest first, 50
       at most: `version`, `time`, `rows`, `message`, `run`)
     - `funnel`: `seeds` (`used`, `unreadable`, `reasons`), `rows` (`wanted`, `failed`, `made`), `decisions` (rows by
@@ -103,7 +103,7 @@ def _about(
         "tokens": {name: total[f"{name}_tokens"] for name in ("prompt", "cached", "completion")},
         "stages": list(status["cost"]["stages"]),
         "models": status["models"],
-        "judges_of_own_choice": _judges_of_own_choice(recipes),
+        "shared_nli": _shared_nli(recipes),
         "made_with": recipes[0]["made_with"] if recipes else {},
         "versions": versions,
     }
@@ -135,7 +135,7 @@ def _recipes(corpus: Corpus, rows: pl.LazyFrame) -> list[dict[str, Any]]:
     return [content for content in map(corpus.recipe, ids) if content is not None]
 
 
-def _judges_of_own_choice(recipes: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+def _shared_nli(recipes: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
     """The NLI models that chose what makers wrote, with the scores that are theirs, too."""
     makers, scores = found("makers"), found("scores")
     chose = {_nli(one) for one in recipes if one["method"] in makers}

@@ -62,11 +62,9 @@ def findings(figures: Mapping[str, Any]) -> list[tuple[str, bool]]:
         found.append(
             (f"{near['duplicates']:,} of {near['dialogues']:,} dialogues are near duplicates of another one.", True)
         )
-    for model, scores in figures["about"]["judges_of_own_choice"].items():
-        sentence = (
-            f"{model}, by which makers chose what is said, is the model of {' and '.join(scores)}, too, and that "
-        )
-        found.append((f"{sentence}flatters these scores. A second entry with another NLI model shows how much.", True))
+    for model, scores in figures["about"]["shared_nli"].items():
+        sentence = f"{model} chose the text and also scores it ({', '.join(scores)}), which flatters these scores."
+        found.append((f"{sentence} A second entry with another NLI model shows by how much.", True))
     return found
 
 

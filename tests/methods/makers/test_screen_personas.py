@@ -90,6 +90,31 @@ def test_a_run_asks_nothing_for_a_screened_row_and_never_sees_what_is_replaced(t
     assert not list(plan(job).work())
 
 
+def test_what_is_replaced_stays_so_until_the_gate_is_gone(tmp_path):
+    write_seeds(tmp_path, {"a": ["I bake."], "b": ["Mail ann@example.org."], "d": ["I sew."]})
+    Rehearsal().run(job_in(tmp_path, GATE))
+    longer = GATE.replace("turns: 3, min_turns: 3", "turns: 4, min_turns: 3")
+    assert longer != GATE
+    for gate in (GATE, longer):
+        job, rehearsal = job_in(tmp_path, gate), Rehearsal()
+        rehearsal.run(job)
+        held = [text for row in rows_of(job).values() for one in row.speakers for text in one.facts_of("seed")]
+        assert "Mail [EMAIL_1]." in held
+        assert "Mail ann@example.org." not in held
+        asked = "".join(message["content"] for request in rehearsal.talker.requests for message in request.messages)
+        assert "ann@example.org" not in asked
+    job = job_in(tmp_path, "makers={converse: {turns: 4, min_turns: 3, attempts: 1}}")
+    Rehearsal().run(job)
+    held = [text for row in rows_of(job).values() for one in row.speakers for text in one.facts_of("seed")]
+    assert "Mail ann@example.org." in held
+    assert "Mail [EMAIL_1]." not in held
+
+
+def test_it_comes_first_wherever_it_stands(tmp_path):
+    job = job_in(tmp_path, "makers.screen_personas={}")
+    assert next(iter(job.makers)) == "screen_personas"
+
+
 def test_a_gate_that_is_added_redoes_no_dialogue(tmp_path):
     write_seeds(tmp_path, {"a": ["I bake."], "b": ["I ski."], "c": [LAWLESS], "d": ["I sew."]})
     without = "makers={converse: {turns: 3, min_turns: 3, attempts: 1}}"

@@ -113,7 +113,7 @@ def test_a_score_by_the_model_that_chose_the_text_is_pointed_out(tmp_path: Path,
     job = job_in(tmp_path, text=text)
     Rehearsal().run(job)
     told = figures(Corpus(job.corpus))
-    assert told["about"]["judges_of_own_choice"] == ({} if own else {"org/nli": ["consistency"]})
+    assert told["about"]["shared_nli"] == ({} if own else {"org/nli": ["consistency"]})
     said = [sentence for sentence, attention in findings(told) if "flatters" in sentence and attention]
     assert len(said) == (0 if own else 1)
 

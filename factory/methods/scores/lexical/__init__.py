@@ -39,7 +39,7 @@ class LexicalParams(Params):
 
 
 class Lexical:
-    """Lexical both speakers together, each by itself, and what can be told of a single turn.
+    """Measures both speakers together, each by itself, and what can be told of a single turn.
 
     >>> from factory.methods.example import dialogue, scored
     >>> found = scored(Lexical, dialogue()).values
