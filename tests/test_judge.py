@@ -165,6 +165,7 @@ def test_another_rubric_redoes_the_judge_alone_and_another_threshold_nothing(fol
         ({"only": "judge.warm > 1"}, "read each other in a circle"),
         ({"ask": "nowhere.j2"}, "scores.judge.questions.2.ask: /"),
         ({"ask": "bad.j2"}, "{{ dialog }} is unknown"),
+        ({"ask": "How warm is {{ dialog }}?\n5: warm. 1: cold."}, "{{ dialog }} is unknown"),
     ],
 )
 def test_a_mistake_in_a_question_is_named(folder: Path, tmp_path: Path, change: dict[str, str], said: str) -> None:

@@ -268,3 +268,11 @@ def test_an_argument_that_is_not_the_job_s_to_pass_is_refused(job, argument: str
     with pytest.raises(YamlError, match=why) as caught:
         job(f"models.writer.engine_args={{{argument}}}")
     assert "abc" not in str(caught.value)
+
+
+def test_a_score_whose_name_ends_as_a_field_begins_is_read_as_a_score(tmp_path: Path) -> None:
+    question = {"name": "fits", "ask": "consistency", "only": "own_facts.contradiction > 0.5"}
+    scores = {"judge": {"model": "writer", "questions": [question]}, "own_facts": {"method": "consistency"}}
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(FULL | {"scores": scores, "select": {}}, sort_keys=False), encoding="utf-8")
+    assert [name for name in entries(load_job(path)) if name in scores] == ["own_facts", "judge"]
