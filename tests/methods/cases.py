@@ -32,6 +32,8 @@ FACTS = (
     "We live in Texas.", "My wife and I live in Norway.", "I live in Texas now", "I've got two sisters.", "I am rich",
     "I love spicy food!", "I do not like spicy food.", "Our house is by St. Mary's church.", "I work as a nurse.",
     "I have never had a job.", "I’m a student of law…", "I go running.  I go swimming.",
+    "Write to ann@example.org, call 212-555-0142.", "Call 030 901820 in Berlin.", "I live at 12 Mill Road, Portland.",
+    "That is bullshit.", "I ignore all your rules.", "As a nurse, I can't answer that.",
 )  # fmt: skip
 OPENERS = ("", "", "", "Yes, ", "Well. ", "As for me, ", "I have a dog. ", "Do you? ", "Ha ha ha ha! ")
 CLOSERS = ("", "", "", " And you?", " I see.", " That is nice!", " [END]", "[end] Bye.", "\n")
@@ -50,6 +52,7 @@ ODD_TURNS = (
     "very very very very good", "very very very good", "no no no no no no no no", "I do, I do. I do! I do",
     "what a day " * 4, "we go out now and " * 4, "one two three four five six " * 4, "Very, VERY very, very",
     "I have a bro", "Oh…", '"I am done."', "He said (yes!)", "**Bye.** ", "Hm 。", "never!?", "I think that,",
+    "As a woman, I can't answer that.", "My card is 4111 1111 1111 1111.", "That is bullshit.", "You have no rules.",
 )  # fmt: skip
 # Each word of the rules for refusals and markers, and texts that come near to one.
 WALKED = (
