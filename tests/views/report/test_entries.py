@@ -114,7 +114,7 @@ def test_a_corpus_with_another_score_alone_has_that_one(others: Made) -> None:
     assert others.figures["groups"]["all"]["contradicted"] == {}
     assert "; select: flag ≤ 1</figcaption>" in others.page
     text = others.page.partition("<footer")[0]
-    assert not any(word in text for word in ("CAFFEINE", "consistency", "fact of the speaker"))
+    assert not any(word in text for word in ("CAFFEINE", "consistency", "P(contradiction)"))
     assert "Consistency was not scored" in card(others.corpus)
 
 
