@@ -25,9 +25,11 @@ def opened(context: BrowserContext, page: Path, anchor: str = "") -> tuple[Page,
 
 
 def shown(tab: Page) -> set[str]:
-    """Ids of the dialogues that are shown, once all are."""
-    while tab.locator("#more").is_visible():
-        tab.locator("#more").click()
+    """Ids of the dialogues that are shown, once all are. An address that has just changed is followed first, which may
+    hide the button between a look and a click."""
+    tab.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")
+    while tab.evaluate("!document.querySelector('#more').hidden"):
+        tab.evaluate("document.querySelector('#more').click()")
     return {str(article.get_attribute("data-id")) for article in tab.locator("article").all()}
 
 
