@@ -59,7 +59,7 @@ class Form:
 
     def read(self, text: str) -> tuple[tuple[int, ...] | None, int | None]:
         """The place of each field's label, none unless all can be read; and the certainty, none if it is not told."""
-        found = _json_in(text)
+        found = json_in(text)
         certainty = _certainty(found, text) if self.certain else None
         if found is not None:
             places = tuple(
@@ -99,7 +99,7 @@ class Form:
         return places.pop() if len(places) == 1 else None
 
 
-def _json_in(text: str) -> dict[str, object] | None:
+def json_in(text: str) -> dict[str, object] | None:
     """The JSON object in an answer, in a fence or behind a preface perhaps; none if there is none that is whole."""
     start, end = text.find("{"), text.rfind("}") + 1
     try:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from pydantic_core import from_json
 
 from factory.base.words import content
 from factory.engines import RequestError
 from factory.methods import together
+from factory.methods.judging.answers import json_in
 from factory.methods.judging.asking import Asking
 from factory.methods.judging.fitness.trials import MOSTLY, RARELY, Asked, Asker, Finding, Pair, Trial, talk
 from factory.methods.judging.questions import Choice, Question, Scale, rubric
@@ -133,12 +133,7 @@ async def _named(first: Asked, asker: Asker) -> list[str]:
     sampling = request.sampling.model_copy(update={"max_tokens": max(request.sampling.max_tokens, _ROOM)})
     messages = (*request.messages, *talk(first.raw, _WHICH))
     text = await asker.text(replace(request, messages=messages, sampling=sampling, json_schema=_WORDS))
-    start, end = text.find("{"), text.rfind("}") + 1
-    try:
-        found = from_json(text[start:end]) if 0 <= start < end else None
-    except ValueError:
-        found = None
-    words = found.get("words") if isinstance(found, dict) else None
+    words = (json_in(text) or {}).get("words")
     return [str(word).strip() for word in words if str(word).strip()] if isinstance(words, list) else []
 
 
