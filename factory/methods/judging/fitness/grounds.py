@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-
 from factory.base.words import content
 from factory.engines import RequestError
 from factory.methods import together
