@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Each worker is a process of its own: without compiled modules it takes twice as long to start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help quickstart test check docs schemas
+.PHONY: help quickstart test check docs schemas lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,15 @@ docs: .venv/installed  ## build the documentation's site into out/site
 
 schemas: .venv/installed  ## write the JSON Schemas
 	$(BIN)/python schemas/generate.py
+
+# The groups and extras say what is asked for; what is pinned stays, unless the file is removed before. It names no host.
+# Left out are CUDA builds, which break `import transformers` beside the CPU torch, and triton, which no CPU build uses.
+lock: .venv/installed  ## pin in requirements.txt what pyproject.toml asks for
+	echo torch==2.13.0+cpu | UV_FIND_LINKS="$${PIP_FIND_LINKS:-https://download.pytorch.org/whl/cpu/torch/}" \
+		$(BIN)/uv pip compile pyproject.toml --quiet --no-header --no-annotate --python-version 3.11 --overrides - \
+		--extra cpu --extra train --extra cluster --group dev --no-emit-package persona-factory-models \
+		--no-emit-package torchaudio --no-emit-package torchcodec --no-emit-package torchvision --no-emit-package triton \
+		--output-file requirements.txt
 
 # torch's CPU build is not on the package index: pip finds it where it is configured to look, else at PyTorch's own.
 # Everything is pinned, so nothing is resolved: the plain install would pull CUDA builds beside the CPU torch. The others

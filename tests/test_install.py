@@ -11,10 +11,12 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.jobs import write_job, write_personas
 
@@ -71,6 +73,26 @@ def test_the_models_have_a_wheel_of_their_own_with_their_cards(built: Path) -> N
             assert path.is_dir() or path.relative_to(ROOT / "models").as_posix() in names
     (light,) = built.glob("persona_factory-*.whl")
     assert not [name for name in zipfile.ZipFile(light).namelist() if name.endswith((".safetensors", "tokenizer.json"))]
+
+
+def test_the_pinned_list_holds_what_the_groups_and_extras_ask_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    asked = [*project["project"]["dependencies"]]
+    for extra in ("local", "cpu", "report", "train", "hub", "cluster"):
+        asked += project["project"]["optional-dependencies"][extra]
+    asked += [one for group in project["dependency-groups"].values() for one in group if isinstance(one, str)]
+    wanted = [one for one in map(Requirement, asked) if not one.name.startswith("persona-factory")]
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines)
+    missing = [
+        str(one)
+        for one in wanted
+        if (one.marker is None or one.marker.evaluate({"python_version": "3.11"}))
+        and (one.name.lower() not in pinned or not one.specifier.contains(pinned[one.name.lower()]))
+    ]
+    assert len(wanted) > 50
+    assert not missing, "run: make lock"
+    assert not [line for line in lines if "://" in line or "@" in line]
 
 
 @pytest.fixture(scope="module")
