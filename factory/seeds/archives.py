@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 import weakref
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -99,7 +100,7 @@ def _chosen(names: list[str], pattern: str, form: FileFormat) -> list[str]:
     return [name for name in names if matches(name.split("/"), pattern.split("/"))]
 
 
-class _Archive:
+class _Archive(ABC):
     """An archive. Of all, only the one that was read from last is open: there may be more than a process can hold."""
 
     names: dict[str, int]
@@ -111,9 +112,9 @@ class _Archive:
         self._stack = ExitStack()
         weakref.finalize(self, self._stack.close)
 
+    @abstractmethod
     def opened(self, place: int) -> IO[bytes]:
         """The bytes of the file at a place."""
-        raise NotImplementedError
 
     def _begin(self) -> ExitStack:
         """Close what is open of any archive."""

@@ -79,7 +79,32 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers read it after the click
   };
 
+  const known = ({ label: _, labelled_by: __, ...record }) => JSON.stringify(record);
+  const load = (text) => {
+    const places = new Map(pairs.map(({ record }, place) => [known(record), place]));
+    let taken = 0, others = 0;
+    for (const line of text.split("\n").filter((one) => one.trim())) {
+      let given;
+      try {
+        given = JSON.parse(line) ?? {};
+      } catch {
+        given = {}; // counted as no pair of this page
+      }
+      const place = places.get(known(given));
+      if (place === undefined || !LABELS.includes(given.label)) others += 1;
+      else { state.labels[place] = given.label; taken += 1; }
+    }
+    element("loaded").textContent = `${taken} labels loaded${others ? `; ${others} lines are no labelled pairs of this page` : ""}.`;
+    const next = pairs.findIndex((_, place) => !(place in state.labels));
+    go(next < 0 ? pairs.length : next);
+  };
+  element("file").addEventListener("change", async ({ target }) => {
+    if (target.files.length) load(await target.files[0].text());
+    target.value = ""; // so that the same file can be chosen again
+  });
+
   const does = {
+    load: () => element("file").click(),
     back: () => go(state.at - 1),
     skip: () => go(state.at + 1),
     unlabelled: () => go(pairs.findIndex((_, place) => !(place in state.labels))),

@@ -136,6 +136,25 @@ def test_labels_are_kept_and_saved_as_calibrate_reads_them(
         assert told == tuple(record[name] for name in ("draw", "stratum", "stratum_pairs", "all_pairs", "scored_by"))
 
 
+def test_saved_labels_are_loaded_by_another_browser(
+    browser: Browser, context: BrowserContext, page: Path, pairs: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    tab, _ = opened(context, page)
+    press(tab, "1", " ", "3")
+    file = saved(tab, tmp_path / "labels.jsonl")
+    other = {"premise": "I ski.", "hypothesis": "I sew.", "label": "neutral"}
+    file.write_text(f"{file.read_text()}{json.dumps(other)}\nno JSON\n")
+    with browser.new_context() as elsewhere:
+        tab, wrong = opened(elsewhere, page)
+        tab.locator("#file").set_input_files(file)
+        tab.get_by_text("2 labels loaded; 2 lines are no labelled pairs of this page.").wait_for()
+        assert shown(tab) == texts(pairs[1])
+        assert tab.locator("#count").inner_text() == f"pair 2, 2 of {COUNT} labelled"
+        press(tab, " ")
+        assert tab.locator("[aria-pressed=true]").get_attribute("data-label") == "contradiction"
+    assert wrong == []
+
+
 def test_behind_the_last_pair_it_leads_to_those_without_a_label(
     context: BrowserContext, page: Path, pairs: list[dict[str, Any]], tmp_path: Path
 ) -> None:
