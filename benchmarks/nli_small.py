@@ -3,7 +3,7 @@
 DATA is a folder with the published files, in nli/ and dialogues/. Accuracy by source, on pairs that training leaves
 out; what each contradiction threshold costs and catches; and pairs of people's own: Grounded Minimal Editing's replies,
 which people rewrote to fit a fact. Writes those and the held-out persona pairs as JSON Lines too (`--pairs FOLDER`),
-for `factory calibrate`.
+for `factory calibrate`. At the end the scale of P(contradiction), as these pairs without those would have it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,19 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix
 
 from benchmarks.personas import PAIRS
-from factory.scorers.nli import Nli, NliModel, Probabilities
+from factory.scorers.nli import OFFSET, SLOPE, Nli, NliModel, Probabilities
 from factory.training.labelled import LabelledPair, PairFile, read_pairs
 from factory.training.neutrals import dialogues_of
 
 THRESHOLDS = (0.5, 0.8, 0.9)
+OPERATING = ("persona, unseen templates", "real talk, neutral", "minimal edits")
+"""The pairs of the operating point, which the scale is not fitted on."""
 
 
 def held_out(data: Path) -> dict[str, list[LabelledPair]]:
@@ -96,18 +101,30 @@ def show_edits(before: Sequence[Probabilities], after: Sequence[Probabilities]) 
         print(f"  the rewrite is {name:42} {share(sum(better), len(better))}")
 
 
-async def evaluate(model: str, data: Path, written: Path | None) -> None:
+def show_scale(pairs: Sequence[LabelledPair], scores: Sequence[Probabilities]) -> None:
+    """Slope and offset from the log odds of contradiction against entailment to P(contradiction) (Platt, 1999)."""
+    log_odds = (logit(np.array([score.contradiction for score in scores])) - OFFSET) / SLOPE
+    fitted = LogisticRegression(C=np.inf).fit(log_odds[:, None], [pair.label == "contradiction" for pair in pairs])
+    print(f"scale by {len(pairs)} other pairs: slope {fitted.coef_[0, 0]:.2f}, offset {fitted.intercept_[0]:.2f}")
+
+
+async def evaluate(model: str, data: Path, written: Path | None, both_ways: bool) -> None:
     """Print the figures."""
-    nli, sets, edits = Nli(NliModel(name=model)), held_out(data), minimal_edits(data)
+    nli, sets, edits = Nli(NliModel(name=model, both_ways=both_ways)), held_out(data), minimal_edits(data)
+    others: list[tuple[LabelledPair, Probabilities]] = []
     sets["minimal edits"] = [side for edit in edits for side in edit]
     print(f"{'pairs':28} {'n':>5}  accuracy   " + "   ".join(f"from {t}: prec. recall false" for t in THRESHOLDS))
     for name, pairs in sets.items():
         scores = await nli.score([(pair.premise, pair.hypothesis) for pair in pairs])
         show(name, pairs, scores)
+        if name not in OPERATING:
+            others += zip(pairs, scores, strict=True)
         if written is not None:
             written.mkdir(parents=True, exist_ok=True)
             write(pairs, written / f"{name.replace(', ', '-').replace(' ', '-')}.jsonl")
     show_edits(scores[::2], scores[1::2])
+    if both_ways:
+        show_scale(*zip(*others, strict=True))
     nli.close()
 
 
@@ -116,5 +133,6 @@ if __name__ == "__main__":
     parser.add_argument("model")
     parser.add_argument("data", type=Path)
     parser.add_argument("--pairs", type=Path, metavar="FOLDER", help="write the pairs there as JSON Lines")
+    parser.add_argument("--one-way", action="store_true", help="P(contradiction) as the model gives it")
     given = parser.parse_args()
-    asyncio.run(evaluate(given.model, given.data, given.pairs))
+    asyncio.run(evaluate(given.model, given.data, given.pairs, not given.one_way))

@@ -148,7 +148,9 @@ def _points(contradiction: Floats, wrong: Mask, strata: Strata) -> Iterator[Poin
 
 
 def _lowest(points: Sequence[Point], bound: float) -> Point | None:
-    return next((point for point in points if point.false_rejection <= bound), None)
+    """The lowest threshold within the bound, if it finds any contradiction."""
+    found = next((point for point in points if point.false_rejection <= bound), None)
+    return found if found is not None and found.recall > 0 else None
 
 
 def draw(calibration: Calibration, path: Path) -> None:

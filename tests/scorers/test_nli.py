@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,37 @@ def test_the_bundled_model_tells_the_three_apart(nli: Nli) -> None:
         assert one.entailment + one.neutral + one.contradiction == pytest.approx(1, abs=1e-5)
 
 
+ONE, OTHER = "i am single", "my wife cooks for me"
+"""Contradictory, which the model finds in one direction only."""
+
+
+@pytest.fixture(scope="module")
+def one_way() -> Iterator[Nli]:
+    nli = Nli(NliModel(name="nli-small", both_ways=False))
+    yield nli
+    nli.close()
+
+
+def test_a_contradiction_has_no_direction(nli: Nli, one_way: Nli) -> None:
+    pairs = [(ONE, OTHER), (OTHER, ONE)]
+    forth, back = (found.contradiction for found in probabilities(one_way, pairs))
+    assert forth < 0.5 < back
+    forth, back = (found.contradiction for found in probabilities(nli, pairs))
+    assert min(forth, back) > 0.84
+    assert forth == pytest.approx(back, abs=0.02)
+
+
+def test_what_is_no_contradiction_is_shared_as_the_model_has_it(nli: Nli, one_way: Nli) -> None:
+    for plain, found in zip(probabilities(one_way, PAIRS), probabilities(nli, PAIRS), strict=True):
+        share = plain.entailment / (plain.entailment + plain.neutral)
+        assert found.entailment == pytest.approx((1 - found.contradiction) * share, abs=0.01)
+
+
+def test_pairs_keep_their_order_when_some_are_asked_both_ways(nli: Nli) -> None:
+    together = probabilities(nli, PAIRS)
+    assert all(close(one, probabilities(nli, [pair])[0]) for one, pair in zip(together, PAIRS, strict=True))
+
+
 def test_concurrent_callers_get_their_own_scores(nli: Nli) -> None:
     alone = [probabilities(nli, [pair])[0] for pair in PAIRS]
 
@@ -66,11 +98,12 @@ def relabelled(folder: Path, labels: list[str]) -> NliModel:
     return NliModel(name=str(folder))
 
 
-def test_labels_are_read_from_the_model_in_any_order_and_case(nli: Nli, tmp_path: Path) -> None:
+def test_labels_are_read_from_the_model_in_any_order_and_case(one_way: Nli, tmp_path: Path) -> None:
     id2label = json.loads((Path(resolve("nli-small")) / "config.json").read_text())["id2label"]
     labels = [id2label[str(number)] for number in range(3)]
-    turned = Nli(relabelled(tmp_path / "turned", [label.upper() for label in labels[1:] + labels[:1]]))
-    (usual,), (other,) = probabilities(nli, PAIRS[:1]), probabilities(turned, PAIRS[:1])
+    model = relabelled(tmp_path / "turned", [label.upper() for label in labels[1:] + labels[:1]])
+    turned = Nli(model.model_copy(update={"both_ways": False}))
+    (usual,), (other,) = probabilities(one_way, PAIRS[:1]), probabilities(turned, PAIRS[:1])
     turned.close()
     for label, next_label in zip(labels, labels[1:] + labels[:1], strict=True):
         assert getattr(other, next_label) == pytest.approx(getattr(usual, label), abs=0.02)

@@ -21,7 +21,7 @@ Of = Literal["dialogue", "turn", "pair", "candidates", "persona"]
 TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 """The Big Five."""
 MOST_OPTIONS = 26
-EXAMPLE = "consistency.contradiction BETWEEN 0.64 AND 0.98"
+EXAMPLE = "consistency.contradiction BETWEEN 0.46 AND 0.84"
 VARIABLES = frozenset({"of", "speaker", "turn", "choices"})
 """Names that a rubric may use: `speaker` (A or B) and `turn` of one turn, `choices` in the order they are shown."""
 
