@@ -64,8 +64,8 @@ class Nli:
             return found
         odds = [_log_odds(one) for one in found]
         doubtful = [place for place, one in enumerate(found) if one.contradiction >= DOUBTFUL]
-        turned = await self._one_way([(hypothesis, premise) for premise, hypothesis in map(pairs.__getitem__, doubtful)])
-        for place, other in zip(doubtful, turned, strict=True):
+        turned = [pairs[place][::-1] for place in doubtful]
+        for place, other in zip(doubtful, await self._one_way(turned), strict=True):
             odds[place] += _log_odds(other)
         return [_at(one, log_odds) for one, log_odds in zip(found, odds, strict=True)]
 
