@@ -58,6 +58,10 @@ def default_of(field: FieldInfo) -> str:
 
 
 def _sections() -> Iterator[str]:
+    yield "## Sources\n"
+    for name, cls in _own("sources"):
+        yield from _opening(name, _prose(cls))
+        yield _parameters(cls.Params)
     yield "## Makers\n"
     for name, cls in _own("makers"):
         yield from _opening(name, _prose(cls))
@@ -139,15 +143,15 @@ def _parameters(params: type[BaseModel]) -> str:
 
 
 def _rows(params: type[BaseModel], before: str = "") -> Iterator[tuple[str, ...]]:
-    """The parameters, and those of the entries of one that is a list of such."""
+    """The parameters, and those of the entries of one that is a list or a mapping of such."""
     for name, field in params.model_fields.items():
-        if name != "method":
+        if name not in ("method", "make"):
             default = field.get_default()
             held = f"`{default.model_dump_json()}`" if before and isinstance(default, BaseModel) else default_of(field)
             yield f"`{before}{name}`", held, _cell(field.description or "")
-        for entry in get_args(field.annotation) if get_origin(field.annotation) is tuple else ():
+        for entry in get_args(field.annotation) if get_origin(field.annotation) in (tuple, dict) else ():
             if isinstance(entry, type) and issubclass(entry, BaseModel):
-                yield from _rows(entry, f"{name}[].")
+                yield from _rows(entry, f"{name}{'[]' if get_origin(field.annotation) is tuple else '.NAME'}.")
 
 
 def _column(column: Column) -> tuple[str, ...]:

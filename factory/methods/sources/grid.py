@@ -141,7 +141,11 @@ def _fault(name: object, values: object) -> str | None:
         if value in seen:
             return f"{value!r} is given twice"
         seen.add(value)
-    return None if are_of_one_kind(values) else "its values are not all text, all numbers, or all true and false: put quotes"
+    return (
+        None
+        if are_of_one_kind(values)
+        else "its values are not all text, all numbers, or all true and false: put quotes"
+    )
 
 
 def _count(axes: Axes) -> int:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, RootModel, Tag, model_validator
 
 from factory.seeds.archives import find_files
 from factory.seeds.compressed import decompressed, raw_bytes
@@ -36,9 +36,9 @@ def _kind(value: object) -> str:
 
 
 _Given = Annotated[
-    Annotated[str, Field(min_length=1), Tag("path")]
+    Annotated[str, Tag("path")]
     | Annotated[SeedSource, Tag("files")]
-    | Annotated[tuple[str | dict[str, Any], ...], Field(min_length=1), Tag("rows")],
+    | Annotated[tuple[str | dict[str, Any], ...], Tag("rows")],
     Discriminator(_kind),
 ]
 
@@ -50,6 +50,13 @@ class Table(RootModel[_Given]):
 
     _base: Path = Path(".")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_something(cls, value: Any) -> Any:
+        if not value or not isinstance(value, str | list | tuple | dict | BaseModel):
+            raise ValueError("a path is wanted, the fields of an entry of `seeds`, or a list of rows")
+        return value
+
     def start_at(self, base: Path) -> None:
         """Say from which folder relative paths start."""
         self._base = base
@@ -59,6 +66,8 @@ class Table(RootModel[_Given]):
         for people. Values of CSV are text. Raises SourceError."""
         for source, file in self._files():
             fields = source.fields
+            if fields.attributes or fields.speaker or fields.partner:
+                raise SourceError(f"{file.name}: `fields` of such a table may name the id, the facts and the name only")
             usual = {fields.id: "id", fields.facts: "facts", fields.name: "name"}
             for line, row in read_rows(file, fields.columns, None):
                 held = row if isinstance(row, BadRow) else {usual.get(name, name): row[name] for name in row}
