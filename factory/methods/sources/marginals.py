@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from factory.base.fingerprint import Indices
 from factory.methods.sources import SourceParams
@@ -33,7 +33,7 @@ class MarginalsParams(SourceParams):
     columns: dict[str, dict[Value, float]] = Field(
         {}, description="By column, how frequent each of its values is; drawn independently of all others."
     )
-    tables: tuple[CensusTable, ...] = Field((), description="Tables of frequencies.")
+    tables: tuple[CensusTable, ...] = Field((), validate_default=True, description="Tables of frequencies.")
     only: str | None = Field(
         None,
         description="Which draws are personas: a condition over the columns in SQL's words, as in `select`; what it "
@@ -55,6 +55,13 @@ class MarginalsParams(SourceParams):
         _independent(columns)
         return columns
 
+    @field_validator("tables")
+    @classmethod
+    def _or_columns(cls, tables: tuple[CensusTable, ...], info: ValidationInfo) -> Any:
+        if not tables and info.data.get("columns") == {}:
+            raise ValueError("there is nothing to draw from: give `columns` or `tables`")
+        return tables
+
     @field_validator("only")
     @classmethod
     def _a_rule(cls, only: str | None) -> str | None:
@@ -69,12 +76,6 @@ class MarginalsParams(SourceParams):
             if fault := fact_fault(fact):
                 raise ValueError(f"{name}: {fault}")
         return facts
-
-    @model_validator(mode="after")
-    def _of_something(self) -> Any:
-        if not self.columns and not self.tables:
-            raise ValueError("it has nothing to draw from: give `columns` or `tables`")
-        return self
 
 
 class Marginals:

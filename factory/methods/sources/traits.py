@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from factory.methods.sources import SourceParams
 from factory.methods.sources.answers import Item, Key, answer_columns, items_of, number_of, scores_of
@@ -62,7 +62,7 @@ class TraitsParams(SourceParams):
     of: Table = Field(
         description="The people: a path, the fields of an entry of `seeds`, or rows. Facts that they have are kept."
     )
-    traits: dict[str, Trait] = Field(
+    scales: dict[str, Trait] = Field(
         min_length=1, description="How each trait is said, by the column of its scores, or the scale of `key`."
     )
     range: tuple[float, float] = Field(
@@ -89,16 +89,16 @@ class TraitsParams(SourceParams):
         "unless set.",
     )
 
-    @field_validator("traits")
+    @field_validator("scales")
     @classmethod
-    def _names(cls, traits: dict[str, Trait]) -> dict[str, Trait]:
-        names = [trait.name or column for column, trait in traits.items()]
+    def _names(cls, scales: dict[str, Trait]) -> dict[str, Trait]:
+        names = [trait.name or column for column, trait in scales.items()]
         for name in names:
             if fault := name_fault(name, "a trait"):
                 raise ValueError(f"{name}: {fault}; set its `name`")
         if again := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"two traits are named {again}")
-        return traits
+        return scales
 
     @field_validator("range")
     @classmethod
@@ -114,11 +114,12 @@ class TraitsParams(SourceParams):
             raise ValueError("write {level} where the adjectives go")
         return say
 
-    @model_validator(mode="after")
-    def _items_of_key(self) -> Any:
-        if self.items is not None and self.key is None:
-            raise ValueError("`items` counts those of `key`, which is not given")
-        return self
+    @field_validator("items")
+    @classmethod
+    def _of_key(cls, items: tuple[int, ...] | None, info: ValidationInfo) -> Any:
+        if items is not None and info.data.get("key", items) is None:
+            raise ValueError("these are numbers of items of `key`, which is not given")
+        return items
 
 
 class Traits:
@@ -127,7 +128,7 @@ class Traits:
     >>> E = {"name": "extraversion", "low": ["quiet", "shy"], "high": ["talkative", "bold"]}
     >>> key = {"of": [{"scale": "E", "keyed": 1}, {"scale": "E", "keyed": -1}]}
     >>> people = [{"id": "p1", "answers": [5, 1]}, {"id": "p2", "answers": [2, 4]}]
-    >>> source = Traits(TraitsParams(of=people, key=key, traits={"E": E}))
+    >>> source = Traits(TraitsParams(of=people, key=key, scales={"E": E}))
     >>> [(row["id"], row["extraversion"], row["facts"]) for row in source.rows()]
     [('p1', 5.0, ['I am extremely talkative and extremely bold.']), ('p2', 2.0, ['I am quiet and shy.'])]
     """
@@ -153,26 +154,26 @@ class Traits:
 
     def _check(self, items: Sequence[Item]) -> None:
         scales = {item.scale for item in items}
-        for column in self.params.traits if items else ():
+        for column in self.params.scales if items else ():
             if column not in scales:
-                raise ValueError(f"`traits` speaks of {unknown(column, sorted(scales), 'scale of the key')}")
+                raise ValueError(f"`scales` speaks of {unknown(column, sorted(scales), 'scale of the key')}")
         for number in self.params.items or ():
             if not 1 <= number <= len(items):
                 raise ValueError(f"`items`: the key has {len(items)} items, and none with the number {number}")
 
     def _row(self, row: FileRow, items: Sequence[Item]) -> dict[str, Any]:
-        params, used = self.params, {*self.params.traits, *_FACTS}
+        params, used = self.params, {*self.params.scales, *_FACTS}
         if items:
             columns = answer_columns(params.answers, len(items))
             used |= set(columns)
             scores = scores_of(row, columns, items, params.range, params.items)
         else:
-            scores = {name: number_of(row.get(name), name) for name in params.traits}
+            scores = {name: number_of(row.get(name), name) for name in params.scales}
         made = {name: value for name, value in row.items() if name not in used and not isinstance(value, BadRow)}
         held = next((name for name in _FACTS if not missing(row.get(name))), None)
         facts = list(facts_of(row[held], held)) if held else []
         told = False
-        for column, trait in params.traits.items():
+        for column, trait in params.scales.items():
             score = scores.get(column)
             if score is None:
                 continue
@@ -183,7 +184,7 @@ class Traits:
             if said := self._said(trait, score):
                 facts.append(said)
         if not told:
-            raise BadRow("missing_field", f"no score of {' or '.join(params.traits)}")
+            raise BadRow("missing_field", f"no score of {' or '.join(params.scales)}")
         return made | {"facts": facts}
 
     def _said(self, trait: Trait, score: float) -> str | None:

@@ -26,7 +26,7 @@ def made(**params: Any) -> list[dict[str, Any]]:
     return [row for row in rows if not isinstance(row, BadRow)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(LABELS, LABELS, st.integers(1, 3), st.data())
 def test_all_are_made_once_or_as_many_as_asked_and_none_that_may_not_be(
     ones: list[str], others: list[str], most: int, data: st.DataObject
@@ -43,7 +43,7 @@ def test_all_are_made_once_or_as_many_as_asked_and_none_that_may_not_be(
     if not wanted:
         return
     rows = made(parts=parts, never=[never])
-    found = [(frozenset(row["one"]), row["other"]) for row in rows]
+    found = [(frozenset([row["one"]] if most == 1 else row["one"]), row["other"]) for row in rows]
     assert len(found) == len(wanted)
     assert set(found) == wanted
     n = data.draw(st.integers(1, len(wanted)))

@@ -169,7 +169,7 @@ def test_what_cannot_be_drawn_is_told(params: dict[str, Any], told: str) -> None
 @pytest.mark.parametrize(
     ("params", "told"),
     [
-        ({}, "seeds.0: it has nothing to draw from"),
+        ({}, "seeds.0.tables: there is nothing to draw from"),
         ({"columns": {"my sex": SEXES}}, "seeds.0.columns: my sex: the name of a column has letters"),
         ({"columns": {"sex": {"female": -1}}}, "seeds.0.columns: sex: a frequency is a number from 0"),
         ({"columns": {"sex": SEXES}, "only": "COUNT(sex) > 1"}, "seeds.0.only: .* holds what no condition may"),

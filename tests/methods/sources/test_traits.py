@@ -28,7 +28,7 @@ def made(**params: Any) -> list[Any]:
 
 
 def test_the_nine_levels_are_those_of_the_paper() -> None:
-    rows = made(of=[{"E": level} for level in range(1, 10)], range=[1, 9], traits={"E": SHY})
+    rows = made(of=[{"E": level} for level in range(1, 10)], range=[1, 9], scales={"E": SHY})
     assert [row["facts"] for row in rows] == [
         [f"I am {level}."]
         for level in (
@@ -46,7 +46,7 @@ def test_bands_are_said_as_they_stand_and_what_else_is_known_stays() -> None:
         {"id": "bo", "N": 3, "E": None},
         {"id": "cy", "N": 1},
     ]
-    rows = made(of=people, traits={"N": {"bands": bands}, "E": SHY})
+    rows = made(of=people, scales={"N": {"bands": bands}, "E": SHY})
     assert rows == [
         {"id": "ann", "name": "Ann", "age": 40, "N": 4.5, "extraversion": 3.0,
          "facts": ["I ski.", "I cook.", "I worry a lot.", "I am neither quiet nor talkative."]},
@@ -60,10 +60,10 @@ def test_turning_all_items_and_answers_round_is_the_same_score(ends: tuple[int, 
     answers = data.draw(st.lists(st.integers(*ends), min_size=1, max_size=9))
     keyed = data.draw(st.lists(st.sampled_from([1, -1]), min_size=len(answers), max_size=len(answers)))
     key = [{"scale": "E", "keyed": one} for one in keyed]
-    (row,) = made(of=[{"answers": answers}], key={"of": key}, range=ends, traits={"E": SHY})
+    (row,) = made(of=[{"answers": answers}], key={"of": key}, range=ends, scales={"E": SHY})
     turned = [{"scale": "E", "keyed": "minus" if one == 1 else "plus"} for one in keyed]
     (again,) = made(of=[{"answers": [sum(ends) - one for one in answers]}], key={"of": turned}, range=ends,
-                    traits={"E": SHY})  # fmt: skip
+                    scales={"E": SHY})  # fmt: skip
     assert again == row
     low, high = ends
     assert low <= row["extraversion"] <= high
@@ -73,9 +73,9 @@ def test_items_can_be_held_out_and_answers_stand_in_columns() -> None:
     key = {"of": [{"scale": scale, "keyed": 1} for scale in "EEN"]}
     people = [{"subject": 7, "i1": "5", "i2": "1", "i3": "0"}]
     trait = {"E": SHY, "N": {"bands": ["I never worry.", "I worry."]}}
-    (row,) = made(of=people, key=key, answers="i{number}", traits=trait)
+    (row,) = made(of=people, key=key, answers="i{number}", scales=trait)
     assert row == {"subject": 7, "extraversion": 3.0, "facts": ["I am neither quiet nor talkative."]}
-    (row,) = made(of=people, key=key, answers="i{number}", items=[2, 3], traits=trait)
+    (row,) = made(of=people, key=key, answers="i{number}", items=[2, 3], scales=trait)
     assert row["extraversion"] == 1.0
 
 
@@ -85,7 +85,7 @@ def test_big_five_of_three_hundred_people_are_means_of_their_items() -> None:
     traits = {scale: {"name": name, "low": ["less so"], "high": ["so"]} for scale, name in names.items()}
     key = {"of": str(KEY), "scale": "label_ocean", "keyed": "key"}
     people = {"path": str(ANSWERS), "fields": {"id": "subject"}}
-    rows = made(of=people, key=key, traits=traits)
+    rows = made(of=people, key=key, scales=traits)
     with KEY.open(newline="") as stream:
         items = [(one["label_ocean"], int(one["key"])) for one in csv.DictReader(stream)]
     given = [json.loads(line) for line in ANSWERS.read_text().splitlines()]
@@ -101,14 +101,14 @@ def test_big_five_of_three_hundred_people_are_means_of_their_items() -> None:
 def test_who_cannot_be_scored_is_a_bad_row_and_the_others_are_made() -> None:
     key = {"of": [{"scale": "E", "keyed": 1}, {"scale": "E", "keyed": 1}]}
     people = [{"answers": [1]}, {"answers": [0, 0]}, {"answers": [1, "x"]}, {"answers": [2, 4]}]
-    *bad, row = made(of=people, key=key, traits={"E": SHY})
+    *bad, row = made(of=people, key=key, scales={"E": SHY})
     assert [str(one).replace("make: the rows in the job file, ", "") for one in bad if isinstance(one, BadRow)] == [
         "wrong_type: row 1: 'answers' should be a list of 2 answers, one for each item of the key",
         "missing_field: row 2: no score of E",
         "wrong_type: row 3: answer 2 should be a number, not 'x'",
     ]
     assert row["extraversion"] == 3.0
-    (outside,) = made(of=[{"E": 9}], traits={"E": SHY})
+    (outside,) = made(of=[{"E": 9}], scales={"E": SHY})
     assert str(outside).endswith("row 1: E is 9, outside 1 to 5")
 
 
@@ -117,7 +117,7 @@ def test_who_cannot_be_scored_is_a_bad_row_and_the_others_are_made() -> None:
     [
         (
             {"key": {"of": [{"scale": "N", "keyed": 1}]}},
-            "`traits` speaks of E, which is no scale of the key. There are: N",
+            "`scales` speaks of E, which is no scale of the key. There are: N",
         ),
         ({"key": {"of": [{"domain": "E", "keyed": 1}]}}, "row 1: no 'scale': name the columns of the key"),
         (
@@ -128,20 +128,20 @@ def test_who_cannot_be_scored_is_a_bad_row_and_the_others_are_made() -> None:
 )
 def test_a_key_that_is_none_is_told(params: dict[str, Any], told: str) -> None:
     with pytest.raises((ValueError, SourceError), match=told):
-        made(of=[{"answers": [1]}], traits={"E": SHY}, **params)
+        made(of=[{"answers": [1]}], scales={"E": SHY}, **params)
 
 
 @pytest.mark.parametrize(
     ("params", "told"),
     [
-        ({"traits": {}}, "seeds.0.traits: Dictionary should have at least 1 item"),
-        ({"traits": {"E": {}}}, "seeds.0.traits.E: give adjectives as `low` and `high`, or sentences as `bands`"),
-        ({"traits": {"E": {"low": ["quiet"]}}}, "seeds.0.traits.E: `low` has 1 adjectives and `high` 0"),
-        ({"traits": {"my E": SHY | {"name": None}}}, "seeds.0.traits: my E: the name of a trait .*; set its `name`"),
-        ({"traits": {"E": SHY, "F": SHY}}, "seeds.0.traits: two traits are named extraversion"),
-        ({"traits": {"E": SHY}, "range": [5, 1]}, "seeds.0.range: the lowest stands before the highest"),
-        ({"traits": {"E": SHY}, "say": "I am."}, "seeds.0.say: write {level} where the adjectives go"),
-        ({"traits": {"E": SHY}, "items": [1]}, "seeds.0: `items` counts those of `key`"),
+        ({"scales": {}}, "seeds.0.scales: Dictionary should have at least 1 item"),
+        ({"scales": {"E": {}}}, "seeds.0.scales.E: give adjectives as `low` and `high`, or sentences as `bands`"),
+        ({"scales": {"E": {"low": ["quiet"]}}}, "seeds.0.scales.E: `low` has 1 adjectives and `high` 0"),
+        ({"scales": {"my E": SHY | {"name": None}}}, "seeds.0.scales: my E: the name of a trait .*; set its `name`"),
+        ({"scales": {"E": SHY, "F": SHY}}, "seeds.0.scales: two traits are named extraversion"),
+        ({"scales": {"E": SHY}, "range": [5, 1]}, "seeds.0.range: the lowest stands before the highest"),
+        ({"scales": {"E": SHY}, "say": "I am."}, "seeds.0.say: write {level} where the adjectives go"),
+        ({"scales": {"E": SHY}, "items": [1]}, "seeds.0.items: these are numbers of items of `key`"),
     ],
 )
 def test_a_mistake_is_told_at_its_line(tmp_path: Path, params: dict[str, Any], told: str) -> None:
