@@ -56,7 +56,7 @@ def test_all_are_made_once_or_as_many_as_asked_and_none_that_may_not_be(
         made(parts=parts, never=[never], n=len(wanted) + 1)
 
 
-@pytest.mark.parametrize("size", [30, 300])
+@pytest.mark.parametrize("size", [16, 300])
 def test_a_new_entry_moves_only_personas_that_have_it_or_make_room_for_it(size: int) -> None:
     # 300 over 3 with 20 are more than are looked at one by one.
     identities = [f"i{number}" for number in range(size)]
