@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -129,17 +125,6 @@ def test_a_table_of_single_columns_is_that_of_each(tmp_path: Path) -> None:
     alone = made(n=30, tables=[long | {"columns": ["age"]}])
     assert [set(row) for row in alone] == [{"id", "facts", "age"}] * 30
     assert [row["age"] for row in alone] == [row["age"] for row in rows]
-
-
-def test_another_process_draws_the_same() -> None:
-    params = json.dumps({"make": "marginals", "n": 30, "only": RULE, **CENSUS})
-    code = (
-        "import json, sys; from factory.methods.sources.marginals import *\n"
-        "print(json.dumps(list(Marginals(MarginalsParams.model_validate_json(sys.argv[1])).rows())))"
-    )
-    env = os.environ | {"PYTHONHASHSEED": "7"}
-    done = subprocess.run([sys.executable, "-c", code, params], env=env, capture_output=True, check=True)
-    assert json.loads(done.stdout) == made(n=30, only=RULE, **CENSUS)
 
 
 @pytest.mark.parametrize(
