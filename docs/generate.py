@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin
 
 import pyarrow as pa
@@ -31,6 +32,8 @@ _KINDS = {
     "embedding": "an embedding model",
     "classifier": "a classifier",
 }
+_HELD: dict[Any, str] = {tuple: "[]", dict: ".NAME", UnionType: ""}
+"""What stands between a parameter's name and those of what it holds."""
 _LONGEST = 9
 """Values of a default that are listed."""
 
@@ -58,6 +61,10 @@ def default_of(field: FieldInfo) -> str:
 
 
 def _sections() -> Iterator[str]:
+    yield "## Sources\n"
+    for name, cls in _own("sources"):
+        yield from _opening(name, _prose(cls))
+        yield _parameters(cls.Params)
     yield "## Makers\n"
     for name, cls in _own("makers"):
         yield from _opening(name, _prose(cls))
@@ -139,15 +146,16 @@ def _parameters(params: type[BaseModel]) -> str:
 
 
 def _rows(params: type[BaseModel], before: str = "") -> Iterator[tuple[str, ...]]:
-    """The parameters, and those of the entries of one that is a list of such."""
+    """The parameters, and those of what they hold: a list or mapping of such, or one that may be left out."""
     for name, field in params.model_fields.items():
-        if name != "method":
+        if name not in ("method", "make"):
             default = field.get_default()
             held = f"`{default.model_dump_json()}`" if before and isinstance(default, BaseModel) else default_of(field)
             yield f"`{before}{name}`", held, _cell(field.description or "")
-        for entry in get_args(field.annotation) if get_origin(field.annotation) is tuple else ():
+        origin = get_origin(field.annotation)
+        for entry in get_args(field.annotation) if origin in _HELD else ():
             if isinstance(entry, type) and issubclass(entry, BaseModel):
-                yield from _rows(entry, f"{name}[].")
+                yield from _rows(entry, f"{name}{_HELD[origin]}.")
 
 
 def _column(column: Column) -> tuple[str, ...]:

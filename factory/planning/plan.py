@@ -312,7 +312,7 @@ class Plan:
 def _read(job: Job, corpus: Corpus, report: Callable[[str, int], None]) -> Seeds:
     limit = job.run.max_bad_seeds
     try:
-        return Seeds(sources_of(job.seeds), job.base, corpus.storage, limit, report)
+        return Seeds(sources_of(job.seeds, job.base), job.base, corpus.storage, limit, report)
     except TooManyBadSeeds as error:
         raise PlanError(
             f"more than {limit:,} unreadable seeds (run.max_bad_seeds); the first:{first_of(error.bad)}"

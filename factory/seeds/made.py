@@ -1,14 +1,15 @@
 """Seeds that a job makes: the rows of a source, read as the JSON Lines file that they would be.
 
 The file is never written. It goes through the reading, the checks and the limits of any other, its lines are the rows'
-numbers, and what is read of it is kept under what it is made of.
+numbers, and what is read of it is kept under what it is made of. A row that a source could not read, where it makes
+rows of others, stands as a bad row among them.
 """
 
 from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,16 +17,16 @@ from typing import Any, Protocol
 from pydantic_core import PydanticSerializationError, to_json
 
 from factory.seeds.archives import find_files
-from factory.seeds.files import SeedFile, SourceError
-from factory.seeds.source import SeedSource
+from factory.seeds.files import BadRow, SeedFile, SourceError
+from factory.seeds.source import UNREADABLE, SeedSource
 from factory.store.records import MADE
 
 
 class Rows(Protocol):
     """What makes rows."""
 
-    def rows(self) -> Iterator[Mapping[str, Any]]:
-        """The rows, the same each time. Raises ValueError for what a person can mend."""
+    def rows(self) -> Iterator[Mapping[str, Any] | BadRow]:
+        """The rows, the same each time. Raises ValueError or SourceError for what a person can mend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +49,21 @@ def files_of(sources: Sequence[SeedSource | MadeSource], base: Path) -> list[tup
         else:
             seen[source.name] += 1
             again = f" {seen[source.name]}" if seen[source.name] > 1 else ""
-            files.append(_made(f"{MADE}{source.name}{again}", source))
+            name = f"{MADE}{source.name}{again}"
+            file = made_file(name, source.source.rows, source.recipe)
+            files.append((SeedSource(path=name, format="jsonl"), file))
     return files
 
 
-def _made(name: str, source: MadeSource) -> tuple[SeedSource, SeedFile]:
-    def opened() -> io.RawIOBase:
-        return _Lines(name, source.source.rows())
-
-    file = SeedFile(name, name, "jsonl", sniff=False, recipe=source.recipe, opened=opened)
-    return SeedSource(path=name, format="jsonl"), file
+def made_file(name: str, rows: Callable[[], Iterator[Mapping[str, Any] | BadRow]], recipe: str) -> SeedFile:
+    """The JSON Lines file that rows would be; `recipe` changes with whatever would change them."""
+    return SeedFile(name, name, "jsonl", sniff=False, recipe=recipe, opened=lambda: _Lines(name, rows()))
 
 
 class _Lines(io.RawIOBase):
     """Rows as lines of JSON. Raises SourceError where they cannot be made, or if there are none."""
 
-    def __init__(self, name: str, rows: Iterator[Mapping[str, Any]]) -> None:
+    def __init__(self, name: str, rows: Iterator[Mapping[str, Any] | BadRow]) -> None:
         self._name = name
         self._lines = self._written(rows)
         self._ahead = b""
@@ -77,12 +77,13 @@ class _Lines(io.RawIOBase):
         buffer[:size], self._ahead = data[:size], data[size:]
         return size
 
-    def _written(self, rows: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:
+    def _written(self, rows: Iterator[Mapping[str, Any] | BadRow]) -> Iterator[bytes]:
         number = 0
         try:
             for row in rows:
                 number += 1
-                yield to_json(dict(row), inf_nan_mode="constants") + b"\n"
+                told = {UNREADABLE: [row.reason, row.detail]} if isinstance(row, BadRow) else dict(row)
+                yield to_json(told, inf_nan_mode="constants") + b"\n"
         except PydanticSerializationError as error:
             raise SourceError(f"{self._name}, row {number}: cannot be written as JSON: {error}") from error
         except ValueError as error:

@@ -33,6 +33,8 @@ from factory.store.records import Seed, SeedSpeaker, place_of
 
 MAX_TURN, MAX_TURNS = 5_000, 1_000
 """Characters of a turn, turns of a dialogue."""
+UNREADABLE = ""
+"""The one column of a made row that stands for one which could not be read; it holds the reason and the detail."""
 _MAX_DETAIL = 200
 _Personas = tuple[tuple[str, ...], ...]
 _Turns = tuple[tuple[int, str], ...]
@@ -143,11 +145,14 @@ class _RowReader:
     def __init__(self, file: SeedFile, fields: SeedFields) -> None:
         self._name, self._fields = file.name, fields
         self._cells = file.format in ("csv", "tsv")
+        self._made = file.opened is not None and file.archive is None
         self.speakers = SpeakerReader(fields, cells=self._cells)
 
     def seeds(self, line: int, row: FileRow | BadRow) -> Iterator[Seed | BadSeed]:
         """What a row holds."""
         fields = self._fields
+        if self._made and not isinstance(row, BadRow) and row.keys() == {UNREADABLE}:
+            row = BadRow(*row[UNREADABLE])
         for one in [row] if self._cells or isinstance(row, BadRow) else rows_of(row, fields, self.speakers):
             try:
                 if isinstance(one, BadRow):
@@ -190,7 +195,7 @@ def _seed(row: FileRow, fields: SeedFields, speakers: SpeakerReader, source: str
             if empty := next((name for name in columns if name in row), None):
                 raise BadRow("empty", f"no fact in {empty!r}")
             raise BadRow("missing_field", foreign_row(row, columns))
-        personas, turns = (_facts(row[name], name),), ()
+        personas, turns = (facts_of(row[name], name),), ()
         if not personas[0]:
             raise BadRow("empty", f"no fact in {name!r}")
         told, partners = speakers.persona(row, name), _partners(row, fields)
@@ -228,14 +233,14 @@ def _id(row: FileRow, fields: SeedFields) -> str | None:
     return id_of(value, "the id")
 
 
-def _facts(value: Any, what: str) -> tuple[str, ...]:
-    """Facts of a list, of the lines of a text, or of the sentences of a single line."""
+def facts_of(value: Any, what: str) -> tuple[str, ...]:
+    """Facts of a list, of the lines of a text, or of the sentences of a single line. Raises BadRow."""
     if isinstance(value, str):
         if _PYTHON_LIST.fullmatch(value):
             raise BadRow("wrong_type", f"{what} is a list as Python prints it: write it as JSON, or a fact a line")
         if value.lstrip().startswith("["):
             with suppress(ValueError):  # then it is text
-                return _facts(from_json(value), what)
+                return facts_of(from_json(value), what)
         lines = [line for line in re.split(r"[\r\n]+", value) if line.strip()]
         value = lines if len(lines) > 1 else split_sentences(value)
     if not isinstance(value, list):
@@ -306,4 +311,4 @@ def _personas(personas: Any, speakers: list[str]) -> _Personas:
         raise BadRow("wrong_type", f"'personas' should be a list or an object, not {type(personas).__name__}")
     if len(personas) != 2:
         raise BadRow("speakers", f"{len(personas)} lists in 'personas'; a dialogue has two")
-    return tuple(_facts(facts, f"persona {number + 1}") for number, facts in enumerate(personas))
+    return tuple(facts_of(facts, f"persona {number + 1}") for number, facts in enumerate(personas))

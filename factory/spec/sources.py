@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Discriminator, Tag
@@ -10,6 +11,7 @@ from pydantic import BeforeValidator, Discriminator, Tag
 from factory.base.fingerprint import blake
 from factory.methods.registry import MethodError, found, named
 from factory.methods.sources import SourceParams
+from factory.methods.sources.tables import placed, tables_of
 from factory.seeds.made import MadeSource
 from factory.seeds.source import SeedSource
 
@@ -45,12 +47,16 @@ else:
     SeedEntry = _entry()
 
 
-def sources_of(entries: Sequence[SeedEntry]) -> list[SeedSource | MadeSource]:
-    """The sources of these entries, those that are made with what makes them."""
-    return [entry if isinstance(entry, SeedSource) else _made(entry) for entry in entries]
+def sources_of(entries: Sequence[SeedEntry], base: Path) -> list[SeedSource | MadeSource]:
+    """The sources of these entries, those that are made with what makes them; relative paths start at `base`. Raises
+    SourceError for a file that one of these reads and that cannot be had."""
+    return [entry if isinstance(entry, SeedSource) else _made(entry, base) for entry in entries]
 
 
-def _made(params: SourceParams) -> MadeSource:
+def _made(params: SourceParams, base: Path) -> MadeSource:
     source = named("sources", params.make)
-    recipe = blake("made seeds", source.__module__, source.name, str(source.version), params.model_dump_json())
+    params = placed(params, base)
+    stamps = [stamp for table in tables_of(params) for stamp in table.stamps()]
+    version = str(source.version)
+    recipe = blake("made seeds", source.__module__, source.name, version, params.model_dump_json(), *stamps)
     return MadeSource(source.name, recipe, source(params))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, Tag, ValidationError
+from pydantic import BaseModel, RootModel, Tag, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from factory.spec.layers import Lines, Loader, Location, YamlError, dotted, read
@@ -157,6 +157,8 @@ def _below(annotation: Any, part: str) -> Any:
         return arguments[0] if tagged else _below(arguments[0], part)
     if origin is dict:
         return arguments[1]
+    if isinstance(annotation, type) and issubclass(annotation, RootModel):
+        return _below(annotation.model_fields["root"].annotation, part)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if part in annotation.model_fields:
             return annotation.model_fields[part].annotation

@@ -8,8 +8,10 @@ A source is a class in a file of this folder, or of another package that names i
 It is made from its parameters, and its `rows` yields what the rows of a JSON Lines file of seeds would hold: `facts`,
 `turns`, attributes under their own names, an `id` where a row has one. The same parameters give the same rows, in the
 same order, on every machine; so rows are kept, and remade only when the parameters or the `version` change. Without
-an `id` a row is known by its content, so that changed parameters concern those seeds alone that they change. Its
-docstring is for people, with an example. Limitations: a source has its parameters and nothing else; it asks no model.
+an `id` a row is known by its content, so that changed parameters concern those seeds alone that they change. A row that
+it could not read, where it makes rows of others, it yields as a BadRow. Parameters of the type `tables.Table` are
+files; their content counts as the parameters do. Its docstring is for people, with an example. Limitations: a source
+asks no model.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
+
+from factory.seeds.files import BadRow
 
 PARTS = {
     "name": "what a job file calls it, in `make`",
@@ -54,5 +58,5 @@ class Source(Protocol):
 
     def __init__(self, params: Any) -> None: ...
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[dict[str, Any] | BadRow]:
         """The rows. Raises ValueError, with what to do, where the parameters allow none."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import doctest
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,13 +41,29 @@ def test_the_same_parameters_make_the_same_rows(kind: type[Source]) -> None:
     assert rows == [json.dumps(row) for row in kind(kind.Params.model_validate_json(given)).rows()]
 
 
+def test_another_process_makes_the_same_rows() -> None:
+    """Whatever order it has sets in."""
+    sources = [example_of(kind) for kind in found("sources").values()]
+    given = json.dumps([[source.name, source.params.model_dump_json()] for source in sources])
+    code = (
+        "import json, sys\n"
+        "from factory.methods.registry import named\n"
+        "kinds = [(named('sources', name), params) for name, params in json.loads(sys.argv[1])]\n"
+        "made = [list(kind(kind.Params.model_validate_json(params)).rows()) for kind, params in kinds]\n"
+        "print(json.dumps(made))\n"
+    )
+    env = os.environ | {"PYTHONHASHSEED": "7"}
+    done = subprocess.run([sys.executable, "-c", code, given], env=env, capture_output=True, check=True)
+    assert json.loads(done.stdout) == [list(source.rows()) for source in sources]
+
+
 @every_source
 def test_a_job_asks_for_it_by_name_and_its_rows_are_seeds(kind: type[Source], tmp_path: Path) -> None:
     source = example_of(kind)
     entry = {**source.params.model_dump(mode="json"), "make": kind.name}
     job = Job.model_validate({"corpus": "c", "base": tmp_path, "seeds": [entry]})
     assert job.seeds == (source.params,)
-    seeds = Seeds(sources_of(job.seeds), tmp_path, Storage(str(tmp_path / "corpus")), 0)
+    seeds = Seeds(sources_of(job.seeds, tmp_path), tmp_path, Storage(str(tmp_path / "corpus")), 0)
     assert {seed.source for seed in seeds.take(np.arange(len(seeds)))} == {f"make: {kind.name}"}
     assert seeds.unkept == []
 

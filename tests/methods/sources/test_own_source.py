@@ -73,7 +73,7 @@ def test_it_makes_seeds_beside_those_of_files(packages: Path, tmp_path: Path) ->
 
 def test_a_mistake_is_told_at_its_field(packages: Path, tmp_path: Path) -> None:
     mistakes = {
-        "{make: count}": "line 4: seeds.1: there is no count among the sources; there are: counted",
+        "{make: count}": "line 4: seeds.1: there is no count among the sources; there are: compose, counted",
         "{make: broken}": "line 5: seeds.2: broken cannot be imported from a_package_nobody_has:Broken",
         "{make: counted}": "line 6: seeds.3.to is missing",
         "{make: counted, to: 0}": "line 7: seeds.4.to: Input should be greater than or equal to 1",
