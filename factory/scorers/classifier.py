@@ -25,7 +25,7 @@ class SequenceModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     WHAT: ClassVar[str]
     """What messages call it."""
-    IDENTITY: ClassVar = ("name", "revision", "max_length")
+    IDENTITY: ClassVar[tuple[str, ...]] = ("name", "revision", "max_length")
     """Fields that can change what it says; the others are knobs."""
 
     name: str = Field(min_length=1, description="A folder (from the job file), a bundled model or a Hugging Face id.")

@@ -32,7 +32,7 @@ class NliModel(SequenceModel):
     """A three-way NLI model."""
 
     WHAT = "NLI model"
-    IDENTITY: ClassVar = (*SequenceModel.IDENTITY, "both_ways")
+    IDENTITY: ClassVar[tuple[str, ...]] = (*SequenceModel.IDENTITY, "both_ways")
     kind: Literal["nli"] = Field("nli", description="What the model is.")
     both_ways: bool = Field(
         True,
