@@ -30,11 +30,13 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MadeSource:
-    """A source of rows: its name, a `recipe` that changes with whatever would change its rows, and what makes them."""
+    """A source of rows: its name, a `recipe` that changes with whatever would change its rows, what makes them, and how
+    its name begins where it is shown."""
 
     name: str
     recipe: str
     source: Rows
+    kind: str = MADE
 
 
 def files_of(sources: Sequence[SeedSource | MadeSource], base: Path) -> list[tuple[SeedSource, SeedFile]]:
@@ -46,9 +48,9 @@ def files_of(sources: Sequence[SeedSource | MadeSource], base: Path) -> list[tup
             found = find_files(source.path, source.format, base, source.token_env)
             files += [(source, file) for file in found]
         else:
-            seen[source.name] += 1
-            again = f" {seen[source.name]}" if seen[source.name] > 1 else ""
-            files.append(_made(f"{MADE}{source.name}{again}", source))
+            name = f"{source.kind}{source.name}"
+            seen[name] += 1
+            files.append(_made(f"{name} {seen[name]}" if seen[name] > 1 else name, source))
     return files
 
 
