@@ -249,6 +249,8 @@ def show_row(row: Row) -> None:
         out.print(f"  [cyan]{'AB'[number]}[/]{role} (seed {escape(speaker.seed_id[:12])})")
         for name, value in speaker.attributes.items() if not row.turns else ():
             out.print(f"     [dim]{escape(name)}:[/] {escape(value)}")
+        for parent in row.donors[number : number + 1] if not row.turns else ():
+            out.print(f"     [dim]from:[/] {escape(shorten(' '.join(fact.text for fact in parent), _EXAMPLE))}")
         for fact in speaker.facts:
             origin = "" if fact.origin == "seed" else f" [dim]({fact.origin})[/]"
             out.print(f"     - {escape(fact.text)}{origin}")
