@@ -12,7 +12,7 @@ from tests.methods.parts import a_row
 
 BASE = {
     "of": "persona", "relations": ("a friend", "a rival", "a child"), "count": 3, "least": 1, "max_similarity": 0.75,
-    "contradiction": 0.5, "begins": ("I ", "My "), "attempts": 2, "sampling": SAMPLING,
+    "contradiction": 0.5, "begins": ("I ", "My "), "attempts": 8, "sampling": SAMPLING,
     "prompt": telling("of", "facts", "relation", "count"),
 }  # fmt: skip
 MOVES = [
