@@ -70,7 +70,8 @@ class ProfileParams(Params):
 class Profile:
     """Fills attributes, and adds facts of origin `profile`, the first of which keeps in its `detail` what was written.
 
-    A persona of which a field is missing or does not fit after all attempts becomes a dead letter, `profile_format`.
+    A sentence that the prompt holds, as a fact or in an example, is none. A persona of which a field is missing or does
+    not fit after all attempts becomes a dead letter, `profile_format`.
 
     >>> from factory.methods.example import dialogue, made
     >>> answers = '{"age": 41, "town": "Oslo"}', '{"age": 300, "town": "Rome"}', '{"age": "30", "town": "Rome"}'
@@ -133,10 +134,13 @@ class Profile:
         if not fields:
             return
         messages, schema = self._messages(speaker, dict(speaker.attributes), fields), profile_schema(fields)
+        shown = "\n".join(message["content"] for message in messages)
+        sentences = [field.name for field in fields if field.type == "sentence"]
         for _ in range(self.params.attempts):
             reply = await kit.engine.generate(Request(messages, self.params.sampling, json_schema=schema))
             text = reply.completions[0].text
             values, wrong = read_profile(text, fields)
+            wrong += [name for name in sentences if name in values and values[name] in shown]
             if not wrong:
                 break
         else:

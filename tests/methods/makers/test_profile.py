@@ -75,6 +75,14 @@ def test_a_value_that_does_not_fit_is_asked_for_again_and_then_fails_the_row(wro
     assert failed.value.reason == "profile_format"
 
 
+def test_a_sentence_that_the_prompt_holds_is_asked_for_again() -> None:
+    copied = json.dumps(WHOLE | {"story": "I sail."})
+    row = made(Profile, alone("I sail."), copied, json.dumps(WHOLE), fields=FIELDS, attempts=2)
+    assert row.speakers[0].attributes["story"] == "I sailed alone."
+    with pytest.raises(RowError, match="story missing or not as asked"):
+        made(Profile, alone("I sail."), copied, fields=FIELDS, attempts=1)
+
+
 def test_the_schema_holds_types_choices_and_ranges() -> None:
     schema = profile_schema([ProfileField(**field) for field in FIELDS])
     properties: Any = schema["properties"]
