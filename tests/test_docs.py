@@ -27,6 +27,7 @@ from factory.engines import LanguageModel, Sampling
 from factory.scorers.classifier import ClassifierModel
 from factory.scorers.embeddings import EmbeddingModel
 from factory.scorers.nli import NliModel
+from factory.seeds.corpora import CorpusSource
 from factory.seeds.source import SeedSource
 from factory.spec.budget import Budget, Price
 from factory.spec.job import Pairing, Run, Workers
@@ -197,7 +198,8 @@ def test_a_block_that_does_not_hold_fails_its_page(text: str, why: str, tmp_path
 TABLES: list[tuple[str, type[BaseModel]]] = [
     ("job-file.md", model)
     for model in (
-        *(Pairing, LanguageModel, NliModel, ClassifierModel, EmbeddingModel, Sampling, Run, Workers, Budget, Price),
+        *(CorpusSource, Pairing, LanguageModel, NliModel, ClassifierModel, EmbeddingModel, Sampling, Run, Workers),
+        *(Budget, Price),
     )
 ]
 

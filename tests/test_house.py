@@ -68,6 +68,7 @@ KNOWN_NAMES = {
     ("views.report.summary", "near_duplicates"): "that figure in a sentence",
     ("views.report.tables", "near_duplicates"): "that figure in a table",
     ("export.source", "augment"): "the origin of distractors, which stay on their side of a split",
+    ("views.draft", "profile"): "a word that names a column of personas",
     ("cli.options", "converse"): "an example of an override, in the help",
 }
 

@@ -85,7 +85,7 @@ def _opened(path: Path, *, packed: bool) -> IO[bytes]:
 
 def _lines(job: Job, decisions: Sequence[Decision], left_out: Counter[str]) -> Iterator[bytes]:
     verdicts = _verdicts(Corpus(job.corpus))
-    for source, file in files_of(sources_of(job.seeds, job.base), job.base):
+    for source, file in files_of(sources_of(job.seeds, job.base, job.corpus), job.base):
         for row, seeds in read_rows_with_seeds(file, source.fields):
             found = _verdict(seeds, verdicts)
             if isinstance(found, str):

@@ -197,6 +197,10 @@ class Maker(Method, Protocol):
     before_language: ClassVar[bool]
     """Whether it must stand before those that ask a language model; not, if it is left out."""
 
+    personas: ClassVar[Literal["same", "new"]]
+    """Left out by makers of dialogues. One that has it makes personas, whose rows have no turns: of the `same` person
+    as the seed, or a `new` one. A new one's speaker is empty, and the facts of its parent stand in `donors`."""
+
     @property
     def donors(self) -> int:
         """Facts of other speakers that planning is to draw for each speaker."""

@@ -121,17 +121,18 @@ class Estimator:
     def add(self, rows: ToMake, kind: str, left: list[Recipe], to: Estimate) -> None:
         """Add what rows of a kind take in the entries that are left for them."""
         few, many = self._turns(rows, kind)
+        share = _SPEAKERS if self._wanted.alone and kind == "generated" else 1  # what has one speaker takes half
         for recipe in left:
             if recipe.stage == SELECT or not recipe.models:
                 continue
             method = self._methods[recipe.stage]
-            calls, most = method.calls(many)
+            least, calls, most = (part // share for part in (method.calls(few)[0], *method.calls(many)))
             spent, same = self._history.spent(kind, recipe)
             count = int(calls.sum())
             if spent and same and "language" in recipe.models and kind == "generated":
                 count = round(len(rows) * spent.calls / spent.rows)
             to.calls[recipe.stage] += count
-            to.least_calls[recipe.stage] += int(method.calls(few)[0].sum())
+            to.least_calls[recipe.stage] += int(least.sum())
             to.most_calls[recipe.stage] += int(most.sum())
             times = 0.0
             if spent:

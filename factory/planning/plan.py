@@ -53,9 +53,10 @@ class Work:
 @dataclass(slots=True)
 class Summary(Estimate):
     """What a plan would do, in rows; `remake` by the first entry that is redone, `reasons` by what is done: "make",
-    "drop" or the entry. `near_duplicates` are seeds left out since they nearly repeat another;
-    `left` are rows to make or drop that a limit leaves for later plans; `unkept` says, file by file, what of the seeds
-    no row can hold; `beyond` are limits of the run's budget that it will reach."""
+    "drop" or the entry. `near_duplicates` are seeds left out since they nearly repeat another; `left` are rows to make
+    or drop that a limit leaves for later plans; `corpora` are those that seeds are read from, with their versions;
+    `unkept` says, file by file, what of the seeds no row can hold; `beyond` are limits of the run's budget that it will
+    reach."""
 
     make: int = 0
     remake: Counter[str] = field(default_factory=Counter)
@@ -66,6 +67,7 @@ class Summary(Estimate):
     bad_seeds: int = 0
     repeated_seeds: int = 0
     near_duplicates: int = 0
+    corpora: list[str] = field(default_factory=list)
     unkept: list[str] = field(default_factory=list)
     reasons: dict[str, Counter[str]] = field(default_factory=dict)
     beyond: list[str] = field(default_factory=list)
@@ -281,7 +283,7 @@ class Plan:
         summary = replace(self.summary, failed=failed, bad_seeds=len(self.bad_seeds), drop=len(drop))
         summary.repeated_seeds = self.wanted.seeds.repeated
         summary.near_duplicates = int(self.wanted.left_out.sum())
-        summary.unkept = self.wanted.seeds.unkept
+        summary.corpora, summary.unkept = self.wanted.seeds.corpora, self.wanted.seeds.unkept
         summary.unchanged = len(self.wanted) - failed - len(make) - self._later
         kinds = self.wanted.imported[make.first].astype(np.int8)
         new = make.shard < 0
@@ -312,7 +314,7 @@ class Plan:
 def _read(job: Job, corpus: Corpus, report: Callable[[str, int], None]) -> Seeds:
     limit = job.run.max_bad_seeds
     try:
-        return Seeds(sources_of(job.seeds, job.base), job.base, corpus.storage, limit, report)
+        return Seeds(sources_of(job.seeds, job.base, job.corpus), job.base, corpus.storage, limit, report)
     except TooManyBadSeeds as error:
         raise PlanError(
             f"more than {limit:,} unreadable seeds (run.max_bad_seeds); the first:{first_of(error.bad)}"

@@ -92,13 +92,14 @@ def _failures(row: Row) -> int:
 
 
 def refresh(held: Row | None, skeleton: Row) -> Row:
-    """The row to go on with when its inputs changed: the held one with what the seeds now say, and new donors. Facts of
-    seeds that say the same stay as a maker left them."""
+    """The row to go on with when its inputs changed: the held one with what the seeds now say, and new donors. Facts
+    and attributes of seeds that say the same stay as a maker left them."""
     if held is None:
         return skeleton
-    same = _digests(held, "facts") == _digests(skeleton, "facts")
+    same, alike = (_digests(held, part) == _digests(skeleton, part) for part in ("facts", "attributes"))
     for speaker, fresh in zip(held.speakers, skeleton.speakers, strict=True):
-        speaker.id, speaker.name, speaker.attributes = fresh.id, fresh.name, fresh.attributes
+        if not alike:
+            speaker.id, speaker.name, speaker.attributes = fresh.id, fresh.name, fresh.attributes
         given = [fact for fact in (speaker if same else fresh).facts if fact.origin == "seed"]
         speaker.facts = given + [fact for fact in speaker.facts if fact.origin != "seed"]
     if held.kind == "imported" and _digests(held, "turns") != _digests(skeleton, "turns"):

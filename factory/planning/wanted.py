@@ -18,7 +18,7 @@ from factory.methods.registry import found
 from factory.planning.pairing import Ring
 from factory.seeds.source import first_of
 from factory.seeds.store import Seeds
-from factory.spec.identity import DONORS, INPUTS, entries
+from factory.spec.identity import DONORS, INPUTS, entries, of_personas
 from factory.spec.job import Job
 from factory.spec.phases import making
 from factory.store.records import Fact, Row, Seed, SeedRef, SeedSpeaker, Speaker, Turn, place_of, row_id
@@ -85,13 +85,16 @@ class Wanted:
         self._asking = [name for name, maker in makers.items() if maker.donors]
         self.donated = max((maker.donors for maker in makers.values()), default=0)
         self._talks = any("turns" in maker.writes for maker in makers.values())
+        self.alone = of_personas(job)
+        """Whether rows of personas are personas alone."""
+        self._new = any(getattr(maker, "personas", "same") == "new" for maker in makers.values())
         self.imported: NDArray[np.bool_] = seeds.sorted.turns > 0
         """Whether the seed at each place is a dialogue."""
-        self._pairs: NDArray[np.bool_] = (seeds.sorted.pair > 0) & ~self.left_out
-        """Whether the seed at each place is two personas who are to talk."""
+        self._pairs: NDArray[np.bool_] = ((seeds.sorted.pair > 0) | self.alone) & ~self.imported & ~self.left_out
+        """Whether the seed at each place makes rows by itself: two personas who are to talk, or a persona alone."""
         self._giving: NDArray[np.bool_] = seeds.sorted.starts[1:] > seeds.sorted.starts[:-1]
         self._check()
-        self._personas = self._ring(~self.imported & ~self.left_out & (seeds.sorted.pair == 0))
+        self._personas = self._ring(~self.imported & ~self.left_out & ~self._pairs)
         self._chosen = self._chosen_partners() if job.pairing.partners == "file" else None
         if self.donated:
             self._donors = self._ring(self._giving)
@@ -143,15 +146,22 @@ class Wanted:
     def _check(self) -> None:
         dialogues = int(self.imported.sum())
         personas = len(self.seeds) - dialogues
-        if personas and not self._talks:
+        if personas and not self._talks and not self.alone:
             writers = " or ".join(
                 f"makers.{name}" for name, maker in found("makers").items() if "turns" in maker.writes
             )
             raise PlanError(f"the seeds are personas, but no maker writes dialogues of them; add {writers}")
-        if not dialogues and personas < 2 and not self.seeds.sorted.pair.any():
-            raise PlanError(f"{personas} readable seed(s): a dialogue needs two personas; {self._unread()}")
+        if self.alone and self.job.pairing.partners != 1:
+            raise PlanError("the makers make personas, who talk to nobody: leave out pairing.partners")
+        if not dialogues and personas < 2 and not self._pairs.any():
+            wanting = "a persona is needed" if self.alone else "a dialogue needs two personas"
+            raise PlanError(f"{personas} readable seed(s): {wanting}; {self._unread()}")
         if dialogues and not self.making.recipes["imported"]:
             raise PlanError("the seeds are dialogues, but there is no maker, score or select to run on them")
+        if self.donated and self._new:
+            raise PlanError(
+                f"{self._asking[0]} needs facts of other speakers, but new personas have none; leave it out"
+            )
         if self.donated and not self._giving.any():
             raise PlanError(
                 f"{self._asking[0]} needs facts of other speakers, but the seeds hold no persona; leave it out"
@@ -227,6 +237,10 @@ class Wanted:
         for number in range(len(slots)):
             first, second = int(slots.first[number]), int(slots.second[number])
             row = skeleton([seeds[index] for index in dict.fromkeys((first, second))], int(slots.sample[number]))
+            if self._new and row.kind == "generated":
+                _make_parents(row)
+                yield row
+                continue
             row.donors = [
                 [
                     _donated(seeds[seed], fact - int(self.seeds.sorted.starts[seed]))
@@ -249,6 +263,12 @@ def skeleton(seeds: list[Seed], sample: int) -> Row:
         speakers=[speaker for seed in seeds for speaker in _speakers(seed)],
         turns=[Turn(speaker, text) for speaker, text in seeds[0].turns],
     )
+
+
+def _make_parents(row: Row) -> None:
+    """Make speakers the parents of those that are to be made: what they tell is shown to makers, and no more."""
+    row.donors = [speaker.facts for speaker in row.speakers]
+    row.speakers = [Speaker(row.row_id, speaker.seed_id) for speaker in row.speakers]
 
 
 def _speakers(seed: Seed) -> list[Speaker]:

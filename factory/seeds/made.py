@@ -31,11 +31,13 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MadeSource:
-    """A source of rows: its name, a `recipe` that changes with whatever would change its rows, and what makes them."""
+    """A source of rows: its name, a `recipe` that changes with whatever would change its rows, what makes them, and how
+    its name begins where it is shown."""
 
     name: str
     recipe: str
     source: Rows
+    kind: str = MADE
 
 
 def files_of(sources: Sequence[SeedSource | MadeSource], base: Path) -> list[tuple[SeedSource, SeedFile]]:
@@ -47,11 +49,10 @@ def files_of(sources: Sequence[SeedSource | MadeSource], base: Path) -> list[tup
             found = find_files(source.path, source.format, base, source.token_env)
             files += [(source, file) for file in found]
         else:
-            seen[source.name] += 1
-            again = f" {seen[source.name]}" if seen[source.name] > 1 else ""
-            name = f"{MADE}{source.name}{again}"
-            file = made_file(name, source.source.rows, source.recipe)
-            files.append((SeedSource(path=name, format="jsonl"), file))
+            name = f"{source.kind}{source.name}"
+            seen[name] += 1
+            name = f"{name} {seen[name]}" if seen[name] > 1 else name
+            files.append((SeedSource(path=name, format="jsonl"), made_file(name, source.source.rows, source.recipe)))
     return files
 
 

@@ -29,7 +29,7 @@ from factory.seeds.files import SeedFile, stamp
 from factory.seeds.made import MadeSource, files_of
 from factory.seeds.plain import PlainRows
 from factory.seeds.source import BadSeed, SeedSource, read_blocks
-from factory.store.records import PARTS, Seed, SeedSpeaker, place_of
+from factory.store.records import OF_CORPUS, PARTS, Seed, SeedSpeaker, place_of
 from factory.store.storage import Storage, on_scratch
 
 SEEDS = "_seeds"
@@ -129,6 +129,8 @@ class Seeds:
         """What changes with any of the files; none where one of them can only be told by reading it."""
         files = files_of(sources, base)
         self._names = [file.name for _, file in files]
+        self.corpora = [name.removeprefix(OF_CORPUS) for name in self._names if name.startswith(OF_CORPUS)]
+        """Corpora that seeds are read from, with their versions."""
         parts = [self._open(source, file) for source, file in files]
         self._content = [content.to_batches() for _, content, _ in parts]
         self._batch_starts = [offsets_of([len(batch) for batch in batches]) for batches in self._content]

@@ -70,6 +70,14 @@ def entries(job: Job) -> dict[str, Entry]:
     return {name: made[name] for name in _ordered(made)}
 
 
+def of_personas(job: Job) -> bool:
+    """Whether each persona among the seeds is a row of its own, without turns: a maker writes facts of it, and none
+    writes or reads turns."""
+    makers = [entry.method for entry in entries(job).values() if entry.section == "makers"]
+    told = any(field.startswith("facts.") for maker in makers if not maker.donors for field in maker.writes)
+    return told and not any("turns" in maker.writes | maker.reads for maker in makers)
+
+
 def _ordered(made: dict[str, Entry]) -> Iterator[str]:
     scores = {name: entry for name, entry in made.items() if entry.section == "scores"}
     yield from (name for name in made if name not in scores)

@@ -27,6 +27,7 @@ from factory.scorers.embeddings import EmbeddingModel
 from factory.scorers.nli import NliModel
 from factory.spec.budget import Budget
 from factory.spec.layers import EXTENDS
+from factory.spec.makers import in_order
 from factory.spec.select import BANDS, ROW, ROW_COLUMNS, Conditions, check
 from factory.spec.sources import SeedEntry
 from factory.spec.yamlfile import mistake
@@ -263,12 +264,8 @@ class Job(_Config):
 
     @field_validator("makers")
     @classmethod
-    def _each_once(cls, makers: dict[str, MakerEntry]) -> dict[str, MakerEntry]:
-        for name, params in makers.items():
-            if name != params.method:
-                raise mistake(f"a maker stands by its own name, {params.method}, once", name)
-        kinds = found("makers")
-        return dict(sorted(makers.items(), key=lambda one: not getattr(kinds[one[0]], "before_language", False)))
+    def _makers_in_order(cls, makers: dict[str, MakerEntry]) -> dict[str, MakerEntry]:
+        return in_order(makers)
 
     @field_validator("scores")
     @classmethod

@@ -1,4 +1,4 @@
-"""The sources of a job: files of seeds, and methods that make seeds."""
+"""The sources of a job: files of seeds, personas of other corpora, and methods that make seeds."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from factory.base.fingerprint import blake
 from factory.methods.registry import MethodError, found, named
 from factory.methods.sources import SourceParams
 from factory.methods.sources.tables import placed, tables_of
+from factory.seeds.corpora import CorpusSource, source_of
 from factory.seeds.made import MadeSource
 from factory.seeds.source import SeedSource
 
-_FILES = "files"
-"""What tells sources that are files from those that are made, none of which has this name."""
+_FILES, _CORPUS = "files", "corpus"
+"""What tells sources that are files, or a corpus, from those that are made, none of which has these names."""
 
 
 def _known(value: Any) -> Any:
@@ -30,27 +31,35 @@ def _known(value: Any) -> Any:
 
 
 def _which(value: Any) -> str:
-    return str(value.get("make", _FILES) if isinstance(value, dict) else getattr(value, "make", _FILES))
+    given = value if isinstance(value, dict) else vars(value)
+    return str(given.get("make", _CORPUS if _CORPUS in given else _FILES))
 
 
 def _entry() -> Any:
-    """Files, or the parameters of whichever method an entry names."""
-    union: Any = Annotated[SeedSource, Tag(_FILES)]
+    """Files, a corpus, or the parameters of whichever method an entry names."""
+    union: Any = Annotated[SeedSource, Tag(_FILES)] | Annotated[CorpusSource, Tag(_CORPUS)]
     for name, one in found("sources").items():
         union = union | Annotated[one.Params, Tag(name)]
     return Annotated[union, Discriminator(_which), BeforeValidator(_known)]
 
 
 if TYPE_CHECKING:
-    SeedEntry: TypeAlias = SeedSource | SourceParams
+    SeedEntry: TypeAlias = SeedSource | CorpusSource | SourceParams
 else:
     SeedEntry = _entry()
 
 
-def sources_of(entries: Sequence[SeedEntry], base: Path) -> list[SeedSource | MadeSource]:
-    """The sources of these entries, those that are made with what makes them; relative paths start at `base`. Raises
-    SourceError for a file that one of these reads and that cannot be had."""
-    return [entry if isinstance(entry, SeedSource) else _made(entry, base) for entry in entries]
+def sources_of(entries: Sequence[SeedEntry], base: Path, corpus: str) -> list[SeedSource | MadeSource]:
+    """The sources of these entries, those that are no files with what makes or reads them; paths start at `base`, and
+    the job's own corpus is `corpus`. Raises SourceError for a file that one of these reads and that cannot be had,
+    CorpusError or StorageError for such a corpus."""
+    found: list[SeedSource | MadeSource] = []
+    for entry in entries:
+        if isinstance(entry, CorpusSource):
+            found.append(source_of(entry, base, corpus))
+        else:
+            found.append(entry if isinstance(entry, SeedSource) else _made(entry, base))
+    return found
 
 
 def _made(params: SourceParams, base: Path) -> MadeSource:

@@ -59,13 +59,14 @@ class SeedSpeaker:
     attributes: dict[str, str] = field(default_factory=dict)
 
 
-MADE = "make: "
-"""How the source of a seed begins that a job makes; the name of what makes it follows."""
+MADE, OF_CORPUS = "make: ", "corpus: "
+"""How the source of a seed begins that a job makes, with the name of what makes it behind, or that it reads from a
+corpus."""
 
 
 def place_of(source: str, line: int) -> str:
-    """Where a seed stands, for people: the line of a file, or the row of what a job makes."""
-    return f"{source}, {'row' if source.startswith(MADE) else 'line'} {line}"
+    """Where a seed stands, for people: the line of a file, or the row of what a job makes or reads from a corpus."""
+    return f"{source}, {'row' if source.startswith((MADE, OF_CORPUS)) else 'line'} {line}"
 
 
 @dataclass(frozen=True, slots=True)

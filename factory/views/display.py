@@ -75,6 +75,8 @@ def show_plan(corpus: str, summary: Summary) -> None:
             out.print(line)
         for line in summary.beyond:
             out.print(f"[yellow]warning[/] {escape(line)}")
+    for name in summary.corpora:
+        out.print(escape(f"seeds are the personas of {name}"))
     if summary.failed:
         why = escape(f"why: factory letters {quote(corpus)}")
         out.print(
@@ -141,7 +143,10 @@ def show_status(status: dict[str, Any]) -> None:
     """Print the counts of a corpus."""
     version = "no version yet" if status["version"] is None else f"version {status['version']}"
     _line("corpus", f"{status['corpus']} ({version})")
-    _line("dialogues", f"{status['rows']} with {status['turns']} turns")
+    if status["rows"] and not status["turns"]:
+        _line("personas", str(status["rows"]))
+    else:
+        _line("dialogues", f"{status['rows']} with {status['turns']} turns")
     for name, title in (
         ("decisions", "decisions"),
         ("reasons", "reasons"),
@@ -235,13 +240,17 @@ def show_step(step: Step) -> None:
 
 
 def show_row(row: Row) -> None:
-    """Print a dialogue with its personas."""
+    """Print a dialogue with its personas, or a persona alone with its attributes."""
     colour = _COLOURS.get(row.decision or "", "")
     decision = f"[{colour}]{row.decision}[/] " if colour else ""
     out.print(f"[bold]{row.row_id[:12]}[/] {decision}{escape(', '.join(row.reasons))}")
     for number, speaker in enumerate(row.speakers):
         role = f", {escape(speaker.role)}" if speaker.role else ""
         out.print(f"  [cyan]{'AB'[number]}[/]{role} (seed {escape(speaker.seed_id[:12])})")
+        for name, value in speaker.attributes.items() if not row.turns else ():
+            out.print(f"     [dim]{escape(name)}:[/] {escape(value)}")
+        for parent in row.donors[number : number + 1] if not row.turns else ():
+            out.print(f"     [dim]from:[/] {escape(shorten(' '.join(fact.text for fact in parent), _EXAMPLE))}")
         for fact in speaker.facts:
             origin = "" if fact.origin == "seed" else f" [dim]({fact.origin})[/]"
             out.print(f"     - {escape(fact.text)}{origin}")

@@ -165,6 +165,20 @@ def a_judgement(schema: dict[str, Any], *seed: object) -> str:
     return pick(odd, "odd", *seed) if number("judged", *seed) % 4 == 0 else json.dumps(answer)
 
 
+def a_profile(schema: dict[str, Any], *seed: object) -> str:
+    """A profile, mostly as its schema wants it."""
+    answer: dict[str, Any] = {}
+    for name, field in schema["properties"].items():
+        number_of_it = number("field", name, *seed) % 100
+        kinds = {"integer": (number_of_it, str(number_of_it)), "number": (number_of_it / 4,)}
+        fit = field.get("enum") or kinds.get(field.get("type"), FACTS[:24])
+        answer[name] = pick((None, "", 1000, "Hm?", [1]) if number("odd", name, *seed) % 40 == 0 else fit, name, *seed)
+    if number("less", *seed) % 9 == 0:
+        answer.popitem()
+    text = json.dumps(answer)
+    return pick((*[text] * 6, f"Here it is: {text}", text[:-4]), "whole", *seed)
+
+
 class Answers:
     """An engine whose answers are drawn by the request, and by how often it was asked before."""
 
@@ -191,6 +205,8 @@ class Answers:
             text = a_judgement(request.json_schema, place, *seed)
         elif request.json_schema is not None and self.method == "converse":
             text = a_script(self.name, place, *seed)
+        elif self.method == "profile" and request.json_schema is not None:
+            text = a_profile(request.json_schema, place, *seed)
         elif request.n == EACH:
             text, finish = WALKED[walked % len(WALKED)], "length" if walked // len(WALKED) == 1 else "stop"
         elif self.method == "converse":

@@ -28,6 +28,7 @@ from tests.methods.cases import telling
 
 MAKERS, SCORES = dict(found("makers")), dict(found("scores"))
 METHODS = MAKERS | SCORES
+ORIGINS = ("seed", "expand", "extract", "augment", "profile", "expand_personas")
 every_method = pytest.mark.parametrize("cls", METHODS.values(), ids=METHODS)
 every_maker = pytest.mark.parametrize("cls", MAKERS.values(), ids=MAKERS)
 every_score = pytest.mark.parametrize("cls", SCORES.values(), ids=SCORES)
@@ -68,7 +69,7 @@ def _other_roles(row: Row) -> None:
 
 
 FIELDS: dict[str, Callable[[Row], None]] = {
-    **{f"facts.{origin}": _other_facts(origin) for origin in ("seed", "expand", "extract", "augment")},
+    **{f"facts.{origin}": _other_facts(origin) for origin in ORIGINS},
     "turns": _other_turns,
     "attributes": _other_attributes,
     "roles": _other_roles,
@@ -83,7 +84,7 @@ def held(row: Row) -> dict[str, Any]:
     """What a row holds, by field."""
     facts = {
         f"facts.{origin}": [[fact for fact in one.facts if fact.origin == origin] for one in row.speakers]
-        for origin in ("seed", "expand", "extract", "augment")
+        for origin in ORIGINS
     }
     own = {name: getattr(row, name) for name in ("turns", "topic", "opening", "extracted")}
     speakers = {

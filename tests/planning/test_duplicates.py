@@ -222,7 +222,7 @@ def test_another_threshold_decides_all_rows_anew(tmp_path: Path) -> None:
     assert list(Duplicates(corpus, lower).changes()) == []
 
 
-def test_rows_without_turns_are_compared_by_their_given_facts(tmp_path: Path) -> None:
+def test_rows_without_turns_are_compared_by_all_their_facts(tmp_path: Path) -> None:
     def persona(name: str, fact: str, added: str) -> Row:
         facts = [Fact(fact, "seed", name), Fact(added, "expand", name)]
         return Row(name, "generated", 0, [SeedRef(name, ["f", "t", "a"], "a", 1)], [Speaker(name, name, facts=facts)])
@@ -232,7 +232,7 @@ def test_rows_without_turns_are_compared_by_their_given_facts(tmp_path: Path) ->
     rows = [persona("a", "I sail.", "I am old."), persona("b", "I sail!", "I am young."), persona("c", "", "I sail.")]
     corpus.table.commit([written(corpus, [*rows, persona("d", "", "I sail.")])], [], "made")
     passed(corpus)
-    assert duplicates_of(corpus) == {"b": "a"}
+    assert duplicates_of(corpus) == {"d": "c"}
 
 
 def test_the_cache_stays_a_few_files_without_what_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ def test_people_of_nemotron_personas_have_ids_facts_and_attributes(hub: Path, tm
         people = [PERSON | {"uuid": f"u{number}{one}", "age": 30 + one} for one in range(3)]
         pq.write_table(pa.Table.from_pylist(people), data / f"train-0000{number}-of-00002.parquet")
     job = load_job(JOBS / "nemotron_personas.yaml", [f"corpus={tmp_path}/corpus"])
-    seeds = Seeds(sources_of(job.seeds, job.base), job.base, Storage(str(tmp_path / "corpus")), 0)
+    seeds = Seeds(sources_of(job.seeds, job.base, job.corpus), job.base, Storage(str(tmp_path / "corpus")), 0)
     first, *others = seeds.take(np.arange(len(seeds)))
     assert [first.id, *(one.id for one in others)] == ["u00", "u01", "u02", "u10", "u11", "u12"]
     assert first.personas == (("Ann is a nurse.", "She skis."),)

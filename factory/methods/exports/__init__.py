@@ -88,10 +88,12 @@ class Source:
     def facts_of(self, row: Row, speaker: int, before: int | None = None) -> list[str]:
         """What a speaker's prompt holds: the facts of the origins asked for; unless any are, those it was given and
         those that `expand` added, and for a speaker that was given none those that were read off its turns, with
-        their distractors (PPDS, arXiv 2412.09034, pre-trains on these). `before` leaves out what was read off that
-        turn or a later one."""
+        their distractors (PPDS, arXiv 2412.09034, pre-trains on these); of a persona alone all. `before` leaves out
+        what was read off that turn or a later one."""
         held = row.speakers[speaker]
         given: Sequence[str] = ("seed", "expand") if held.facts_of("seed") else ("extract", "augment")
+        if not row.turns:
+            given = [fact.origin for fact in held.facts]
         origins = given if self.facts is None else self.facts
         facts = (fact for fact in held.facts if fact.origin in origins)
         return list(

@@ -84,7 +84,7 @@ def _flat(row: Row) -> Record:
             f"name_{letter}": speaker.name,
             f"role_{letter}": speaker.role,
             f"persona_{letter}": speaker.facts_of("seed"),
-            f"expanded_{letter}": speaker.facts_of("expand"),
+            f"expanded_{letter}": speaker.facts_of("expand", "expand_personas", "profile"),
             f"extracted_{letter}": speaker.facts_of("extract"),
             f"distractors_{letter}": speaker.facts_of("augment"),
         }

@@ -1,6 +1,6 @@
 """Near duplicates: rows that nearly repeat the words of an older one. The oldest stays, the others name it.
 
-Of a dialogue the words of all its turns are compared, of a row without turns (a persona) those of its given facts. In
+Of a dialogue the words of all its turns are compared, of a row without turns (a persona) those of all its facts. In
 the pass's column `duplicate_of` is the id of the oldest row that stays and is alike, null where this one stays itself;
 `similarity` the estimated share of words that both have, 0 to 1; `order` the row's place among all rows by age, which a
 row keeps when its shard is rewritten; `recipe` the parameters it was found by, null where the pass has yet to see it.
@@ -18,11 +18,15 @@ from factory.base import minhash
 from factory.base.fingerprint import fingerprint
 
 NAME = "near_duplicates"
-VERSION = 1
+VERSION = 2
 """Raised when the same rows and parameters would give other duplicates."""
 
 TURNS = ("turns.list.element.text",)
-FACTS = ("speakers.list.element.facts.list.element.text", "speakers.list.element.facts.list.element.origin")
+FACTS = (
+    "speakers.list.element.seed_id",
+    "speakers.list.element.facts.list.element.text",
+    "speakers.list.element.facts.list.element.source_id",
+)
 """Columns, and of nested ones the fields in them, that are read."""
 
 COLUMN = pa.struct(
@@ -62,6 +66,10 @@ def dialogue_texts(rows: pa.Table) -> list[str]:
 
 
 def persona_texts(rows: pa.Table) -> list[str]:
-    """The given facts of each row's speakers, of a table with FACTS."""
-    facts = [[fact for one in row or () for fact in one["facts"] or ()] for row in rows["speakers"].to_pylist()]
-    return [" ".join(fact["text"] for fact in own if fact["origin"] == "seed") for own in facts]
+    """The facts of each row's speakers but for distractors, which are of others, of a table with FACTS."""
+    return [
+        " ".join(
+            fact["text"] for one in row or () for fact in one["facts"] or () if fact["source_id"] == one["seed_id"]
+        )
+        for row in rows["speakers"].to_pylist()
+    ]

@@ -9,7 +9,7 @@ from factory.methods.passes.near_duplicates import NearDuplicatesParams, dialogu
 from factory.store.records import Fact, Row, Speaker, Turn, rows_to_table
 
 
-def test_a_dialogue_is_all_its_turns_and_a_persona_all_given_facts() -> None:
+def test_a_dialogue_is_all_its_turns_and_a_persona_all_facts_of_its_own() -> None:
     speakers = [
         Speaker("a", "a", facts=[Fact("I sail.", "seed", "a"), Fact("I swim.", "expand", "a")]),
         Speaker(
@@ -24,7 +24,7 @@ def test_a_dialogue_is_all_its_turns_and_a_persona_all_given_facts() -> None:
         {},
     )
     assert dialogue_texts(rows) == ["Hi. Hello!", ""]
-    assert persona_texts(rows) == ["I sail. I dive. I cook.", ""]
+    assert persona_texts(rows) == ["I sail. I swim. I dive. I cook.", ""]
 
 
 def test_another_threshold_is_another_recipe() -> None:

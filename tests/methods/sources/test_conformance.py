@@ -63,7 +63,7 @@ def test_a_job_asks_for_it_by_name_and_its_rows_are_seeds(kind: type[Source], tm
     entry = {**source.params.model_dump(mode="json"), "make": kind.name}
     job = Job.model_validate({"corpus": "c", "base": tmp_path, "seeds": [entry]})
     assert job.seeds == (source.params,)
-    seeds = Seeds(sources_of(job.seeds, tmp_path), tmp_path, Storage(str(tmp_path / "corpus")), 0)
+    seeds = Seeds(sources_of(job.seeds, tmp_path, job.corpus), tmp_path, Storage(str(tmp_path / "corpus")), 0)
     assert {seed.source for seed in seeds.take(np.arange(len(seeds)))} == {f"make: {kind.name}"}
     assert seeds.unkept == []
 

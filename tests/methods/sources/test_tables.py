@@ -33,7 +33,7 @@ def vary(of: Any, folder: Path) -> MadeSource:
     path = folder / "job.yaml"
     entry = {"make": "vary", "of": of, "attribute": "age", "values": [34, 70]}
     path.write_text(yaml.safe_dump({"corpus": "c", "seeds": [entry]}))
-    (made,) = sources_of(load_job(path).seeds, folder)
+    (made,) = sources_of(load_job(path).seeds, folder, "corpus")
     assert isinstance(made, MadeSource)
     return made
 

@@ -79,7 +79,7 @@ def test_a_persona_that_is_also_read_from_its_file_is_the_same_seed(tmp_path: Pa
     ]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     job = job_in(tmp_path, "seeds=[{path: a.jsonl}, {make: vary, of: a.jsonl, attribute: age, values: [20]}]")
-    seeds = Seeds(sources_of(job.seeds, tmp_path), tmp_path, Storage(str(tmp_path / "corpus")), 0)
+    seeds = Seeds(sources_of(job.seeds, tmp_path, job.corpus), tmp_path, Storage(str(tmp_path / "corpus")), 0)
     assert seeds.repeated == 2
     found = seeds.take(np.arange(len(seeds)))
     assert [seed.source for seed in found] == ["a.jsonl", "a.jsonl", "make: vary", "make: vary"]
