@@ -214,8 +214,9 @@ def compared_on(match: Match, seeds: Seeds) -> Numbers | Values:
     if others.size:
         (seed,) = seeds.take(others[:1])
         raise CastError(
-            f"pairing.match.by: {match.by} is a number of {is_number.sum():,} seeds, but not of {others.size:,}; "
-            f"the first is {texts[int(others[0])].as_py()!r} ({place_of(seed.source, seed.line)}): mend it, or leave it empty"
+            f"pairing.match.by: {match.by} is a number of {is_number.sum():,} seeds, but not of {others.size:,}; the "
+            f"first is {texts[int(others[0])].as_py()!r} ({place_of(seed.source, seed.line)}): mend it, or leave it "
+            "empty"
         )
     if match.at_least is not None:
         raise CastError(
