@@ -30,8 +30,9 @@ from factory.scorers.nli import NliModel
 from factory.seeds.corpora import CorpusSource
 from factory.seeds.source import SeedSource
 from factory.spec.budget import Budget, Price
-from factory.spec.job import Pairing, Run, Workers
+from factory.spec.job import Run, Workers
 from factory.spec.jobfile import load_job
+from factory.spec.pairing import Cross, Match, Pairing
 from factory.store.corpus import Corpus
 from factory.store.dead_letters import DEAD_LETTER_SCHEMA
 from factory.store.records import ROW_SCHEMA
@@ -198,8 +199,21 @@ def test_a_block_that_does_not_hold_fails_its_page(text: str, why: str, tmp_path
 TABLES: list[tuple[str, type[BaseModel]]] = [
     ("job-file.md", model)
     for model in (
-        *(CorpusSource, Pairing, LanguageModel, NliModel, ClassifierModel, EmbeddingModel, Sampling, Run, Workers),
-        *(Budget, Price),
+        *(
+            CorpusSource,
+            Pairing,
+            Match,
+            Cross,
+            LanguageModel,
+            NliModel,
+            ClassifierModel,
+            EmbeddingModel,
+            Sampling,
+            Run,
+            Workers,
+            Budget,
+            Price,
+        ),
     )
 ]
 

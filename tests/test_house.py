@@ -59,6 +59,7 @@ PASSES = {file.stem for file in (ROOT / "factory" / "methods" / "passes").glob("
 METHODS = {*found("makers"), *found("scores"), *PASSES}
 KNOWN_NAMES = {
     ("spec.job", "near_duplicates"): "there is one pass, and a field of the job file for it",
+    ("spec.pairing", "near_duplicates"): "a field of the job file of the same name as the one pass",
     ("planning.duplicates", "near_duplicates"): "finds what the one pass looks for",
     ("planning.duplicate_seeds", "near_duplicates"): "leaves out seeds that the one pass would find",
     ("planning.signatures", "near_duplicates"): "keeps what the one pass compares",

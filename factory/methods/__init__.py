@@ -246,6 +246,11 @@ def draw(row: Row, purpose: str) -> float:
     return int(blake("draw", row.row_id, purpose)[:13], 16) / 16**13
 
 
+def draw_of_pair(row: Row, purpose: str) -> float:
+    """The same for what all samples of a pair share, so that they can be compared with each other."""
+    return int(blake("draw", *(seed.id for seed in row.seeds), purpose)[:13], 16) / 16**13
+
+
 def completing(default: Sampling) -> Callable[[object], object]:
     """For a field's BeforeValidator: what a job leaves out of `sampling` is the method's default, not Sampling's."""
     return lambda value: default.model_dump() | value if isinstance(value, dict) else value

@@ -2,8 +2,9 @@
 
 Seeds stand on a ring at the hash of their id; a draw is a point on the ring, and takes the first seed at or after it.
 When one seed comes or goes, only the draws between it and its neighbour move: an expected constant number, however
-many seeds there are. Draws are made for many rows at once. Limitations: an even spread. Some seeds are drawn more often
-than others (an arc's length is exponentially distributed), and nothing of what seeds say is taken into account.
+many seeds there are. Draws are made for many rows at once. Limitations: the spread is not even. Some seeds are drawn
+more often than others (an arc's length is exponentially distributed); nothing of what seeds say is taken into account,
+but by `factory.planning.matching`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ class Ring:
     def __len__(self) -> int:
         return len(self._points)
 
+    @property
+    def members(self) -> Indices:
+        """All that can be drawn."""
+        return self._at(np.arange(len(self)))
+
     def _at(self, places: Indices) -> Indices:
         return places if self._members is None else self._members[places]
 
@@ -42,20 +48,24 @@ class Ring:
         places[places == len(self)] = 0
         return places
 
-    def partners(self, seeds: Indices, count: int) -> Indices:
+    def partners(self, seeds: Indices, count: int, *, apart: bool = False) -> Indices:
         """`count` different partners for each of these seeds (fewer if there are not so many), one draw each: shape
-        (seeds, partners)."""
-        drawn = np.empty((len(seeds), max(0, min(count, len(self) - 1))), np.int64)
+        (seeds, partners). None of the seeds is a member if they are `apart`."""
+        drawn = np.empty((len(seeds), max(0, min(count, len(self) - (not apart)))), np.int64)
         for number in range(drawn.shape[1]):
-            places = self._places(mix(_PARTNER, self._keys[seeds], number))
-            while True:
-                chosen = self._at(places)
-                taken = (chosen == seeds) | (drawn[:, :number] == chosen[:, None]).any(axis=1)
-                if not taken.any():
-                    break
-                places[taken] = (places[taken] + 1) % len(self)
-            drawn[:, number] = chosen
+            drawn[:, number] = self.drawn(mix(_PARTNER, self._keys[seeds], number), seeds, drawn[:, :number])
         return drawn
+
+    def drawn(self, draws: Keys, seeds: Indices, others: Indices) -> Indices:
+        """The first seed at or after each draw that is neither the one it is drawn for nor among the `others` (shape
+        (draws, any)); there must be one."""
+        places = self._places(draws)
+        while True:
+            chosen = self._at(places)
+            taken = (chosen == seeds) | (others == chosen[:, None]).any(axis=1)
+            if not taken.any():
+                return chosen
+            places[taken] = (places[taken] + 1) % len(self)
 
     def donors(self, draws: Keys, excluded: Indices, count: int) -> Indices:
         """The first `count` different seeds after each draw that are not among its `excluded` (shape (draws, any)):

@@ -55,8 +55,8 @@ class Summary(Estimate):
     """What a plan would do, in rows; `remake` by the first entry that is redone, `reasons` by what is done: "make",
     "drop" or the entry. `near_duplicates` are seeds left out since they nearly repeat another; `left` are rows to make
     or drop that a limit leaves for later plans; `corpora` are those that seeds are read from, with their versions;
-    `unkept` says, file by file, what of the seeds no row can hold; `beyond` are limits of the run's budget that it will
-    reach."""
+    `unkept` says, file by file, what of the seeds no row can hold, and who is in no row; `beyond` are limits of the
+    run's budget that it will reach."""
 
     make: int = 0
     remake: Counter[str] = field(default_factory=Counter)
@@ -283,7 +283,7 @@ class Plan:
         summary = replace(self.summary, failed=failed, bad_seeds=len(self.bad_seeds), drop=len(drop))
         summary.repeated_seeds = self.wanted.seeds.repeated
         summary.near_duplicates = int(self.wanted.left_out.sum())
-        summary.corpora, summary.unkept = self.wanted.seeds.corpora, self.wanted.seeds.unkept
+        summary.corpora, summary.unkept = self.wanted.seeds.corpora, self.wanted.seeds.unkept + self.wanted.cast.told
         summary.unchanged = len(self.wanted) - failed - len(make) - self._later
         kinds = self.wanted.imported[make.first].astype(np.int8)
         new = make.shard < 0

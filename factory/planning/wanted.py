@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from factory.base.fingerprint import Indices, Keys, key, mix, ring_points
 from factory.methods.registry import found
+from factory.planning.casts import Cast, CastError, cast_of
+from factory.planning.matching import matched
 from factory.planning.pairing import Ring
 from factory.seeds.source import first_of
 from factory.seeds.store import Seeds
@@ -88,27 +90,43 @@ class Wanted:
         self.alone = of_personas(job)
         """Whether rows of personas are personas alone."""
         self._new = any(getattr(maker, "personas", "same") == "new" for maker in makers.values())
-        self.imported: NDArray[np.bool_] = seeds.sorted.turns > 0
+        self.imported: NDArray[np.bool_] = seeds.sorted.turns > 1
         """Whether the seed at each place is a dialogue."""
-        self._pairs: NDArray[np.bool_] = ((seeds.sorted.pair > 0) | self.alone) & ~self.imported & ~self.left_out
+        self._pairs: NDArray[np.bool_] = (
+            ((seeds.sorted.pair > 0) | self.alone) & (seeds.sorted.turns == 0) & ~self.left_out
+        )
         """Whether the seed at each place makes rows by itself: two personas who are to talk, or a persona alone."""
         self._giving: NDArray[np.bool_] = seeds.sorted.starts[1:] > seeds.sorted.starts[:-1]
         self._check()
-        self._personas = self._ring(~self.imported & ~self.left_out & ~self._pairs)
-        self._chosen = self._chosen_partners() if job.pairing.partners == "file" else None
+        self.cast, self._chosen = self._cast()
+        self._partners = self._ring(self.cast.partner)
         if self.donated:
             self._donors = self._ring(self._giving)
 
     def __len__(self) -> int:
         dialogues = int(self.imported.sum())
-        drawn = len(self._personas) * self._drawn_partners if self._chosen is None else len(self._chosen[1])
+        drawn = int(self.cast.opens.sum()) * self._drawn_partners if self._chosen is None else len(self._chosen[1])
         return dialogues + (int(self._pairs.sum()) + drawn) * self.job.pairing.samples
 
     @property
     def _drawn_partners(self) -> int:
-        """Partners that are drawn for each persona."""
-        partners = self.job.pairing.partners
-        return max(0, min(partners, len(self._personas) - 1)) if isinstance(partners, int) else 0
+        """Partners that are drawn for each who opens."""
+        most = len(self._partners) - (not self.cast.apart)
+        return max(0, most if self.cast.partners is None else min(self.cast.partners, most))
+
+    def _cast(self) -> tuple[Cast, tuple[Indices, Indices] | None]:
+        """Who can talk to whom and, where that is not drawn on the ring, who talks to whom. Raises PlanError."""
+        order, pairing = self.seeds.sorted, self.job.pairing
+        alone = ~self.imported & ~self.left_out & ~self._pairs
+        try:
+            cast = cast_of(pairing, self.seeds, alone & (order.turns == 0), alone & (order.turns == 1))
+            if pairing.match is not None:
+                *pairs, told = matched(pairing.match, self.seeds, cast)
+                cast.told.extend(told)
+                return cast, (pairs[0], pairs[1])
+        except CastError as error:
+            raise PlanError(str(error)) from error
+        return cast, self._chosen_partners() if pairing.partners == "file" else None
 
     def _chosen_partners(self) -> tuple[Indices, Indices]:
         """The partners that the seeds name: places of who names them, in order, and of whom. Raises PlanError."""
@@ -116,7 +134,7 @@ class Wanted:
         naming = np.repeat(np.arange(len(order)), np.diff(order.partner_starts))
         points = ring_points(order.partners)
         named = np.minimum(np.searchsorted(order.point, points), len(order) - 1)
-        alone = ~self.imported & (order.pair == 0)
+        alone = (order.turns == 0) & (order.pair == 0)
         wrong = np.flatnonzero((order.point[named] != points) | (named == naming) | ~alone[named])
         if len(wrong):
             (seed,) = self.seeds.take(order.seed[naming[wrong[:1]]].astype(np.int64))
@@ -125,15 +143,17 @@ class Wanted:
                 f"{place_of(seed.source, seed.line)}: the partner {name!r} is no other persona of the seeds; "
                 f"{len(wrong):,} such partner(s) are named: mend the column, or leave out pairing.partners"
             )
-        if not len(naming) and not self._pairs.any() and len(self._personas):
+        if not len(naming) and not self._pairs.any() and alone.any():
             raise PlanError("pairing.partners is `file`, but no seed names a partner: set fields.partner of the seeds")
         both = ~self.left_out[naming] & ~self.left_out[named]
         return naming[both], named[both]
 
     def _partners_of(self, personas: Indices) -> tuple[Indices, Indices]:
         """Who talks to whom, of these personas, whose places follow each other."""
+        if self._chosen is None and self.cast.partners is None:
+            return np.repeat(personas, len(self._partners)), np.tile(self._partners.members, len(personas))
         if self._chosen is None:
-            partners = self._personas.partners(personas, self._drawn_partners)
+            partners = self._partners.partners(personas, self._drawn_partners, apart=self.cast.apart)
             return np.repeat(personas, partners.shape[1]), partners.ravel()
         naming, named = self._chosen
         some = slice(*np.searchsorted(naming, [personas[0], personas[-1] + 1])) if len(personas) else slice(0)
@@ -145,7 +165,7 @@ class Wanted:
 
     def _check(self) -> None:
         dialogues = int(self.imported.sum())
-        personas = len(self.seeds) - dialogues
+        personas = int((self.seeds.sorted.turns == 0).sum())
         if personas and not self._talks and not self.alone:
             writers = " or ".join(
                 f"makers.{name}" for name, maker in found("makers").items() if "turns" in maker.writes
@@ -153,7 +173,7 @@ class Wanted:
             raise PlanError(f"the seeds are personas, but no maker writes dialogues of them; add {writers}")
         if self.alone and self.job.pairing.partners != 1:
             raise PlanError("the makers make personas, who talk to nobody: leave out pairing.partners")
-        if not dialogues and personas < 2 and not self._pairs.any():
+        if not dialogues and personas < 2 and not self._pairs.any() and not self.job.pairing.cross:
             wanting = "a persona is needed" if self.alone else "a dialogue needs two personas"
             raise PlanError(f"{personas} readable seed(s): {wanting}; {self._unread()}")
         if dialogues and not self.making.recipes["imported"]:
@@ -185,7 +205,7 @@ class Wanted:
         start, stop = np.searchsorted(points, np.uint64(low)), np.searchsorted(points, np.uint64(high), side="right")
         seeds = np.arange(start, stop)
         dialogues, pairs = seeds[self.imported[seeds]], seeds[self._pairs[seeds]]
-        personas = seeds[~self.imported[seeds] & ~self.left_out[seeds] & ~self._pairs[seeds]]
+        personas = seeds[self.cast.opens[seeds]]
         samples = self.job.pairing.samples
         numbers = np.arange(samples, dtype=np.int32)
         first, second = self._partners_of(personas)
@@ -254,14 +274,15 @@ class Wanted:
 
 def skeleton(seeds: list[Seed], sample: int) -> Row:
     """The row of these seeds before any maker or score."""
-    imported = bool(seeds[0].turns)
+    imported, opened = len(seeds[0].turns) > 1, len(seeds[0].turns) == 1
     return Row(
         row_id=row_id(tuple(seed.id for seed in seeds), sample),
         kind="imported" if imported else "generated",
         sample=sample,
         seeds=[SeedRef(seed.id, list(seed.digests), seed.source, seed.line) for seed in seeds],
         speakers=[speaker for seed in seeds for speaker in _speakers(seed)],
-        turns=[Turn(speaker, text) for speaker, text in seeds[0].turns],
+        opening=seeds[0].turns[0][1] if opened else None,
+        turns=[Turn(speaker, text) for speaker, text in seeds[0].turns] if imported else [],
     )
 
 

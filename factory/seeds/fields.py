@@ -29,6 +29,9 @@ class SeedFields(BaseModel):
     partner: str | None = Field(
         None, description="Column of the id, or ids, of whom a persona talks to, with `pairing.partners: file`."
     )
+    opening: str | None = Field(
+        None, description="Column of a first turn, such as a question, that characters answer, with `pairing.cross`."
+    )
 
     @property
     def facts_columns(self) -> tuple[str, ...]:
@@ -43,5 +46,5 @@ class SeedFields(BaseModel):
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns that are read, but for attributes; the id first."""
-        others = [name for name in (self.speaker, self.partner) if name]
+        others = [name for name in (self.speaker, self.partner, self.opening) if name]
         return (self.id or "id", *self.facts_columns, self.name, *others, "turns", "personas", "speakers")

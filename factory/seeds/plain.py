@@ -51,7 +51,7 @@ class PlainReader:
         self._must_have_id = fields.id is not None
         self._facts = fields.facts_columns
         names = [self._id, *self._facts, fields.name, "turns"]
-        others = fields.speaker or fields.partner or fields.attributes is not None
+        others = fields.speaker or fields.partner or fields.opening or fields.attributes is not None
         self._usable = not others and len(set(names)) == len(names)
         self._kinds = [pa.string(), pa.int64()]
 

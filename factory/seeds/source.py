@@ -183,6 +183,8 @@ def _mend_cells(row: FileRow, fields: SeedFields) -> None:
 
 
 def _seed(row: FileRow, fields: SeedFields, speakers: SpeakerReader, source: str, line: int) -> Seed:
+    if fields.opening and missing(row.get("turns")) and not missing(row.get(fields.opening)):
+        return _opening(row, fields.opening, speakers, source, line)
     partners: tuple[str, ...] = ()
     if not missing(row.get("turns")):
         personas, turns, told = _dialogue(row, fields, speakers)
@@ -201,6 +203,15 @@ def _seed(row: FileRow, fields: SeedFields, speakers: SpeakerReader, source: str
         told, partners = speakers.persona(row, name), _partners(row, fields)
     digests = digests_of(personas, turns, told)
     return Seed(_id(row, fields) or blake("seed", *digests), digests, source, line, personas, turns, told, partners)
+
+
+def _opening(row: FileRow, column: str, speakers: SpeakerReader, source: str, line: int) -> Seed:
+    """A first turn that characters answer. It is known by what it says, wherever it stands: another text is another."""
+    text = text_of(row[column], MAX_TURN, f"the opening in {column!r}")
+    if not text:
+        raise BadRow("empty", f"no text in {column!r}")
+    turns, told = ((0, text),), speakers.persona(row, column)
+    return Seed(blake("opening", text), digests_of(((),), turns, told), source, line, ((),), turns, told)
 
 
 def _pair(  # noqa: PLR0917

@@ -183,6 +183,19 @@ class Seeds:
         digests = _by_part(self._keys["digests"].combine_chunks())[:, 0]
         return np.asarray(np.delete(np.where(self._column("turns") > 0, ~digests, digests), self._again))
 
+    def told(self, of: Callable[[pa.RecordBatch], pa.Array]) -> pa.Array:
+        """What a function takes out of batches of CONTENT, a value a seed, in the order of the sources."""
+        return self._without_again(pa.concat_arrays([of(batch) for batches in self._content for batch in batches]))
+
+    @property
+    def files(self) -> pa.StringArray:
+        """The file of each seed, or what makes it, as messages name it, in the order of the sources."""
+        numbers = np.repeat(np.arange(len(self._names)), np.diff(self._starts))
+        return self._without_again(pa.array(self._names, pa.string()).take(arrow(numbers)))
+
+    def _without_again(self, values: pa.Array) -> pa.Array:
+        return values.take(arrow(np.delete(np.arange(len(values)), self._again))) if len(self._again) else values
+
     def _column(self, name: str) -> Any:
         return mapped(self._keys[name].combine_chunks())
 

@@ -28,6 +28,7 @@ from factory.scorers.nli import NliModel
 from factory.spec.budget import Budget
 from factory.spec.layers import EXTENDS
 from factory.spec.makers import in_order
+from factory.spec.pairing import Pairing
 from factory.spec.select import BANDS, ROW, ROW_COLUMNS, Conditions, check
 from factory.spec.sources import SeedEntry
 from factory.spec.yamlfile import mistake
@@ -50,24 +51,6 @@ _BUNDLED: dict[str, dict[str, Any]] = {
 class _Config(BaseModel):
     # What a person writes in the wrong field may be a key.
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-def _partners(value: object) -> object:
-    if value != "file" and not (str(value).isdecimal() and int(str(value)) >= 1):
-        raise ValueError("a whole number from 1 is wanted, or `file`")
-    return value if value == "file" else int(str(value))
-
-
-class Pairing(_Config):
-    """Who talks to whom."""
-
-    partners: Annotated[Annotated[int, Field(ge=1)] | Literal["file"], BeforeValidator(_partners)] = Field(
-        1, description="Partners drawn for each persona; `file`: those that `fields.partner` of the seeds names."
-    )
-    samples: int = Field(1, ge=1, description="Dialogues per pair.")
-    near_duplicates: NearDuplicatesParams | None = Field(
-        None, description="Leave out personas that nearly repeat an earlier one of the seeds."
-    )
 
 
 class Workers(_Config):
@@ -264,8 +247,8 @@ class Job(_Config):
 
     @field_validator("makers")
     @classmethod
-    def _makers_in_order(cls, makers: dict[str, MakerEntry]) -> dict[str, MakerEntry]:
-        return in_order(makers)
+    def _makers_in_order(cls, makers: dict[str, MakerEntry], info: ValidationInfo) -> dict[str, MakerEntry]:
+        return in_order(makers, getattr(info.data.get("pairing"), "pools", None) or ())
 
     @field_validator("scores")
     @classmethod

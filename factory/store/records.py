@@ -71,10 +71,11 @@ def place_of(source: str, line: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """One persona (`turns` empty, one list in `personas`), two who are to talk (`turns` empty, two lists), or one
-    dialogue (a persona list per speaker, each possibly empty). `speakers` go with `personas`, or are none where the
-    file tells nothing of them; `digests` are of the PARTS, `source` and `line` say where it stood (first line is 1).
-    `partners` are the ids of those whom a persona is to talk to, if the file says so."""
+    """One persona (`turns` empty, one list in `personas`), two who are to talk (`turns` empty, two lists), one dialogue
+    (a persona list per speaker, each possibly empty), or an opening (one turn, an empty list). `speakers` go with
+    `personas`, or are none where the file tells nothing of them; `digests` are of the PARTS, `source` and `line` say
+    where it stood (first line is 1). `partners` are the ids of those whom a persona is to talk to, if the file says
+    so."""
 
     id: str
     digests: tuple[str, str, str]
@@ -304,6 +305,11 @@ class Row:
     decision: Decision | None = None
     reasons: list[str] = field(default_factory=list)
     stages: list[StageRecord] = field(default_factory=list)
+
+
+def is_opened(row: Row) -> bool:
+    """Whether a seed gave the row its opening: then who opens is nobody of the seeds, and holds no facts."""
+    return row.kind == "generated" and row.opening is not None and not row.speakers[0].facts_of("seed")
 
 
 class RowError(Exception):

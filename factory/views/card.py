@@ -39,7 +39,7 @@ COLUMNS = {
     "seeds": "where it comes from: id, digests of content, file and line",
     "speakers": "both sides: id, name, role, attributes, and facts with origin (seed, or the maker that wrote them)",
     "topic": "the topic drawn, if the job has topics",
-    "opening": "the first turn drawn, if the job has openings",
+    "opening": "the first turn, if the job draws one or a seed is one",
     "donors": "facts of other speakers that distractors were chosen from",
     "turns": "speaker (0 or 1), text, tokens, attempts, and the candidates it was chosen from",
     "memory": "what speakers remember after a session, for dialogues of several",

@@ -30,14 +30,14 @@ from factory.methods import (
     NliModelName,
     Params,
     completing,
-    draw,
+    draw_of_pair,
 )
 from factory.methods.makers.broken import END, Said, excerpt, read
 from factory.methods.makers.script import read_script, script_schema
 from factory.methods.makers.simoap import choose
 from factory.methods.prompts import bundled, names_in, render
 from factory.methods.signs import is_suspect
-from factory.store.records import Row, RowError, Turn
+from factory.store.records import Row, RowError, Turn, is_opened
 
 _SAMPLING = Sampling(max_tokens=64)
 _THOUGHT = (
@@ -59,10 +59,14 @@ class ConverseParams(Params):
     )
     turns: int = Field(8, ge=1, description="Turns of both speakers together, at most.")
     min_turns: int = Field(4, ge=1, description="A speaker can end the dialogue from this turn on.")
-    roles: tuple[str, str] | None = Field(None, description="Role of each speaker, the one who opens first.")
-    topics: tuple[str, ...] = Field((), description="Topics, of which each row draws one.")
+    roles: tuple[str, str] | None = Field(
+        None, description="Role of each speaker, the one who opens first; the names of `pairing.pools` unless set."
+    )
+    topics: tuple[str, ...] = Field((), description="Topics, of which each pair draws one for all its samples.")
     openings: tuple[str, ...] = Field(
-        (), description="First turns, of which each row draws one; without, it is generated."
+        (),
+        description="First turns, of which each pair draws one for all its samples; without, it is generated. Where a "
+        "seed is the opening, that is said.",
     )
     attempts: int = Field(3, ge=1, description="Calls per turn (script: per dialogue) before it counts as broken.")
     candidates: int = Field(
@@ -183,7 +187,7 @@ class Converse:
     """
 
     name = "converse"
-    version = 7
+    version = 8
     Params = ConverseParams
     writes = frozenset({"turns", "topic", "opening", "roles"})
     of_imported = False
@@ -216,8 +220,10 @@ class Converse:
 
     @staticmethod
     def clear(row: Row) -> None:
-        """Take turns, topic, opening and roles off the row."""
-        row.turns, row.topic, row.opening = [], None, None
+        """Take turns, topic, opening and roles off the row; not an opening that a seed gave."""
+        row.turns, row.topic = [], None
+        if not is_opened(row):
+            row.opening = None
         for speaker in row.speakers:
             speaker.role = None
 
@@ -227,7 +233,7 @@ class Converse:
         longer fits; EngineDeadError."""
         self.clear(row)
         row.topic = _drawn(row, "topic", self.params.topics)
-        row.opening = _drawn(row, "opening", self.params.openings)
+        row.opening = row.opening or _drawn(row, "opening", self.params.openings)
         for speaker, role in zip(row.speakers, self.params.roles or (), strict=False):
             speaker.role = role
         if self.params.mode == "script":
@@ -347,4 +353,4 @@ def _labels(role: str | None) -> tuple[str, ...]:
 
 
 def _drawn(row: Row, purpose: str, options: Sequence[str]) -> str | None:
-    return options[int(draw(row, purpose) * len(options))] if options else None
+    return options[int(draw_of_pair(row, purpose) * len(options))] if options else None

@@ -107,15 +107,32 @@ def test_an_opening_is_said_without_a_call_and_heard_by_both(kit_of):
     assert [message["role"] for message in opener.messages] == ["system", "user", "assistant", "user"]
 
 
-def test_topics_and_openings_are_drawn_by_row(kit_of):
+def test_topics_and_openings_are_drawn_by_pair_and_its_samples_share_them(kit_of):
     stage = converse(turns=1, topics=["food", "work", "music"], openings=["Hi.", "Hello."])
-    rows = [run(stage, a_row(row_id=str(number)), kit_of()) for number in range(60)]
-    assert {(row.topic, row.opening) for row in rows} == {
-        (topic, opening) for topic in ("food", "work", "music") for opening in ("Hi.", "Hello.")
-    }
-    assert [run(stage, a_row(row_id=str(number)), kit_of()).topic for number in range(60)] == [
-        row.topic for row in rows
-    ]
+
+    def drawn(pair, sample):
+        row = a_row(["I ski."], ["I cook."], row_id=f"{pair}/{sample}")
+        row.sample, row.seeds[0].id = sample, f"p{pair}"
+        run(stage, row, kit_of())
+        return row.topic, row.opening
+
+    first = [drawn(pair, 0) for pair in range(60)]
+    assert set(first) == {(topic, opening) for topic in ("food", "work", "music") for opening in ("Hi.", "Hello.")}
+    assert all([drawn(pair, sample) for pair in range(60)] == first for sample in (1, 2))
+
+
+def test_an_opening_that_a_seed_gave_is_said_and_stays(kit_of):
+    row = a_row([], ["I have a cat."])
+    row.opening = "What do you do?"
+    for _ in range(2):
+        run(converse(turns=2, openings=["Hi."]), row, kit_of("I work in a library."))
+        assert (row.opening, texts(row)) == ("What do you do?", ["What do you do?", "I work in a library."])
+    asker, character = (converse().messages(row, number)[0]["content"] for number in (0, 1))
+    assert "About you" not in asker
+    assert "About you:\n- I have a cat." in character
+    drawn = run(converse(turns=1, openings=["Hi."]), a_row(["I ski."], ["I cook."]), kit_of())
+    Converse.clear(drawn)
+    assert drawn.opening is None
 
 
 @pytest.mark.parametrize(
