@@ -35,7 +35,8 @@ from factory.seeds.archives import find_files
 from factory.seeds.buckets import packed, part
 from factory.seeds.comments import COMMENTS, FIELDS, Choice, read_comments, with_column
 from factory.seeds.files import BadRow, FileFormat, SeedFile, SourceError
-from factory.seeds.threads import DIALOGUES, PERSONAS, dialogues, personas
+from factory.seeds.plain_dialogues import DIALOGUES
+from factory.seeds.threads import PERSONAS, dialogues, personas
 from factory.store.storage import Storage, StorageError
 
 Personal = Literal["keep", "replace", "drop"]

@@ -195,7 +195,7 @@ def _text(value: Any) -> str | None:
 
 
 def _times(values: list[Any]) -> pa.Array:
-    seconds = []
+    seconds: list[str | None] = []
     for value in values:
         try:
             seconds.append(str(int(float(value))))

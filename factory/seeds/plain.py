@@ -53,6 +53,7 @@ class PlainReader:
         names = [self._id, *self._facts, fields.name, "turns"]
         others = fields.speaker or fields.partner or fields.attributes is not None
         self._usable = not others and len(set(names)) == len(names)
+        self.usual = fields == SeedFields()
         self._kinds = [pa.string(), pa.int64()]
 
     def read(self, block: Lines) -> tuple[PlainRows | None, Lines]:

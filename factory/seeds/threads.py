@@ -22,12 +22,9 @@ from numpy.typing import NDArray
 
 from factory.base.arrays import arrow, lists, mapped, offsets_of
 from factory.base.fingerprint import Indices
-from factory.seeds.source import MAX_TURN
-from factory.seeds.values import MAX_FACTS
+from factory.seeds.plain_dialogues import DIALOGUES, SPEAKER, TURN
+from factory.seeds.values import MAX_FACTS, MAX_TURN
 
-_TURN = pa.struct([("speaker", pa.int32()), ("text", pa.string())])
-_SPEAKER = pa.struct([("id", pa.string())])
-DIALOGUES = pa.schema([("id", pa.string()), ("turns", pa.list_(_TURN)), ("speakers", pa.list_(_SPEAKER))])
 PERSONAS = pa.schema([("id", pa.string()), ("facts", pa.list_(pa.string()))])
 
 _AT_ONCE = 1 << 16
@@ -158,10 +155,10 @@ def _laid_out(  # noqa: PLR0917 -- one part of `dialogues`
     of_turns = np.searchsorted(turns[:-1], starts)
     seconds = said[turns[of_turns[:-1] + 1]]
     authors = comments["author"].take(arrow(np.stack([first, seconds], axis=1).ravel()))
-    told = pa.StructArray.from_arrays([authors], fields=list(_SPEAKER))
+    told = pa.StructArray.from_arrays([authors], fields=list(SPEAKER))
     columns = [
         keys.take(arrow(ends)),
-        lists(of_turns, pa.StructArray.from_arrays([arrow(speaker), text], fields=list(_TURN))),
+        lists(of_turns, pa.StructArray.from_arrays([arrow(speaker), text], fields=list(TURN))),
         lists(2 * np.arange(len(ends) + 1), told),
     ]
     batch = pa.RecordBatch.from_arrays(columns, schema=DIALOGUES)

@@ -1,4 +1,4 @@
-"""Dumps of comments become seeds: exactly what was planted, and the same bytes however often workers and drivers die."""
+"""Dumps of comments become seeds: exactly what was planted, and the same bytes whoever dies on the way."""
 
 from __future__ import annotations
 

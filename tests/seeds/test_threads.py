@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from factory.base.arrays import arrow, texts
 from factory.seeds.comments import COMMENTS
-from factory.seeds.threads import DIALOGUES, PERSONAS, dialogues, personas
+from factory.seeds.plain_dialogues import DIALOGUES
+from factory.seeds.threads import PERSONAS, dialogues, personas
 from tests.planted_threads import SHAPES
 
 Comment = tuple[str, str | None, str]
