@@ -23,6 +23,7 @@ from backports import zstd
 from factory.running import threads
 from factory.running.cluster import joined
 from factory.running.threads import Rebuilt, Wish, rebuild
+from factory.seeds.archives import find_files
 from factory.seeds.comments import Choice
 from factory.seeds.files import SourceError
 from factory.store.records import Seed
@@ -160,6 +161,21 @@ def test_the_driver_dies_and_the_command_goes_on_to_the_same_bytes(
     assert asked["_write_bucket"] <= (buckets if event == "bytes read" else buckets - 2)
     assert files_of(to) == files_of(whole[0])
     assert (done.counts, done.seeds, done.bytes) == (whole[1].counts, whole[1].seeds, whole[1].bytes)
+
+
+def test_a_file_goes_on_behind_its_last_note(dumps: Path, tmp_path: Path) -> None:
+    (file,) = find_files("RC_2019-03.parquet", "auto", dumps)
+    to, wish = str(tmp_path / "seeds"), Wish()
+    _, notes = threads._read_file(to, 0, threads._Done(0, 0), file, 3, wish, 1)
+    parts = {path: path.read_bytes() for path in (tmp_path / "seeds").rglob("*.part")}
+    assert len(parts) == len(notes) - 1 > 3  # the last one only says that it is
+    for path in sorted(parts)[2:]:
+        path.unlink()
+    _, more = threads._read_file(to, 0, threads._Done(2, notes[1]["end"]), file, 3, wish, 1)
+    assert [(one["part"], one["end"], one["counts"]) for one in notes[2:]] == [
+        (one["part"], one["end"], one["counts"]) for one in more
+    ]
+    assert {path: path.read_bytes() for path in parts} == parts
 
 
 @pytest.mark.usefixtures("deaths")
