@@ -27,6 +27,7 @@ from factory.running.run import _Driver
 from factory.scorers.nli import Nli
 from factory.store.storage import Storage
 from factory.store.table import Table
+from factory.views.progress import CountView
 
 FOLDER, POISON = "TEST_DEATHS", "TEST_POISON"
 RUNTIME = {"worker_process_setup_hook": "tests.killing.in_worker"}
@@ -54,11 +55,16 @@ def reach(event: str) -> None:
 
 def in_worker() -> None:
     """Make what a worker does events: `generate` and `score` before each call of a model, `staged` and `merged` after
-    each file."""
+    each file; of threads, `part` and `seeds`, after each file and before its note."""
     _before(models.Counted, "generate", lambda _: "generate")
     _before(Nli, "score", lambda _: "score")
     _after(Storage, "write_arrow", lambda _: "staged")
     _after(Storage, "write_parquet", lambda _: "merged")
+    _after(
+        Storage,
+        "write_bytes",
+        lambda args: {"part": "part", "parquet": "seeds"}.get(args[1].rpartition(".")[2], "wrote"),
+    )
     if POISON in os.environ:
         _make_poisonous(os.environ[POISON])
 
@@ -99,12 +105,13 @@ main(int(sys.argv[1]), int(sys.argv[2]))
 
 def in_driver() -> None:
     """Make what a driver does events: `generating` once rows come out, `result`, `commit_letters`, `commit_rows`,
-    `committed`, `swept`, `deleted`."""
+    `committed`, `swept`, `deleted`; of threads, `bytes read` and `seeds written`, after each file and each bucket."""
     _before(_Driver, "_advance", lambda _: "result")
     _before(Table, "commit", lambda args: "commit_letters" if args[0].root.endswith("_dead_letters") else "commit_rows")
     _after(Table, "commit", lambda args: "committed")
     _after(Storage, "delete", lambda _: "deleted")
     _after(_Driver, "_sweep", lambda _: "swept")
+    _after(CountView, "__call__", lambda args: args[1])
     _after(_Driver, "_show", lambda args: "generating" if dict(args[0]._progress.through).get("writer") else "waiting")
 
 

@@ -27,6 +27,7 @@ from factory.cli.output import lasting_output
 from factory.cli.sharing import push
 from factory.cli.starting import init
 from factory.cli.testing import judge_test
+from factory.cli.threads import threads
 from factory.export import ExportError, Form, formats
 from factory.export import export as export_corpus
 from factory.export.hub import HubError
@@ -87,6 +88,7 @@ def _options(
 
 app.command()(init)
 app.command("filter")(filter_rows)
+app.command()(threads)
 
 _Retry = Annotated[bool, typer.Option("--retry-failed", help="Retry rows that failed before.")]
 _Limit = Annotated[
@@ -321,7 +323,10 @@ _MENDABLE = (
 )  # fmt: skip
 
 
-_EXTRAS = {"calibrate": "report", "push": "hub", "report": "report", "train-lm": "train", "train-nli": "train"}
+_EXTRAS = {
+    "calibrate": "report", "push": "hub", "report": "report", "threads": "local", "train-lm": "train",
+    "train-nli": "train",
+}  # fmt: skip
 """The extras that bring all that a command needs."""
 
 

@@ -34,9 +34,9 @@ class _Job(JobConfig):  # type: ignore[misc]
 
 
 @contextmanager
-def joined(job: Job, address: str | None) -> Iterator[None]:
-    """Join the cluster at `address` (HOST:PORT, or `auto`), or start Ray on this machine, bound to loopback; an
-    existing connection is used as it is. Raises RunError."""
+def joined(job: Job | None, address: str | None) -> Iterator[None]:
+    """Join the cluster at `address` (HOST:PORT, or `auto`), or start Ray on this machine, bound to loopback, with room
+    for the workers of a job, if it is for one; an existing connection is used as it is. Raises RunError."""
     if ray.is_initialized():
         yield
         return
@@ -45,7 +45,7 @@ def joined(job: Job, address: str | None) -> Iterator[None]:
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # it announces that tokens are in use
     cluster = find_cluster(address)
     if cluster is None:
-        with _local([(phase.workers, job.workers(phase.workers)) for phase in phases(job)]):
+        with _local([(phase.workers, job.workers(phase.workers)) for phase in phases(job)] if job else []):
             yield
         return
     with (

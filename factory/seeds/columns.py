@@ -14,8 +14,17 @@ import pyarrow.compute as pc
 
 from factory.base.arrays import arrow, lists, mapped, offsets_of, text_keys, texts
 from factory.base.fingerprint import Keys, blake, mix
-from factory.seeds.digests import DIGITS, NO_TURNS, NOTHING_TOLD, facts_digests
+from factory.seeds.digests import (
+    DIGITS,
+    NO_TURNS,
+    NOTHING_TOLD,
+    facts_digests,
+    no_facts_digest,
+    speakers_digests,
+    turns_digests,
+)
 from factory.seeds.plain import PlainRows
+from factory.seeds.plain_dialogues import PlainDialogues
 from factory.store.records import PARTS, Seed
 
 DIGESTS = pa.list_(pa.uint64(), len(PARTS))
@@ -66,13 +75,14 @@ def said_keys(seed: Keys, fact: Keys) -> Keys:
     return mix(seed, fact)
 
 
-def content_of(seeds: Sequence[Seed], plain: PlainRows | None = None) -> pa.RecordBatch:
+def content_of(seeds: Sequence[Seed], plain: PlainRows | PlainDialogues | None = None) -> pa.RecordBatch:
     """Seeds of a file, with those of plain rows among them, in the order of their lines."""
     if plain is None:
         return _content_of_seeds(seeds)
+    found = _content_of_plain(plain) if isinstance(plain, PlainRows) else _content_of_dialogues(plain)
     if not seeds:
-        return _content_of_plain(plain)
-    both = pa.Table.from_batches([_content_of_seeds(seeds), _content_of_plain(plain)]).combine_chunks()
+        return found
+    both = pa.Table.from_batches([_content_of_seeds(seeds), found]).combine_chunks()
     order = np.argsort(mapped(both["line"].chunk(0)), kind="stable")
     return both.take(arrow(order)).combine_chunks().to_batches()[0]
 
@@ -109,11 +119,7 @@ def _content_of_plain(plain: PlainRows) -> pa.RecordBatch:
         told = [facts[start : start + DIGITS] for start in range(0, len(facts), DIGITS)]
         given = zip(ids.to_pylist(), told, strict=True)
         ids = texts([one or blake("seed", digest, NO_TURNS, NOTHING_TOLD) for one, digest in given])
-    digits = np.empty((len(plain), len(PARTS), DIGITS), np.uint8)
-    for place, same in enumerate((facts, NO_TURNS, NOTHING_TOLD)):
-        digits[:, place] = np.frombuffer(same.encode(), np.uint8).reshape(-1, DIGITS)
-    ends = arrow(np.arange(0, digits.size + 1, DIGITS, dtype=np.int32))
-    digests = pa.StringArray.from_buffers(digits.size // DIGITS, ends.buffers()[1], pa.py_buffer(digits))
+    digests = _digests(len(plain), facts, NO_TURNS, NOTHING_TOLD)
     none, nothing = _content_of_seeds([]), np.zeros(len(plain) + 1, np.int64)
     return _content(
         ids,
@@ -124,6 +130,34 @@ def _content_of_plain(plain: PlainRows) -> pa.RecordBatch:
         lists(nothing, none["speakers"].values),
         lists(nothing, none["partners"].values),
     )
+
+
+def _content_of_dialogues(plain: PlainDialogues) -> pa.RecordBatch:
+    size, turns, speakers = len(plain), plain.rows["turns"], plain.rows["speakers"]
+    none = _content_of_seeds([])
+    ids = speakers.flatten().field("id")
+    names = pa.nulls(len(ids), pa.string())
+    attributes = pa.MapArray.from_arrays(arrow(np.zeros(len(ids) + 1, np.int32)), texts([]), texts([]))
+    about = pa.StructArray.from_arrays([ids, names, attributes], fields=list(_SPEAKER))
+    nothing = np.zeros(2 * size + 1, np.int64)
+    return _content(
+        plain.rows["id"],
+        _digests(size, no_facts_digest(), turns_digests(turns), speakers_digests(speakers)),
+        plain.lines,
+        lists(2 * np.arange(size + 1), lists(nothing, none["personas"].values.values)),
+        lists(offsets_of(mapped(turns.value_lengths())), turns.flatten()),
+        lists(2 * np.arange(size + 1), about),
+        lists(nothing[: size + 1], none["partners"].values),
+    )
+
+
+def _digests(size: int, *parts: str) -> pa.StringArray:
+    """The digests of seeds: of each part one for all, or those of all, one after the other."""
+    digits = np.empty((size, len(PARTS), DIGITS), np.uint8)
+    for place, told in enumerate(parts):
+        digits[:, place] = np.frombuffer(told.encode(), np.uint8).reshape(-1, DIGITS)
+    ends = arrow(np.arange(0, digits.size + 1, DIGITS, dtype=np.int32))
+    return pa.StringArray.from_buffers(digits.size // DIGITS, ends.buffers()[1], pa.py_buffer(digits))
 
 
 def _content(ids: pa.Array, digests: pa.StringArray, line: Any, *others: pa.Array) -> pa.RecordBatch:

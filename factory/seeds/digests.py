@@ -1,17 +1,20 @@
 """Digests of what seeds say, a part each: they tell whether a seed has changed, wherever it stands.
 
-Limitations: most seeds are personas of which only facts are told, so only the digest of facts is made for many at once.
+Limitations: only those of facts, of plain turns and of speakers' ids are made for many at once.
 """
 
 from __future__ import annotations
 
 import struct
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from factory.base.arrays import mapped
+from factory.base.arrays import lists, mapped, texts
 from factory.base.fingerprint import VERSION, fingerprint
 from factory.store.records import PARTS, SeedSpeaker
 
@@ -23,6 +26,11 @@ DIGITS = 32
 """Of a digest."""
 NO_TURNS, NOTHING_TOLD = fingerprint(_TURNS, []), fingerprint(_TOLD, [])
 """Digests that most seeds share."""
+
+
+def no_facts_digest() -> str:
+    """The digest of two speakers without facts."""
+    return _facts_digest(((), ()))
 
 
 def digests_of(
@@ -64,6 +72,48 @@ def facts_digests(personas: pa.ListArray) -> str:
     ends = begins[offsets].tolist()
     parts = (told[said[seed] : said[seed + 1]] + data[ends[seed] : ends[seed + 1]] for seed in range(count))
     return b"".join(map(_hashed, parts)).hex()
+
+
+def turns_digests(turns: pa.ListArray) -> str:
+    """The digests of the turns of dialogues, one after the other (DIGITS each). Texts hold no control characters."""
+    said = turns.values.slice(turns.offsets[0].as_py(), turns.offsets[-1].as_py() - turns.offsets[0].as_py())
+    opened = texts(['[0,"', '[1,"']).take(said.field("speaker"))
+    entries = pc.binary_join_element_wise(opened, _quoted(said.field("text")), '"]', "")
+    return _fingerprints(_TURNS, pc.binary_join(lists(_from_zero(turns), entries), ","))
+
+
+def speakers_digests(speakers: pa.ListArray) -> str:
+    """The same, of what is told of speakers who have ids only."""
+    told = speakers.values.slice(
+        speakers.offsets[0].as_py(), speakers.offsets[-1].as_py() - speakers.offsets[0].as_py()
+    )
+    entries = pc.binary_join_element_wise('["', _quoted(told.field("id")), '",null,{}]', "")
+    return _fingerprints(_TOLD, pc.binary_join(lists(_from_zero(speakers), entries), ","))
+
+
+def _from_zero(array: pa.ListArray) -> NDArray[np.int32]:
+    offsets = mapped(array.offsets)
+    return np.asarray(offsets - offsets[0])
+
+
+def _quoted(strings: pa.StringArray) -> pa.StringArray:
+    """Strings as JSON has them between quotes."""
+    return pc.replace_substring(pc.replace_substring(strings, "\\", "\\\\"), '"', '\\"')
+
+
+def _fingerprints(kind: str, listed: pa.StringArray) -> str:
+    """`fingerprint` of each list, given as JSON without its brackets."""
+    begun = blake2b(digest_size=DIGITS // 2)
+    name = f"factory/{VERSION}/{kind}".encode()
+    begun.update(len(name).to_bytes(8, "little") + name)
+    offsets, data = listed.buffers()[1:]
+    ends = np.frombuffer(offsets, np.int32)[listed.offset : listed.offset + len(listed) + 1].tolist()
+    whole, found = memoryview(data), []
+    for start, end in pairwise(ends):
+        state = begun.copy()
+        state.update((end - start + 2).to_bytes(8, "little") + b"[" + whole[start:end] + b"]")
+        found.append(state.digest())
+    return b"".join(found).hex()
 
 
 def _hashed(data: bytes) -> bytes:

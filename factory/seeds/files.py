@@ -39,6 +39,7 @@ _FORMATS: dict[str, FileFormat] = {
     ".parquet": "parquet",
     ".txt": "text",
     _PICTURE: "jsonl",  # the JSON of the character card in it
+    **dict.fromkeys(_COMPRESSIONS, "jsonl"),  # as dumps are named; what is no JSON is told by its first row
 }
 _DATA = ((".parquet",), (".jsonl", ".ndjson"), (".csv", ".tsv"), (".json",))
 """What data sets are published as, the first a repository has is taken: others are copies of it, or describe it."""
@@ -284,9 +285,9 @@ def format_of(name: str) -> FileFormat | None:
 
 
 def _suffix_of(name: str) -> str:
-    """The extension but for that of a compression; empty if there is none."""
+    """The extension but for that of a compression; that one where there is no other; empty if there is none."""
     suffixes = [suffix.lower() for suffix in Path(name).suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSIONS:
+    if len(suffixes) > 1 and suffixes[-1] in _COMPRESSIONS:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
 

@@ -66,6 +66,11 @@ _TURNS = "write it as 'turns', each with 'speaker' and 'text'"
 _ROWS: tuple[tuple[frozenset[str], str], ...] = (
     *((frozenset({name}), f"a dialogue in {name!r}, but not as a list: {_TURNS}") for name in DIALOGUES),
     (frozenset({"chosen", "rejected"}), "a preference pair: it is neither a persona nor a dialogue"),
+    (
+        frozenset({"parent_id", "link_id", "body"}),
+        "a comment of a thread: make dialogues of such files with `factory threads FILE... --to FOLDER`, and name that "
+        "folder as the seeds",
+    ),
     (frozenset({"instruction", "output"}), "an instruction with its answer (Alpaca): no persona and no dialogue"),
 )
 _NAMES_SHOWN = 8

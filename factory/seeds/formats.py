@@ -20,9 +20,12 @@ from factory.seeds.files import BadRow, SeedFile
 from factory.seeds.jsonl import json_rows
 from factory.seeds.lines import FileRow, check_line, each_line, first_line, pieces, whole_lines
 from factory.seeds.plain import PlainReader, PlainRows
+from factory.seeds.plain_dialogues import DIALOGUES, PLAIN, PlainDialogues, plain_dialogues
 
 _MAX_GROUP = 2_000
 """Lines of one ConvAI2 dialogue that are looked at: its facts and turns cannot be that many."""
+_PLAIN_ROWS = 4096
+"""Plain rows of Parquet read together."""
 _OTHERS_SHOWN = 20
 """Names of Parquet columns that rows show without their values, so that they can be told."""
 SPC_HEADER = ["user 1 personas", "user 2 personas", "Best Generated Conversation"]
@@ -42,17 +45,18 @@ def read_rows(
 
     Raises SourceError when the file cannot be opened or its transport fails on the way."""
     rows = rows_and_blocks(file, columns, others, None)
-    return ((line, row) for line, row in rows if not isinstance(row, PlainRows))
+    return ((line, row) for line, row in rows if not isinstance(row, PLAIN))
 
 
 def rows_and_blocks(
     file: SeedFile, columns: Iterable[str], others: Iterable[str] | None, plain: PlainReader | None
-) -> Iterator[tuple[int, FileRow | BadRow | PlainRows]]:
-    """The same, but that the plain rows of a block of lines of JSON are handed on at once, before its others."""
+) -> Iterator[tuple[int, FileRow | BadRow | PlainRows | PlainDialogues]]:
+    """The same, but that the plain rows of a block of lines of JSON, or of Parquet, are handed on at once, before its
+    others."""
     try:
         with open_file(file) as stream:
             if file.format == "parquet":
-                yield from _parquet(stream, set(columns), others if others is None else set(others))
+                yield from _parquet(stream, set(columns), others if others is None else set(others), plain)
             else:
                 yield from _text_format(file, pieces(stream), set(columns), plain)
     except BadRow as bad:
@@ -143,7 +147,9 @@ def _convai2_dialogue(group: list[tuple[int, str]]) -> FileRow:
     return {"personas": personas, "turns": turns}
 
 
-def _parquet(stream: IO[bytes], columns: set[str], others: set[str] | None) -> Iterator[tuple[int, FileRow | BadRow]]:
+def _parquet(
+    stream: IO[bytes], columns: set[str], others: set[str] | None, plain: PlainReader | None
+) -> Iterator[tuple[int, FileRow | BadRow | PlainDialogues]]:
     number = 0
     try:
         parquet = pq.ParquetFile(stream)
@@ -151,16 +157,22 @@ def _parquet(stream: IO[bytes], columns: set[str], others: set[str] | None) -> I
         wanted = [name for name in names if name in columns]
         besides = [name for name in names if name not in columns and (others is None or name in others)]
         shown = dict.fromkeys([name for name in names if name not in columns][:_OTHERS_SHOWN])
-        for batch in parquet.iter_batches(batch_size=1024, columns=[*wanted, *besides]):
+        whole = plain is not None and plain.usual and parquet.schema_arrow.equals(DIALOGUES)
+        for batch in parquet.iter_batches(batch_size=_PLAIN_ROWS if whole else 1024, columns=[*wanted, *besides]):
+            rows: Iterable[int] = range(batch.num_rows)
+            if whole:
+                found, rows = plain_dialogues(batch, number + 1)
+                if found is not None:
+                    yield number + 1, found
             more = [_values(batch, name) for name in besides]
             part = batch.select(wanted)
-            for index in range(batch.num_rows):
-                number += 1
+            for index in rows:
                 row = shown | {name: values[index] for name, values in zip(besides, more, strict=True)}
                 try:
-                    yield number, row | part.slice(index, 1).to_pylist()[0] if wanted else row
+                    yield number + index + 1, row | part.slice(index, 1).to_pylist()[0] if wanted else row
                 except UnicodeDecodeError as error:
-                    yield number, BadRow("encoding", f"a string is not UTF-8: {error.reason}")
+                    yield number + index + 1, BadRow("encoding", f"a string is not UTF-8: {error.reason}")
+            number += batch.num_rows
     except (pa.ArrowException, OSError, ValueError) as error:
         raise BadRow("parquet", f"the file is damaged, or not Parquet: {error}", number + 1) from error
 

@@ -53,6 +53,7 @@ class PlainReader:
         names = [self._id, *self._facts, fields.name, "turns"]
         others = fields.speaker or fields.partner or fields.opening or fields.attributes is not None
         self._usable = not others and len(set(names)) == len(names)
+        self.usual = fields == SeedFields()
         self._kinds = [pa.string(), pa.int64()]
 
     def read(self, block: Lines) -> tuple[PlainRows | None, Lines]:
@@ -100,8 +101,8 @@ class PlainReader:
     def _odd_ids(self, ids: pa.StringArray) -> NDArray[np.bool_]:
         if ids.null_count == len(ids):
             return np.full(len(ids), self._must_have_id)
-        odd = _odd_texts(ids, MAX_ID)
-        return odd if self._must_have_id else odd & _flags(ids.is_valid())
+        odd = odd_texts(ids, MAX_ID)
+        return odd if self._must_have_id else odd & flags(ids.is_valid())
 
 
 def _odd_lists(lists: pa.ListArray) -> NDArray[np.bool_]:
@@ -109,22 +110,23 @@ def _odd_lists(lists: pa.ListArray) -> NDArray[np.bool_]:
     offsets, values = mapped(lists.offsets), lists.values
     lengths = np.diff(offsets)
     of_list = np.repeat(np.arange(len(lists)), lengths)
-    odd = _odd_texts(values, MAX_FACT)
+    odd = odd_texts(values, MAX_FACT)
     said = mix(text_keys("plain", values), of_list.astype(np.uint64))
     order = np.argsort(said)
     odd[order[1:]] |= said[order[1:]] == said[order[:-1]]
     found = np.diff(offsets_of(odd)[offsets]) > 0
-    return np.asarray(found | (lengths == 0) | (lengths > MAX_FACTS) | ~_flags(lists.is_valid()))
+    return np.asarray(found | (lengths == 0) | (lengths > MAX_FACTS) | ~flags(lists.is_valid()))
 
 
-def _odd_texts(texts: pa.StringArray, longest: int) -> NDArray[np.bool_]:
+def odd_texts(texts: pa.StringArray, longest: int) -> NDArray[np.bool_]:
     """Strings that are null, too long, or changed when they are normalised."""
     # A null reads as empty then; a scalar to fill it with would import pandas.
     held = pa.StringArray.from_buffers(len(texts), *texts.buffers()[1:], offset=texts.offset)
-    return np.asarray(_flags(pc.match_substring_regex(held, _ODD)) | (mapped(pc.utf8_length(held)) > longest))
+    return np.asarray(flags(pc.match_substring_regex(held, _ODD)) | (mapped(pc.utf8_length(held)) > longest))
 
 
-def _flags(array: pa.BooleanArray) -> NDArray[np.bool_]:
+def flags(array: pa.BooleanArray) -> NDArray[np.bool_]:
+    """The values of an array without nulls."""
     return np.asarray(mapped(array.cast(pa.uint8())), np.bool_)
 
 

@@ -26,13 +26,12 @@ from factory.seeds.foreign import foreign_row
 from factory.seeds.formats import rows_and_blocks
 from factory.seeds.lines import FileRow
 from factory.seeds.plain import PlainReader, PlainRows
+from factory.seeds.plain_dialogues import PLAIN, PlainDialogues
 from factory.seeds.shapes import COLUMNS, PAIR_COLUMNS, pair_of, rows_of
 from factory.seeds.speakers import Label, SpeakerReader
-from factory.seeds.values import MAX_FACT, MAX_FACTS, MAX_ID, MISSING, id_of, missing, text_of
+from factory.seeds.values import MAX_FACT, MAX_FACTS, MAX_ID, MAX_TURN, MAX_TURNS, MISSING, id_of, missing, text_of
 from factory.store.records import Seed, SeedSpeaker, place_of
 
-MAX_TURN, MAX_TURNS = 5_000, 1_000
-"""Characters of a turn, turns of a dialogue."""
 UNREADABLE = ""
 """The one column of a made row that stands for one which could not be read; it holds the reason and the detail."""
 _MAX_DETAIL = 200
@@ -108,10 +107,12 @@ def first_of(bad: Sequence[BadSeed]) -> str:
 def read_file(file: SeedFile, fields: SeedFields, unkept: list[str]) -> Iterator[Seed | BadSeed]:
     """The seeds of one file, in order. What its rows have besides and no seed can keep is added to `unkept` at the end,
     in a sentence for people. Raises SourceError if the file cannot be read."""
-    return (seed for seed in _read(file, fields, unkept, None) if not isinstance(seed, PlainRows))
+    return (seed for seed in _read(file, fields, unkept, None) if not isinstance(seed, PLAIN))
 
 
-def read_blocks(file: SeedFile, fields: SeedFields, unkept: list[str]) -> Iterator[Seed | BadSeed | PlainRows]:
+def read_blocks(
+    file: SeedFile, fields: SeedFields, unkept: list[str]
+) -> Iterator[Seed | BadSeed | PlainRows | PlainDialogues]:
     """The same, several times faster where rows are plain: those of a block of lines come at once, before others."""
     return _read(file, fields, unkept, PlainReader(fields))
 
@@ -121,17 +122,17 @@ def read_rows_with_seeds(file: SeedFile, fields: SeedFields) -> Iterator[tuple[F
     of a row that holds several dialogues. A row is none where not even that much can be read. Raises SourceError."""
     reader = _RowReader(file, fields)
     for line, row in rows_and_blocks(file, fields.columns, None, None):
-        if not isinstance(row, PlainRows):
+        if not isinstance(row, PLAIN):
             yield None if isinstance(row, BadRow) else dict(row), list(reader.seeds(line, row))
 
 
 def _read(
     file: SeedFile, fields: SeedFields, unkept: list[str], plain: PlainReader | None
-) -> Iterator[Seed | BadSeed | PlainRows]:
+) -> Iterator[Seed | BadSeed | PlainRows | PlainDialogues]:
     reader = _RowReader(file, fields)
     others = None if fields.attributes is None else (*fields.attributes, *COLUMNS)
     for line, row in rows_and_blocks(file, fields.columns, others, plain):
-        if isinstance(row, PlainRows):
+        if isinstance(row, PLAIN):
             yield row
         else:
             yield from reader.seeds(line, row)

@@ -28,6 +28,7 @@ from factory.seeds.columns import CONTENT, DIGESTS, KEYS, content_of, keys_of, s
 from factory.seeds.files import SeedFile, stamp
 from factory.seeds.made import MadeSource, files_of
 from factory.seeds.plain import PlainRows
+from factory.seeds.plain_dialogues import PLAIN, PlainDialogues
 from factory.seeds.source import BadSeed, SeedSource, read_blocks
 from factory.store.records import OF_CORPUS, PARTS, Seed, SeedSpeaker, place_of
 from factory.store.storage import Storage, on_scratch
@@ -349,20 +350,20 @@ class Seeds:
         self, source: SeedSource, file: SeedFile, bad: list[BadSeed], unkept: list[str]
     ) -> Iterator[pa.RecordBatch]:
         """The contents of the readable seeds, in the order of their lines."""
-        plain: PlainRows | None = None
+        plain: PlainRows | PlainDialogues | None = None
         seeds: list[Seed] = []
         for read in read_blocks(file, source.fields, unkept):
-            self._count(len(read) if isinstance(read, PlainRows) else 1)
+            self._count(len(read) if isinstance(read, PLAIN) else 1)
             if isinstance(read, BadSeed):
                 bad.append(read)
                 if len(self.bad) + len(bad) > self._max_bad:
                     raise TooManyBadSeeds(self.bad + bad)
                 continue
-            if isinstance(read, PlainRows) or len(seeds) == _BATCH:
+            if isinstance(read, PLAIN) or len(seeds) == _BATCH:
                 if plain or seeds:
                     yield content_of(seeds, plain)
                 plain, seeds = None, []
-            if isinstance(read, PlainRows):
+            if isinstance(read, PLAIN):
                 plain = read
             else:
                 seeds.append(read)

@@ -14,6 +14,8 @@ MAX_ID = 200
 """Characters of an id or a name."""
 MAX_FACT, MAX_FACTS = 1_000, 200
 """Characters of a fact, facts of a persona."""
+MAX_TURN, MAX_TURNS = 5_000, 1_000
+"""Characters of a turn, turns of a dialogue."""
 MISSING = frozenset({"", "nan", "NaN", "None", "null", "NULL", "NA", "<NA>", "NaT"})
 """What a cell of a CSV file holds where there is no value."""
 

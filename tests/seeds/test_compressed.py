@@ -13,6 +13,7 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from factory.seeds.source import BadSeed
 from tests.reading import outcome, personas, read_bytes
 
 GOOD, LAST = b'{"persona": "I ski."}\n', b'{"persona": "I cook."}\n'
@@ -64,3 +65,21 @@ def test_zstd_with_a_large_window(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstd.compress])
 def test_what_breaks_off_at_once_is_damage(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
     assert outcome(read_bytes(tmp_path, "p.jsonl", pack(GOOD)[:-9]))[-1][1] == "compression"
+
+
+@pytest.mark.parametrize("name", ["RC_2019-01.zst", "personas.gz"])
+def test_a_name_that_tells_the_packing_only_is_of_json_lines(tmp_path: Path, name: str) -> None:
+    assert outcome(read_bytes(tmp_path, name, zstd.compress(GOOD + LAST))) == [(1, ""), (2, "")]
+    (bad,) = read_bytes(tmp_path, name, zstd.compress(b"Ann skis.\n"))
+    assert isinstance(bad, BadSeed)
+    assert "a row is an object on one line" in bad.detail
+    assert "set `format`" in bad.detail
+
+
+def test_a_frame_of_the_widest_window(tmp_path: Path) -> None:
+    """The window of Reddit's dumps, 2^31 bytes, which zstd refuses unless it is told to take it."""
+    packer = zstd.ZstdCompressor()
+    frame = bytearray(packer.compress(GOOD) + packer.flush())
+    assert not frame[4] & 0x20  # else the frame says its size instead
+    frame[5] = (31 - 10) << 3
+    assert outcome(read_bytes(tmp_path, "RC_2019-01.zst", bytes(frame))) == [(1, "")]

@@ -95,7 +95,9 @@ def test_text_is_expected(tmp_path: Path, data: bytes, message: str) -> None:
     assert message in item.detail
 
 
+COMMENT = {"id": "c", "link_id": "t3_a", "parent_id": "t3_a", "author": "ann", "body": "I ski.", "score": 1}
 ROWS: list[tuple[dict[str, object], str]] = [
+    (COMMENT, "a comment of a thread: make dialogues of such files with `factory threads FILE... --to FOLDER`"),
     ({"instruction": "Say hi.", "input": "", "output": "Hi."}, "an instruction with its answer"),
     ({"conversation": "A: Hi.\nB: Hello."}, "a dialogue in 'conversation', but not as a list: write it as 'turns'"),
     ({"prompt": "Hi.", "chosen": "Hello.", "rejected": "What?"}, "a preference pair"),
