@@ -18,7 +18,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from factory.base.places import absolute
 from factory.engines import LanguageModel
-from factory.methods import Params, models_of, struct_of
+from factory.methods import Params, models_of, struct_of, with_roles
 from factory.methods.passes.near_duplicates import COLUMN, NAME, NearDuplicatesParams
 from factory.methods.registry import faults, found
 from factory.models import placed
@@ -260,6 +260,11 @@ class Job(_Config):
                     raise mistake(f"{given}: {error}; paths start at the job file", name, field) from error
                 known[name] = known[name].model_copy(update={field: place})
         return known
+
+    @field_validator("makers", "scores")
+    @classmethod
+    def _models_by_role(cls, given: dict[str, Params], info: ValidationInfo) -> dict[str, Params]:
+        return {name: with_roles(params, info.data.get("models", {})) for name, params in given.items()}
 
     @field_validator("makers")
     @classmethod
