@@ -95,15 +95,18 @@ ExtractorName = Annotated[str, Asks("language", "extractor")]
 ClassifierName = Annotated[str, Asks("classifier")]
 
 
-def with_roles(params: Params, models: Collection[str]) -> Params:
-    """The parameters, with the models of a job whose names are roles that they leave out."""
-    taken = {
+def with_roles(entries: Mapping[str, Params], models: Collection[str]) -> dict[str, Params]:
+    """The parameters of entries, with the models of a job whose names are roles that they leave out."""
+    return {name: params.model_copy(update=_roles(params, models)) for name, params in entries.items()}
+
+
+def _roles(params: Params, models: Collection[str]) -> dict[str, str]:
+    return {
         name: mark.role
         for name, info in type(params).model_fields.items()
         for mark in info.metadata
         if isinstance(mark, Asks) and mark.role in models and name not in params.model_fields_set
     }
-    return params.model_copy(update=taken)
 
 
 def models_of(params: BaseModel) -> dict[str, tuple[ModelKind, str]]:

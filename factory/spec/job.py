@@ -261,18 +261,13 @@ class Job(_Config):
                 known[name] = known[name].model_copy(update={field: place})
         return known
 
-    @field_validator("makers", "scores")
-    @classmethod
-    def _models_by_role(cls, given: dict[str, Params], info: ValidationInfo) -> dict[str, Params]:
-        return {name: with_roles(params, info.data.get("models", {})) for name, params in given.items()}
-
     @field_validator("makers")
     @classmethod
-    def _each_once(cls, makers: dict[str, MakerEntry]) -> dict[str, MakerEntry]:
+    def _each_once(cls, makers: dict[str, MakerEntry], info: ValidationInfo) -> dict[str, MakerEntry]:
         for name, params in makers.items():
             if name != params.method:
                 raise mistake(f"a maker stands by its own name, {params.method}, once", name)
-        kinds = found("makers")
+        kinds, makers = found("makers"), with_roles(makers, info.data.get("models", {}))
         return dict(sorted(makers.items(), key=lambda one: not getattr(kinds[one[0]], "before_language", False)))
 
     @field_validator("scores")

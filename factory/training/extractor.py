@@ -174,7 +174,7 @@ def _measured(config: ExtractorConfig, output: Path, maker: Extract, held: list[
 
 
 def _card(config: ExtractorConfig, result: ExtractorResult) -> str:
-    rows = [("", "model", "echo of the whole turn")]
+    rows: list[tuple[str, ...]] = [("", "model", "echo of the whole turn")]
     if result.held_out and result.echo:
         for name, value in asdict(result.held_out).items():
             other = asdict(result.echo)[name]

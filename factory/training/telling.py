@@ -13,6 +13,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -56,12 +57,13 @@ def kept(turns: Sequence[Told], threshold: float) -> tuple[float, float, float]:
     """At a threshold: the share of turns that pass; of facts of personas that some turn tells, of those that a turn
     which passes tells; and the same of all facts, with the statements of the turns."""
     passed = {one.turn for one in turns if telling(one.turn) >= threshold}
-    shares = []
-    for facts in ("of_persona", "facts"):
-        there = {(one.dialogue, fact) for one in turns for fact in getattr(one, facts) or ()}
-        found = {(one.dialogue, fact) for one in turns if one.turn in passed for fact in getattr(one, facts) or ()}
-        shares.append(len(found) / len(there))
-    return sum(one.turn in passed for one in turns) / len(turns), *shares
+    share = sum(one.turn in passed for one in turns) / len(turns)
+    return share, _kept(turns, passed, "of_persona"), _kept(turns, passed, "facts")
+
+
+def _kept(turns: Sequence[Told], passed: set[str], of: Literal["of_persona", "facts"]) -> float:
+    told = [(one.turn, (one.dialogue, fact)) for one in turns for fact in getattr(one, of) or ()]
+    return len({fact for turn, fact in told if turn in passed}) / len({fact for _, fact in told})
 
 
 async def _labelled(found: Sequence[Dialogue]) -> list[Told]:

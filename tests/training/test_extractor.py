@@ -100,6 +100,5 @@ def test_a_row_that_is_no_pair_is_told_with_its_place(tmp_path: Path, row: Any, 
 
 
 def test_without_a_pair_to_learn_it_says_so(tmp_path: Path) -> None:
-    (tmp_path / "pairs.jsonl").write_text("")
     with pytest.raises(TrainingError, match="holds no pair to train on"):
-        train_extractor(config(tmp_path, []), tmp_path / "model")
+        train_extractor(config(tmp_path, pairs()[:1], held=0.999), tmp_path / "model")
