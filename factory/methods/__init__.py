@@ -100,7 +100,7 @@ def with_roles(entries: Mapping[str, Params], models: Collection[str]) -> dict[s
     return {name: params.model_copy(update=_roles(params, models)) for name, params in entries.items()}
 
 
-def _roles(params: Params, models: Collection[str]) -> dict[str, str]:
+def _roles(params: Params, models: Collection[str]) -> dict[str, str | None]:
     return {
         name: mark.role
         for name, info in type(params).model_fields.items()
