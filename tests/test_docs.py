@@ -63,6 +63,10 @@ SYNOPSIS = {
 """What words of a synopsis stand for; ROW is put in when there is one."""
 SCRIPTED = "--set models.writer.engine=scripted --set select.reject={}"
 INSTEAD = {
+    "extraction.md": {
+        "factory export out/quickstart": "factory run read.yaml --set models.extractor.engine=scripted "
+        "--set models.extractor.adapter=null\nfactory export out/read",
+    },
     "tutorial.md": {
         **{f"factory {name}": f"factory {name} {SCRIPTED}" for name in ("plan", "run")},
         "chat --to out/chat": "chat --to out/chat --decision accept --decision flag",
