@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from factory.spec.job import Job
 from factory.store.dead_letters import DeadLetter
 from factory.store.records import Row
+from factory.training.extractor import ExtractorConfig
 from factory.training.lm import LmConfig
 from factory.training.nli import NliConfig
 
@@ -23,6 +24,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     return {
         "job.schema.json": Job.model_json_schema(),
         "train_lm.schema.json": LmConfig.model_json_schema(),
+        "train_extractor.schema.json": ExtractorConfig.model_json_schema(),
         "train_nli.schema.json": NliConfig.model_json_schema(),
         "row.schema.json": TypeAdapter(Row).json_schema(mode="serialization"),
         "dead_letter.schema.json": TypeAdapter(DeadLetter).json_schema(mode="serialization"),

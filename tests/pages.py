@@ -36,7 +36,7 @@ _NOTE = re.compile(r"(?P<kind>file|not run): (?P<value>.+)")
 _RUN = {"sh": ["bash", "-euc"], "python": [sys.executable, "-c"]}
 _LIMIT_S = 280
 _FILL = {"corpus": "out", "seeds": [{"path": "a.jsonl"}]}
-_SCHEMAS = ("job", "train_lm", "train_nli")
+_SCHEMAS = ("job", "train_lm", "train_extractor", "train_nli")
 
 
 class PageError(AssertionError):

@@ -50,6 +50,7 @@ STEPS = {"steps": 2, "batch": 2, "learning_rate": 1e-4, "checkpoint_every": 2, "
 SYNOPSIS = {
     "train-lm CONFIG --to FOLDER": "train-lm lm.yaml --to trained/lm",
     "train-nli CONFIG --to FOLDER": "train-nli nli.yaml --to trained/nli",
+    "train-extractor CONFIG --to FOLDER": "train-extractor extractor.yaml --to trained/extractor",
     "init FILE": "init jobs/personas/quickstart.jsonl",
     "FOLDER": "made",
     "JOB": "jobs/quickstart.yaml",
@@ -64,6 +65,10 @@ SYNOPSIS = {
 """What words of a synopsis stand for; ROW is put in when there is one."""
 SCRIPTED = "--set models.writer.engine=scripted --set select.reject={}"
 INSTEAD = {
+    "extraction.md": {
+        "factory export out/quickstart": "factory run read.yaml --set models.extractor.engine=scripted "
+        "--set models.extractor.adapter=null\nfactory export out/read",
+    },
     "tutorial.md": {
         **{f"factory {name}": f"factory {name} {SCRIPTED}" for name in ("plan", "run")},
         "chat --to out/chat": "chat --to out/chat --decision accept --decision flag",
@@ -108,6 +113,10 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     decisions = ["accept", "flag", "reject"]
     lm = {"model": "tiny", "data": {"corpus": "out/quickstart", "decisions": decisions}, "training": STEPS}
     (folder / "lm.yaml").write_text(yaml.safe_dump(lm))
+    told = [{"utterance": f"I have {n} dogs.", "facts": [f"I have {n} dogs."]} for n in range(30)]
+    (folder / "told.jsonl").write_text("\n".join(map(json.dumps, told)))
+    extractor = {"model": "tiny", "files": ["told.jsonl"], "held": 0.2, "training": STEPS}
+    (folder / "extractor.yaml").write_text(yaml.safe_dump(extractor))
     nli = {"model": "nli-small", "files": [{"path": "pairs.jsonl"}], "held": 0.2, "training": STEPS}
     (folder / "nli.yaml").write_text(yaml.safe_dump(nli))
     start = folder.parent / "start.md"

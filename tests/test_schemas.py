@@ -17,6 +17,7 @@ from factory.spec.jobfile import load_job
 from factory.spec.layers import YamlError
 from factory.spec.yamlfile import load_yaml
 from factory.store.records import ROWS, Row, SeedRef, Speaker, Turn
+from factory.training.extractor import ExtractorConfig
 from factory.training.lm import LmConfig
 from factory.training.nli import NliConfig
 
@@ -52,6 +53,8 @@ def test_an_editor_accepts_every_job_of_the_repository(path: Path) -> None:
     ("name", "path"),
     [
         ("lm", "jobs/training/lm.yaml"),
+        ("extractor", "jobs/training/extractor.yaml"),
+        ("extractor", "factory/training/extractor.yaml"),
         ("nli", "jobs/training/nli.yaml"),
         ("nli", "factory/training/nli_small.yaml"),
     ],
@@ -60,7 +63,7 @@ def test_an_editor_and_the_loader_accept_every_training_file(name: str, path: st
     jsonschema.Draft202012Validator(load(f"train_{name}.schema.json")).validate(
         yaml.safe_load((ROOT / path).read_text())
     )
-    load_yaml(ROOT / path, {"lm": LmConfig, "nli": NliConfig}[name])
+    load_yaml(ROOT / path, {"lm": LmConfig, "extractor": ExtractorConfig, "nli": NliConfig}[name])
 
 
 JOB = {"corpus": "c", "seeds": [{"path": "a.jsonl"}], "makers": {"converse": {}}}

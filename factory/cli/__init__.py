@@ -313,7 +313,13 @@ def card(
 
 app.command()(push)
 
-for command in (pairs, training_cli.train_lm, training_cli.train_nli, training_cli.calibrate):
+for command in (
+    pairs,
+    training_cli.train_lm,
+    training_cli.train_extractor,
+    training_cli.train_nli,
+    training_cli.calibrate,
+):
     app.command()(command)
 
 
@@ -324,8 +330,8 @@ _MENDABLE = (
 
 
 _EXTRAS = {
-    "calibrate": "report", "push": "hub", "report": "report", "threads": "local", "train-lm": "train",
-    "train-nli": "train",
+    "calibrate": "report", "push": "hub", "report": "report", "threads": "local", "train-extractor": "train",
+    "train-lm": "train", "train-nli": "train",
 }  # fmt: skip
 """The extras that bring all that a command needs."""
 

@@ -36,6 +36,17 @@ def train_lm(config: _Config, to: _To, overrides: _Overrides = None, as_json: As
         display.show_training(result)
 
 
+def train_extractor(config: _Config, to: _To, overrides: _Overrides = None, as_json: AsJson = False) -> None:
+    """Train a language model to read facts off turns. The same command resumes a training that was killed."""
+    from factory.training.extractor import ExtractorConfig, train_extractor
+
+    result = train_extractor(load_yaml(config, ExtractorConfig, overrides or (), base=config.resolve().parent)[0], to)
+    if as_json:
+        print_json(to_jsonable_python(result))
+    else:
+        display.show_training(result)
+
+
 def train_nli(config: _Config, to: _To, overrides: _Overrides = None, as_json: AsJson = False) -> None:
     """Train an NLI classifier on labelled pairs. The same command resumes a training that was killed."""
     from factory.training.nli import NliConfig, train_nli

@@ -8,7 +8,7 @@ goes by that. Concurrency is the caller's: a row is a coroutine, many run at onc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
 
@@ -81,15 +81,32 @@ Calls = tuple[NDArray[np.integer], NDArray[np.integer]]
 
 @dataclass(frozen=True, slots=True)
 class Asks:
-    """Marks a parameter that names a model of the job."""
+    """Marks a parameter that names a model of the job. With a `role`, a job that has a model of this name and leaves
+    the parameter out means that one; without such a model the parameter's default holds."""
 
     kind: ModelKind
+    role: str | None = None
 
 
 LanguageModelName = Annotated[str, Asks("language")]
 NliModelName = Annotated[str, Asks("nli")]
 EmbeddingModelName = Annotated[str, Asks("embedding")]
+ExtractorName = Annotated[str, Asks("language", "extractor")]
 ClassifierName = Annotated[str, Asks("classifier")]
+
+
+def with_roles(entries: Mapping[str, Params], models: Collection[str]) -> dict[str, Params]:
+    """The parameters of entries, with the models of a job whose names are roles that they leave out."""
+    return {name: params.model_copy(update=_roles(params, models)) for name, params in entries.items()}
+
+
+def _roles(params: Params, models: Collection[str]) -> dict[str, str | None]:
+    return {
+        name: mark.role
+        for name, info in type(params).model_fields.items()
+        for mark in info.metadata
+        if isinstance(mark, Asks) and mark.role in models and name not in params.model_fields_set
+    }
 
 
 def models_of(params: BaseModel) -> dict[str, tuple[ModelKind, str]]:

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from factory.methods.registry import found
-from factory.store.records import COUNTS
+from factory.store.records import COUNTS, UNASKED
 
 _one = pl.element().struct.field
 _COMPUTED = _one("prompt_tokens") - _one("cached_tokens") + _one("completion_tokens")
@@ -113,22 +113,25 @@ def _by_reason(rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _extraction(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Rows' extracted lines; `calls` and `of_call` tokens each, since the record is of all calls together, and on how
-    many turns some line was written."""
+    """Rows' extracted lines; `calls` and `of_call` tokens each, since the record is of all calls together, how many
+    lines were `written`, and on how many turns."""
     wrote_lines = _one("stage").is_in([name for name, maker in found("makers").items() if "extracted" in maker.writes])
     calls = _STAGES.eval(pl.when(wrote_lines).then(_one("calls"))).list.sum()
     tokens = _STAGES.eval(pl.when(wrote_lines).then(_COMPUTED)).list.sum()
-    turns = _LINES.eval(_one("turn")).list.n_unique()
-    return rows.select("extracted", calls=calls, of_call=tokens / calls, turns=turns).filter(pl.col("calls") > 0)
+    written = _LINES.eval(pl.element().filter(_one("gate") != UNASKED))
+    turns = written.list.eval(_one("turn")).list.n_unique()
+    lines = rows.select("extracted", calls=calls, of_call=tokens / calls, turns=turns, written=written.list.len())
+    return lines.filter(pl.col("calls") > 0)
 
 
 def _by_gate(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Lines and tokens: the calls of turns with lines, shared by the row's lines."""
+    """Lines and tokens: the calls of turns with lines, shared by the row's lines that a model wrote."""
     return (
         _extraction(rows)
-        .select(gate=_LINES.eval(_one("gate")), tokens=pl.col("of_call") * pl.col("turns") / _LINES.len())
+        .select(gate=_LINES.eval(_one("gate")), tokens=pl.col("of_call") * pl.col("turns") / pl.col("written"))
         .explode("gate")
         .drop_nulls("gate")
+        .with_columns(tokens=pl.when(pl.col("gate") == UNASKED).then(0.0).otherwise("tokens"))
         .group_by("gate")
         .agg(pl.len().alias("lines"), pl.col("tokens").sum().round().cast(pl.Int64))
         .sort("lines", descending=True)

@@ -18,7 +18,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from factory.base.places import absolute
 from factory.engines import LanguageModel
-from factory.methods import Params, models_of, struct_of
+from factory.methods import Params, models_of, struct_of, with_roles
 from factory.methods.passes.near_duplicates import COLUMN, NAME, NearDuplicatesParams
 from factory.methods.registry import faults, found
 from factory.models import placed
@@ -248,6 +248,7 @@ class Job(_Config):
     @field_validator("makers")
     @classmethod
     def _makers_in_order(cls, makers: dict[str, MakerEntry], info: ValidationInfo) -> dict[str, MakerEntry]:
+        makers = with_roles(makers, info.data.get("models", {}))
         return in_order(makers, getattr(info.data.get("pairing"), "pools", None) or ())
 
     @field_validator("scores")

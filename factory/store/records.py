@@ -18,7 +18,11 @@ from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 from factory.base.fingerprint import blake
 from factory.store.structs import DETAIL, EXTRACTION, FACT, INT, MEMORY, SEED_REF, SPEAKER, STAGE_RECORD, STRING, TURN
 
-Gate = Literal["accepted", "format", "relation", "subject_length", "hollow", "similarity", "entailment", "speaker"]
+Gate = Literal[
+    "accepted", "telling", "format", "relation", "subject_length", "hollow", "similarity", "entailment", "speaker"
+]
+UNASKED: Gate = "telling"
+"""The gate before the model is asked: what it stops has no text, and cost no call."""
 Decision = Literal["accept", "flag", "reject"]
 Value = float | int | str | bool
 
@@ -225,7 +229,8 @@ class Memory:
 
 @dataclass(slots=True)
 class Extraction:
-    """One fact the extraction model wrote for a turn, and the gate that stopped it, or `accepted`."""
+    """One fact the extraction model wrote for a turn, and the gate that stopped it, or `accepted`; a turn that the gate
+    `telling` kept from the model has one without text."""
 
     speaker: int
     turn: int

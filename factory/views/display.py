@@ -33,6 +33,7 @@ from factory.views.pairs import REASONS, worst
 from factory.views.scores import written
 
 if TYPE_CHECKING:  # both import torch
+    from factory.training.extractor import ExtractorResult
     from factory.training.lm import LmResult
     from factory.training.nli import NliResult
 
@@ -351,10 +352,12 @@ def show_calibration(calibration: Calibration, left_out: Mapping[str, int], pict
     out.print(f"\nthe curves are in {escape(str(picture))}")
 
 
-def show_training(result: LmResult | NliResult) -> None:
+def show_training(result: LmResult | NliResult | ExtractorResult) -> None:
     """Print what a training came to."""
-    for name, value in asdict(result).items():
-        if value not in (None, {}):
+    parts = {name: value if isinstance(value, dict) else {"": value} for name, value in asdict(result).items()}
+    shown = {f"{name} {part}".strip(): value for name, of in parts.items() for part, value in of.items()}
+    for name, value in shown.items():
+        if value is not None:
             text = f"{value:.3f}" if isinstance(value, float) else str(value)
             out.print(f"[bold]{name.replace('_', ' '):<26}[/]{escape(text)}")
 

@@ -10,6 +10,9 @@ import datasets
 import pytest
 
 from factory.export import Form, export, formats, schema_of
+from factory.methods.example import dialogue as example_dialogue
+from factory.methods.example import records
+from factory.methods.exports.extraction import Extraction as ExtractionExport
 from factory.methods.exports.ranking import Ranking
 from factory.methods.scores.consistency import scored_pairs
 from factory.models import REVISIONS
@@ -153,6 +156,12 @@ def test_extraction_pairs_a_turn_with_its_facts_or_none(job: Job, tmp_path: Path
             assert one["target"] == ("\n".join(passed) if passed else "[None]")
     assert not found
     assert left_out
+
+
+def test_a_turn_that_tells_nothing_by_its_words_is_an_empty_pair() -> None:
+    row = example_dialogue()
+    row.extracted = [Extraction(0, 0, "", "telling"), Extraction(1, 1, "Sew?", "format")]
+    assert [(one["turn"], one["target"]) for one in records(ExtractionExport, [row])] == [(0, "[None]"), (2, "[None]")]
 
 
 def test_nli_pairs_have_the_likeliest_label(job: Job, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from factory.engines import Reply, Request
 from factory.planning.cost import cost, under_way
 from factory.store.corpus import Corpus
-from factory.store.records import Row, SeedRef, Speaker, StageRecord, rows_to_table
+from factory.store.dead_letters import DEAD_LETTER_SCHEMA
+from factory.store.records import Extraction, Row, SeedRef, Speaker, StageRecord, rows_to_table
 from tests.rehearsal import Rehearsal, Talker, job_in, letters_of, rows_of, some_personas, write_seeds
 
 
@@ -98,6 +99,21 @@ def test_gates_and_turns_without_a_line_share_what_extraction_took(made: tuple[l
     assert without["turns"] == sum(len(row.turns) - len({line.turn for line in row.extracted}) for row in rows) > 0
     extraction = sum(computed(record) for row in rows for record in row.stages if record.stage == "extract")
     assert sum(shares.values()) + without["tokens"] == pytest.approx(extraction, abs=1)
+
+
+def test_a_turn_that_the_model_was_not_asked_about_cost_nothing() -> None:
+    lines = [Extraction(0, 0, "", "telling"), Extraction(1, 1, "I ski.", "accepted"), Extraction(0, 2, "", "telling")]
+    record = StageRecord("extract", "r", "f", calls=2, prompt_tokens=30, completion_tokens=10)
+    row = Row("r", "imported", 0, [], [], extracted=lines, stages=[record])
+    rows, letters = (
+        pl.DataFrame(table).lazy() for table in (rows_to_table([row], {}), DEAD_LETTER_SCHEMA.empty_table())
+    )
+    found = cost(rows, letters)
+    assert found["gates"] == {
+        "telling": {"lines": 2, "tokens": 0},
+        "accepted": {"lines": 1, "tokens": 20},
+    }
+    assert found["turns_without_a_line"] == {"turns": 1, "tokens": 20}
 
 
 def test_attempts_that_were_thrown_away_are_told(made: tuple[list[Row], dict[str, Any]]) -> None:

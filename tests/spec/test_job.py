@@ -19,7 +19,7 @@ ENTRIES = [
     (GOOD.replace("converse:", "talk:\n    method: converse"), "line 9: makers.talk: a maker stands by its own name, converse, once"),
     (GOOD.replace("select: {}", "  converse: {}"), "line 12: makers.converse is given twice (line 9)"),
     (GOOD.replace("select: {}", "  extract: 3"), "line 12: makers.extract: give the parameters of a method"),
-    (GOOD.replace("select: {}", "  extract: {truns: 3}"), "makers.extract.truns. Allowed here: method, form, relations, max"),
+    (GOOD.replace("select: {}", "  extract: {truns: 3}"), "makers.extract.truns; did you mean trained? Allowed here: method, form, relations, max"),
     (SCORED.replace("consistency:", "consistenci:"), "line 16: scores.consistenci: there is no method consistenci; did you mean consistency?"),
     (SCORED.replace("consistency: {}", "consistency: {relevanc: 1}"), "scores.consistency.relevanc; did you mean relevance? Allowed here: method, relevance, turn_"),
     (SCORED.replace("consistency: {}", "Turns: {method: consistency}"), "line 16: scores.Turns: no score can have this name, in whatever case, nor "),
@@ -54,6 +54,17 @@ def test_a_mistake_in_an_entry_is_told_once_with_what_would_be_right(tmp_path: P
     message = complaint(write(tmp_path, text))
     assert message.count("FILE") == 1
     assert said in message
+
+
+def test_a_model_that_has_the_name_of_a_role_takes_it(tmp_path: Path) -> None:
+    with_extract = GOOD.replace("select: {}", "  extract: {}")
+    path = write(tmp_path, with_extract)
+    assert load_job(path).makers["extract"].model == "writer"
+    path = write(tmp_path, with_extract.replace("models:", f"models:\n  extractor: {SCRIPTED}"))
+    assert load_job(path).makers["extract"].model == "extractor"
+    assert load_job(path, ["makers.extract.model=writer"]).makers["extract"].model == "writer"
+    path = write(tmp_path, with_extract.replace("models:", "models:\n  extractor: {kind: nli, name: nli-small}"))
+    assert "makers.extract.model: models.extractor is of kind nli, and one of kind language is asked" in complaint(path)
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,16 @@ import pyarrow as pa
 
 from factory.methods.exports import ExportFormat, Record, Source
 from factory.methods.makers.extract import fact_of
-from factory.store.records import Row
+from factory.store.records import UNASKED, Row
 
 
 class Extraction(ExportFormat):
     """Each turn with the facts that were read off it, or none.
 
-    Facts are those that passed the gates, and none is where the model wrote no line; a turn of which every line was
-    stopped is neither, and is left out. Read by any sequence-to-sequence trainer, from `utterance` to `target`: a
-    smaller model learns to extract. Source: PPDS (arXiv 2412.09034) casts extraction so, utterance in, facts or
+    Facts are those that passed the gates, and none is where the model wrote no line, or was not asked, since the gate
+    `telling` found that the turn tells nothing; a turn of which every line was stopped is neither, and is left out.
+    Read by `factory train-extractor`, and by any sequence-to-sequence trainer, from `utterance` to `target`: a smaller
+    model learns to extract. Source: PPDS (arXiv 2412.09034) casts extraction so, utterance in, facts or
     `[None]` out, and trains a T5 for it.
 
     >>> from factory.methods.example import dialogue, records
@@ -46,7 +47,7 @@ class Extraction(ExportFormat):
             for number, turn in enumerate(row.turns):
                 lines = [line for line in row.extracted if line.turn == number]
                 facts = [fact_of(line) for line in lines if line.gate == "accepted"]
-                if lines and not facts:
+                if not facts and any(line.gate != UNASKED for line in lines):
                     source.leave_out("turns whose lines the gates stopped")
                     continue
                 yield {

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from copy import deepcopy
 
+import numpy as np
 import pytest
 
 from factory.engines import Completion, EngineDeadError
@@ -15,12 +16,13 @@ from tests.methods.parts import a_row, run, user_text
 
 BASE = {
     "form": "sentence", "relations": cases.RELATIONS, "max_subject_tokens": 5, "min_similarity": 0.125,
-    "merge_similarity": 0.75, "min_entailment": 0.5, "begins": ("I ", "My "),
+    "merge_similarity": 0.75, "min_entailment": 0.5, "begins": ("I ", "My "), "min_telling": 0, "trained": False,
     "sampling": SAMPLING, "prompt": telling("utterance", "form", "relations"),
 }  # fmt: skip
 MOVES = [
     {}, {"min_similarity": -1.0}, {"min_similarity": -1.0, "merge_similarity": 0.25},
     {"sampling": SAMPLING | {"temperature": 0}}, {"min_entailment": 0.125}, {"begins": ("My ",)},
+    {"min_telling": 0.5}, {"trained": True}, {"trained": True, "form": "triple"},
     {"form": "triple"}, {"form": "triple", "relations": ("have_pet", "job")},
     {"form": "triple", "max_subject_tokens": 2},
     {"form": "triple", "min_similarity": -1.0, "merge_similarity": 1.0, "max_subject_tokens": 9},
@@ -111,6 +113,34 @@ def test_the_model_is_guided_to_the_form(kit_of):
         assert re.search(facts["items"]["pattern"], good)
         assert not re.search(facts["items"]["pattern"], bad)
         assert facts["minItems"] == 0
+
+
+def test_a_turn_that_tells_nothing_by_its_words_costs_no_call(kit_of):
+    turns = ["Hi! Do you have a dog?", "I have a dog, and I work as a nurse.", "Oh, that sounds great!"]
+    gated, kit = Extract(ExtractParams(min_telling=0.3)), kit_of("I have a dog.")
+    row = run(gated, a_row(turns=turns), kit)
+    assert [user_text(request) for request in kit.engine.requests] == [f"Message: {turns[1]}"]
+    assert gates(row) == [("", "telling"), ("I have a dog.", "accepted"), ("", "telling")]
+    assert [(line.speaker, line.turn) for line in row.extracted] == [(0, 0), (1, 1), (0, 2)]
+    assert [name for name, _ in gated.prompts(row)] == ["turn 1"]
+    assert [tuple(counts) for counts in zip(*gated.calls(np.array([3, 8])), strict=True)] == [(0, 3), (0, 8)]
+
+
+def test_a_trained_model_is_sent_the_turn_alone_and_is_not_guided(kit_of):
+    for form, answer, fact in (
+        ("sentence", "I have a dog.\nI work as a nurse.", "I have a dog."),
+        ("triple", "I | have_pet | a dog", "I have a dog."),
+    ):
+        kit = kit_of(answer, "[None]")
+        trained = Extract(ExtractParams(form=form, trained=True))
+        row = run(trained, a_row(turns=["I have a dog and work as a nurse.", "Nice!"]), kit)
+        first, second = kit.engine.requests
+        assert [message["role"] for message in first.messages] == ["system", "user"]
+        assert (user_text(first), user_text(second)) == ("I have a dog and work as a nurse.", "Nice!")
+        assert form in first.messages[0]["content"]
+        assert first.json_schema is None
+        assert row.speakers[0].facts_of("extract")[0] == fact
+        assert row.speakers[1].facts_of("extract") == []
 
 
 def test_the_format_gate_wants_one_statement_in_the_first_person(kit_of):
