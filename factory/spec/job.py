@@ -29,7 +29,7 @@ from factory.spec.budget import Budget
 from factory.spec.layers import EXTENDS
 from factory.spec.makers import in_order
 from factory.spec.select import BANDS, ROW, ROW_COLUMNS, Conditions, check
-from factory.spec.sources import SeedEntry
+from factory.spec.sources import DonorCorpus, SeedEntry
 from factory.spec.yamlfile import mistake
 from factory.store.records import ROW_SCHEMA
 
@@ -68,6 +68,7 @@ class Pairing(_Config):
     near_duplicates: NearDuplicatesParams | None = Field(
         None, description="Leave out personas that nearly repeat an earlier one of the seeds."
     )
+    donors: DonorCorpus | None = Field(None, description="Take distracting facts from a corpus, not from the seeds.")
 
 
 class Workers(_Config):
