@@ -22,7 +22,7 @@ from factory.seeds.store import Seeds
 from factory.spec.identity import DONORS, INPUTS, entries, of_personas
 from factory.spec.job import Job
 from factory.spec.phases import making
-from factory.store.records import Fact, Row, Seed, SeedRef, SeedSpeaker, Speaker, Turn, place_of, row_id
+from factory.store.records import Candidate, Fact, Row, Seed, SeedRef, SeedSpeaker, Speaker, Turn, place_of, row_id
 
 _DRAWN_AT_ONCE = 1 << 13
 """Slots whose donors are drawn at once: what that takes fits a processor's cache."""
@@ -247,7 +247,7 @@ def skeleton(seeds: list[Seed], sample: int) -> Row:
         sample=sample,
         seeds=[SeedRef(seed.id, list(seed.digests), seed.source, seed.line) for seed in seeds],
         speakers=[speaker for seed in seeds for speaker in _speakers(seed)],
-        turns=[Turn(speaker, text) for speaker, text in seeds[0].turns],
+        turns=list(_turns(seeds[0])),
     )
 
 
@@ -255,6 +255,14 @@ def _make_parents(row: Row) -> None:
     """Make speakers the parents of those that are to be made: what they tell is shown to makers, and no more."""
     row.donors = [speaker.facts for speaker in row.speakers]
     row.speakers = [Speaker(row.row_id, speaker.seed_id) for speaker in row.speakers]
+
+
+def _turns(seed: Seed) -> Iterator[Turn]:
+    """The turns of a dialogue; with one that has candidates it is one of them, as where it was chosen from several."""
+    candidates = seed.candidates or ((),) * len(seed.turns)
+    for (speaker, text), others in zip(seed.turns, candidates, strict=True):
+        own = [Candidate(text, True)] if others else []
+        yield Turn(speaker, text, candidates=own + [Candidate(other, False) for other in others])
 
 
 def _speakers(seed: Seed) -> list[Speaker]:

@@ -74,7 +74,8 @@ class Seed:
     """One persona (`turns` empty, one list in `personas`), two who are to talk (`turns` empty, two lists), or one
     dialogue (a persona list per speaker, each possibly empty). `speakers` go with `personas`, or are none where the
     file tells nothing of them; `digests` are of the PARTS, `source` and `line` say where it stood (first line is 1).
-    `partners` are the ids of those whom a persona is to talk to, if the file says so."""
+    `partners` are the ids of those whom a persona is to talk to, if the file says so. `candidates` are by turn, if a
+    turn has any: other replies that the file gives beside it, as ConvAI2's 19."""
 
     id: str
     digests: tuple[str, str, str]
@@ -84,6 +85,7 @@ class Seed:
     turns: tuple[tuple[int, str], ...] = ()
     speakers: tuple[SeedSpeaker, ...] = ()
     partners: tuple[str, ...] = ()
+    candidates: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(slots=True)
@@ -141,7 +143,8 @@ class Speaker:
 
 @dataclass(slots=True)
 class Candidate:
-    """One sampled text for a turn, and what selection made of it (SimOAP, ACL 2023)."""
+    """One sampled text for a turn, and what selection made of it (SimOAP, ACL 2023); of an imported turn itself, or a
+    text that its file gives beside it, to be told from it (ConvAI2)."""
 
     text: str
     chosen: bool
