@@ -311,7 +311,7 @@ def card(
 
 app.command()(push)
 
-for command in (pairs, training_cli.train_lm, training_cli.train_nli, training_cli.calibrate):
+for command in (pairs, training_cli.train_lm, training_cli.eval_lm, training_cli.train_nli, training_cli.calibrate):
     app.command()(command)
 
 
@@ -321,7 +321,10 @@ _MENDABLE = (
 )  # fmt: skip
 
 
-_EXTRAS = {"calibrate": "report", "push": "hub", "report": "report", "train-lm": "train", "train-nli": "train"}
+_EXTRAS = {
+    "calibrate": "report", "eval-lm": "train", "push": "hub", "report": "report", "train-lm": "train",
+    "train-nli": "train",
+}  # fmt: skip
 """The extras that bring all that a command needs."""
 
 
