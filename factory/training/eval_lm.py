@@ -19,6 +19,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from factory.base.bootstrap import Values, ratios
 from factory.base.distinct import distinct
@@ -78,6 +79,8 @@ _SHOWN = 3
 
 def opened(name: str, revision: str | None, adapter: str | None) -> tuple[Any, Any]:
     """Tokenizer and model, the adapter in its weights, on the GPU if there is one. Raises TrainingError."""
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    set_verbosity_error()  # type: ignore[no-untyped-call]
     path = resolve(name)
     if Path(path, "adapter_config.json").is_file():
         raise TrainingError(f"{name} is an adapter: name the model that it belongs to, and --adapter {name}")
