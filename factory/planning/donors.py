@@ -19,6 +19,8 @@ import pyarrow as pa
 from factory.base.arrays import offsets_of, text_keys, texts
 from factory.base.fingerprint import Indices, Keys, blake, key, mix, ring_points
 from factory.base.places import absolute
+from factory.methods.origins import origins
+from factory.methods.registry import found
 from factory.planning.pairing import Ring
 from factory.seeds.columns import fact_keys, said_keys, seed_keys
 from factory.seeds.store import Seeds
@@ -26,8 +28,6 @@ from factory.spec.job import Job
 from factory.store.corpus import Corpus
 from factory.store.records import Fact
 
-_GIVEN = ("seed", "expand", "extract")
-"""Origins of facts that say something of their speaker: all but distractors."""
 _DONOR, _FACT = key("donor"), key("donor fact")
 
 
@@ -135,8 +135,14 @@ def _facts_of(known: pl.LazyFrame) -> pl.DataFrame:
     fact = pl.col("facts").struct
     told = known.filter("accepted").select("id", "facts").explode("facts").drop_nulls("facts")
     given = told.select("id", *(fact.field(name) for name in ("text", "origin", "source_id")))
-    ordered = given.filter(pl.col("origin").is_in(_GIVEN)).sort("id", "text", "source_id", "origin")
+    ordered = given.filter(pl.col("origin").is_in(_own_origins())).sort("id", "text", "source_id", "origin")
     return ordered.unique(["id", "text"], keep="first", maintain_order=True).collect()
+
+
+def _own_origins() -> list[str]:
+    """Origins of facts that say something of their speaker: not those of makers that are given facts of others."""
+    own = {field for maker in found("makers").values() if maker.donors == 0 for field in maker.writes}
+    return [origin for origin in origins() if origin == "seed" or f"facts.{origin}" in own]
 
 
 def _own_of(known: pl.LazyFrame, persons: pl.Series, seeds: Seeds) -> Indices:
@@ -145,13 +151,13 @@ def _own_of(known: pl.LazyFrame, persons: pl.Series, seeds: Seeds) -> Indices:
     places = pl.LazyFrame({"id": persons, "place": np.arange(len(persons))})
     own = known.select("seed_id", "id").unique().join(places, on="id").group_by("seed_id").agg("place").collect()
     most = max((len(row) for row in own["place"].to_list()), default=0)
-    found = np.full((len(seeds.sorted), most), -1, np.int64)
+    speaking = np.full((len(seeds.sorted), most), -1, np.int64)
     points = ring_points(seed_keys(_array(own["seed_id"])))
     where = np.minimum(np.searchsorted(seeds.sorted.point, points), len(seeds.sorted) - 1)
     for row, place, point in zip(own["place"].to_list(), where.tolist(), points, strict=True):
         if seeds.sorted.point[place] == point:
-            found[place, : len(row)] = sorted(row)
-    return found
+            speaking[place, : len(row)] = sorted(row)
+    return speaking
 
 
 def _array(values: pl.Series) -> pa.StringArray:

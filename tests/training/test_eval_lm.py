@@ -46,6 +46,7 @@ def opened() -> tuple[Any, Tokens]:
         ("I like the dogs.", "i like dogs !", 1.0),  # 'the' and punctuation count for nothing
         ("I like cats", "I like dogs", 2 / 3),
         ("dog dog dog", "dog cat", 2 * 1 / 5),  # a word counts as often as both have it
+        ("dog dog cat", "dog dog", 2 * 2 / 5),
         ("yes", "no", 0.0),
         ("", "no", 0.0),
     ],
