@@ -52,7 +52,7 @@ def eval_lm(  # noqa: PLR0917 -- typer reads the options off the signature
     ] = 0.02,
     facts: Annotated[
         list[str] | None,
-        typer.Option(metavar="ORIGIN", help="Facts of a corpus in prompts (repeatable); else seed and expand."),
+        typer.Option(metavar="ORIGIN", help="Facts of a corpus in prompts (repeatable); else as in train-lm."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="The first N dialogues, at most.")] = 200,
     nli: Annotated[str, typer.Option(help="NLI model: bundled, a folder or a Hugging Face id.")] = "nli-small",
@@ -63,8 +63,9 @@ def eval_lm(  # noqa: PLR0917 -- typer reads the options off the signature
     from factory.training.eval_lm import evaluation
     from factory.training.held_out import held_out
 
-    source = ChatSource(corpus=dialogues, version=version, facts=tuple(parse_origins(facts or ["seed", "expand"])))
-    data = held_out(dialogues, source.model_copy(update={"held": held}), limit)
+    source = ChatSource(corpus=dialogues, version=version)
+    told = {"held": held} | ({"facts": tuple(parse_origins(facts))} if facts else {})
+    data = held_out(dialogues, source.model_copy(update=told), limit)
     found = evaluation(
         _named_model(model, "MODEL"), adapter and _named_model(adapter, "--adapter"), revision, dialogues, data,
         NliModel(name=_named_model(nli, "--nli")), CountView(),
