@@ -49,7 +49,7 @@ STEPS = {"steps": 2, "batch": 2, "learning_rate": 1e-4, "checkpoint_every": 2, "
 SYNOPSIS = {
     "train-lm CONFIG --to FOLDER": "train-lm lm.yaml --to trained/lm",
     "train-nli CONFIG --to FOLDER": "train-nli nli.yaml --to trained/nli",
-    "eval-lm MODEL DIALOGUES": "eval-lm tiny out/quickstart --held 1 --limit 2",
+    "eval-lm MODEL DIALOGUES": "eval-lm tiny examples/ppds/persona_dialogues.jsonl",
     "init FILE": "init jobs/personas/quickstart.jsonl",
     "FOLDER": "made",
     "JOB": "jobs/quickstart.yaml",
