@@ -13,12 +13,12 @@ if TYPE_CHECKING:  # which imports torch
     from factory.training.eval_lm import Evaluation, Figure
 
 _NAMES = {
-    "perplexity": ("perplexity a token", ".2f"),
+    "perplexity": ("perplexity", ".2f"),
     "hits_at_1": ("hits@1 of 20", ".1%"),
     "f1": ("F1", ".1%"),
     "c_score": ("C score", ".2f"),
-    "entailed_share": ("replies that a fact entails", ".1%"),
-    "contradicted_share": ("replies that contradict a fact", ".1%"),
+    "entailed_share": ("entailed", ".1%"),
+    "contradicted_share": ("contradicting", ".1%"),
     "distinct_1": ("distinct-1", ".3f"),
     "distinct_2": ("distinct-2", ".3f"),
 }
@@ -36,6 +36,9 @@ def show_evaluation(found: Evaluation) -> None:
     out.print("in brackets: 95 %, by bootstrap over dialogues; *: other than with the own persona, beyond chance")
     drawn = found.turns - found.given
     others = f"{found.given:,} turns among the replies that came with them, {drawn:,} among some of other dialogues"
+    out.print(
+        "entailed, contradicting: shares of replies that some fact of the speaker entails, or that contradict one"
+    )
     out.print(f"ranked: {others}; facts: those of the true speaker, by {escape(found.nli)}")
     if found.left_out:
         out.print("left out: " + escape(", ".join(f"{count:,} {why}" for why, count in found.left_out.items())))
@@ -48,5 +51,5 @@ def show_evaluation(found: Evaluation) -> None:
 def _cell(one: Figure, form: str) -> str:
     if one.value is None:
         return "-"
-    ends = "" if one.least is None or one.most is None else f" ({one.least:{form}} to {one.most:{form}})"
+    ends = "" if one.least is None or one.most is None else f" ({one.least:{form}}–{one.most:{form}})"
     return f"{one.value:{form}}{ends}" + "*" * bool(one.differs)
