@@ -51,6 +51,7 @@ SYNOPSIS = {
     "train-lm CONFIG --to FOLDER": "train-lm lm.yaml --to trained/lm",
     "train-nli CONFIG --to FOLDER": "train-nli nli.yaml --to trained/nli",
     "train-extractor CONFIG --to FOLDER": "train-extractor extractor.yaml --to trained/extractor",
+    "eval-lm MODEL DIALOGUES": "eval-lm tiny examples/ppds/persona_dialogues.jsonl",
     "init FILE": "init jobs/personas/quickstart.jsonl",
     "FOLDER": "made",
     "JOB": "jobs/quickstart.yaml",

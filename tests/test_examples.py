@@ -15,6 +15,9 @@ from tests.pages import ROOT, blocks_of, environment
 
 EXAMPLES = ROOT / "examples"
 ROWS = {"filter/job.yaml": 8, "own-method/job.yaml": 8, "server/job.yaml": 6, "tutorial/factory.yaml": 12}
+ROWS |= {"ppds/extract.yaml": 12, "ppds/personas.yaml": 8}
+CHAIN = ("augment", "pretrain", "finetune")
+"""Of `ppds/`, what goes on from others: tests/test_ppds.py runs it."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def factory(env: dict[str, str], *arguments: str, cwd: Path = ROOT) -> str:
 
 def test_every_example_is_known() -> None:
     jobs = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.yaml") if path.parent.name != "recipes"}
-    assert jobs == {*ROWS, "tutorial/lm.yaml"}
+    assert jobs == {*ROWS, "tutorial/lm.yaml", *(f"ppds/{name}.yaml" for name in CHAIN)}
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert all(f"[`{folder.name}/`]" in text for folder in EXAMPLES.iterdir() if folder.is_dir())
 

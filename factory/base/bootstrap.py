@@ -1,4 +1,4 @@
-"""Differences of means, with intervals that hold for many columns at once, by the bootstrap.
+"""Ratios, and differences of means with intervals that hold for many columns at once, by the bootstrap.
 
 Limitations: of few samples the intervals are a little too narrow, as the bootstrap's are; samples must be independent.
 """
@@ -43,6 +43,19 @@ def differences(one: Values, other: Values, level: float = 0.95, seed: int = 0) 
     scaled = np.where(known & (error > 0), np.abs(away) / np.where(error > 0, error, 1), 0)
     reach = np.quantile(scaled.max(axis=1), level) * error
     return Differences(found, found - reach, found + reach)
+
+
+def ratios(over: Values, under: Values, seed: int = 0) -> Values:
+    """Sums of columns over sums of others, as a mean over the turns of dialogues is: of all samples, and then of as
+    many drawn from them with replacement, time after time; shapes (samples, columns) and (1 + resamples, columns). NaN
+    where nothing is drawn. Columns are drawn alike, so what two of them differ by, resample by resample, is of pairs
+    (Efron and Tibshirani, 1993)."""
+    chance = np.random.default_rng(seed)
+    parts = [np.ones((1, len(over))), *(_drawn(len(over), chance) for _ in range(_RESAMPLES // _BLOCK))]
+    drawn = np.concatenate(parts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Values = (drawn @ over) / (drawn @ under)
+    return np.where(np.isfinite(found), found, np.nan)
 
 
 def _drawn(count: int, chance: np.random.Generator) -> Values:

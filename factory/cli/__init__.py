@@ -318,6 +318,7 @@ for command in (
     training_cli.train_lm,
     training_cli.train_extractor,
     training_cli.train_nli,
+    training_cli.eval_lm,
     training_cli.calibrate,
 ):
     app.command()(command)
@@ -330,8 +331,8 @@ _MENDABLE = (
 
 
 _EXTRAS = {
-    "calibrate": "report", "push": "hub", "report": "report", "threads": "local", "train-extractor": "train",
-    "train-lm": "train", "train-nli": "train",
+    "calibrate": "report", "eval-lm": "train", "push": "hub", "report": "report", "threads": "local",
+    "train-extractor": "train", "train-lm": "train", "train-nli": "train",
 }  # fmt: skip
 """The extras that bring all that a command needs."""
 

@@ -26,7 +26,7 @@ PERSONA = "persona"
 """The adapter that taught SmolLM2 the prompts of the makers."""
 
 REVISIONS = {
-    "extractor": "8cdfd067dd11b2375341fb7b13aa3ca2",
+    "extractor": "1c18d4459974ad6252d72d49c819f152",
     "minilm": "106b2926316044a8fccd618aeb98c913",
     "nli-small": "06eb6e0d8e50ce56ac8177c974123b91",
     PERSONA: "114fec7e02b48c85b2665b6de1834de6",

@@ -74,6 +74,7 @@ def _key(wanted: Wanted, ledger: Ledger, retry: bool) -> str | None:
         *(recipe.model_dump_json() for kind in KINDS for recipe in wanted.making.recipes[kind]),
         json.dumps(sorted(found("makers"))),
         str(wanted.donated),
+        "" if wanted.donors is None else wanted.donors.identity,
         json.dumps([shard.path for shard in ledger.shards]),
         json.dumps(ledger.files),
         str(retry),

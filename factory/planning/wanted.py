@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from factory.base.fingerprint import Indices, Keys, key, mix, ring_points
 from factory.methods.registry import found
 from factory.planning.casts import Cast, CastError, cast_of
+from factory.planning.donors import donors_of, drawn, order_of
 from factory.planning.matching import matched
 from factory.planning.pairing import Ring
 from factory.seeds.source import first_of
@@ -23,12 +24,12 @@ from factory.seeds.store import Seeds
 from factory.spec.identity import DONORS, INPUTS, entries, of_personas
 from factory.spec.job import Job
 from factory.spec.phases import making
-from factory.store.records import Fact, Row, Seed, SeedRef, SeedSpeaker, Speaker, Turn, place_of, row_id
+from factory.store.records import Candidate, Fact, Row, Seed, SeedRef, SeedSpeaker, Speaker, Turn, place_of, row_id
 
 _DRAWN_AT_ONCE = 1 << 13
 """Slots whose donors are drawn at once: what that takes fits a processor's cache."""
 
-_SLOT, _DONOR, _FACT = key("slot"), key("donor"), key("donor fact")
+_SLOT = key("slot")
 
 
 class PlanError(Exception):
@@ -96,12 +97,10 @@ class Wanted:
             ((seeds.sorted.pair > 0) | self.alone) & (seeds.sorted.turns == 0) & ~self.left_out
         )
         """Whether the seed at each place makes rows by itself: two personas who are to talk, or a persona alone."""
-        self._giving: NDArray[np.bool_] = seeds.sorted.starts[1:] > seeds.sorted.starts[:-1]
+        self.donors = donors_of(job, seeds) if self.donated else None
         self._check()
         self.cast, self._chosen = self._cast()
         self._partners = self._ring(self.cast.partner)
-        if self.donated:
-            self._donors = self._ring(self._giving)
 
     def __len__(self) -> int:
         dialogues = int(self.imported.sum())
@@ -182,10 +181,11 @@ class Wanted:
             raise PlanError(
                 f"{self._asking[0]} needs facts of other speakers, but new personas have none; leave it out"
             )
-        if self.donated and not self._giving.any():
-            raise PlanError(
-                f"{self._asking[0]} needs facts of other speakers, but the seeds hold no persona; leave it out"
-            )
+        if self.donors is not None and not len(self.donors.ring):
+            where = "the seeds hold no persona; leave it out, or name a corpus to take them from: pairing.donors"
+            if given := self.job.pairing.donors:
+                where = f"no accepted row of {given.corpus} at version {given.version} holds any"
+            raise PlanError(f"{self._asking[0]} needs facts of other speakers, but {where}")
 
     def _unread(self) -> str:
         """Why there are not more seeds."""
@@ -221,38 +221,31 @@ class Wanted:
         inputs = np.zeros((len(INPUTS), len(slot)), np.uint64)
         for place, digest in enumerate(digests):
             inputs[place] = input_keys(digest[first], digest[second])
-        donors = inputs[INPUTS.index(DONORS)]
-        for side in (0, 1) if self.donated else ():
-            # In the order of the draws, so that what is read of the ring lies together.
-            order = np.argsort(mix(_DONOR, slot, side))
-            for start in range(0, len(slot), _DRAWN_AT_ONCE):
-                some = order[start : start + _DRAWN_AT_ONCE]
-                given, facts = self._drawn(first[some], second[some], slot[some], side)
-                places = np.arange(len(given), dtype=np.uint64)[:, None]
-                drawn = donor_keys(side, places, self.seeds.sorted.facts[facts])
-                drawn[given < 0] = 0
-                donors[some] += drawn.sum(axis=0, dtype=np.uint64)
+        if self.donors is not None:
+            self._draw(first, second, slot, inputs[INPUTS.index(DONORS)])
         return Slots(first, second, sample, slot, inputs)
 
-    def _drawn(self, first: Indices, second: Indices, slot: Keys, side: int) -> tuple[Indices, Indices]:
-        """The donors of one side, -1 where there are no more, and the places of the drawn facts among all: shape
-        (donors, slots)."""
-        count = self.donated
-        given = self._donors.donors(mix(_DONOR, slot, side), np.stack([first, second], axis=1), count).T
-        # As mix(_FACT, slot, side, number) would be, but what is the same for all numbers is mixed once.
-        chance = mix(mix(_FACT, slot, side) ^ np.arange(count, dtype=np.uint64)[:, None])
-        seeds = np.maximum(given, 0)
-        starts = self.seeds.sorted.starts[seeds]
-        facts = np.maximum(self.seeds.sorted.starts[seeds + 1] - starts, 1)
-        return given, starts + (chance % facts.astype(np.uint64)).astype(np.int64)
+    def _draw(self, first: Indices, second: Indices, slot: Keys, keys: Keys) -> None:
+        """Add the keys of the donors' facts to those of the slots."""
+        assert self.donors is not None
+        for side in (0, 1):
+            order = order_of(slot, side)
+            for start in range(0, len(slot), _DRAWN_AT_ONCE):
+                some = order[start : start + _DRAWN_AT_ONCE]
+                given, facts = drawn(self.donors, (first[some], second[some]), slot[some], side, self.donated)
+                places = np.arange(len(given), dtype=np.uint64)[:, None]
+                new = donor_keys(side, places, self.donors.said[facts])
+                new[given < 0] = 0
+                keys[some] += new.sum(axis=0, dtype=np.uint64)
 
     def rows(self, slots: Slots) -> Iterator[Row]:
         """The skeletons of slots: seeds, speakers and donors, nothing made yet."""
-        drawn = []
-        if self.donated:
-            drawn = [self._drawn(slots.first, slots.second, slots.slot, side) for side in (0, 1)]
-        needed = np.unique(np.concatenate([slots.first, slots.second, *(given.ravel() for given, _ in drawn)]))
-        needed = needed[needed >= 0]
+        given = []
+        if self.donors is not None:
+            both = (slots.first, slots.second)
+            draws = [drawn(self.donors, both, slots.slot, side, self.donated) for side in (0, 1)]
+            given = [self.donors.facts(*draw) for draw in draws]
+        needed = np.unique(np.concatenate([slots.first, slots.second]))
         seeds = dict(zip(needed.tolist(), self.seeds.take(self.seeds.sorted.seed[needed]), strict=True))
         for number in range(len(slots)):
             first, second = int(slots.first[number]), int(slots.second[number])
@@ -261,14 +254,7 @@ class Wanted:
                 _make_parents(row)
                 yield row
                 continue
-            row.donors = [
-                [
-                    _donated(seeds[seed], fact - int(self.seeds.sorted.starts[seed]))
-                    for seed, fact in zip(given[:, number].tolist(), facts[:, number].tolist(), strict=True)
-                    if seed >= 0
-                ]
-                for given, facts in drawn
-            ]
+            row.donors = [side[number] for side in given]
             yield row
 
 
@@ -282,7 +268,7 @@ def skeleton(seeds: list[Seed], sample: int) -> Row:
         seeds=[SeedRef(seed.id, list(seed.digests), seed.source, seed.line) for seed in seeds],
         speakers=[speaker for seed in seeds for speaker in _speakers(seed)],
         opening=seeds[0].turns[0][1] if opened else None,
-        turns=[Turn(speaker, text) for speaker, text in seeds[0].turns] if imported else [],
+        turns=list(_turns(seeds[0])) if imported else [],
     )
 
 
@@ -290,6 +276,14 @@ def _make_parents(row: Row) -> None:
     """Make speakers the parents of those that are to be made: what they tell is shown to makers, and no more."""
     row.donors = [speaker.facts for speaker in row.speakers]
     row.speakers = [Speaker(row.row_id, speaker.seed_id) for speaker in row.speakers]
+
+
+def _turns(seed: Seed) -> Iterator[Turn]:
+    """The turns of a dialogue; with one that has candidates it is one of them, as where it was chosen from several."""
+    candidates = seed.candidates or ((),) * len(seed.turns)
+    for (speaker, text), others in zip(seed.turns, candidates, strict=True):
+        own = [Candidate(text, True)] if others else []
+        yield Turn(speaker, text, candidates=own + [Candidate(other, False) for other in others])
 
 
 def _speakers(seed: Seed) -> list[Speaker]:
@@ -304,8 +298,3 @@ def _speakers(seed: Seed) -> list[Speaker]:
         )
         for one, facts in zip(told, seed.personas, strict=True)
     ]
-
-
-def _donated(seed: Seed, number: int) -> Fact:
-    facts = [text for persona in seed.personas for text in persona]
-    return Fact(facts[number], "seed", seed.id)

@@ -51,6 +51,7 @@ CONTENT = pa.schema(
         ("turns", pa.list_(_TURN)),
         ("speakers", pa.list_(_SPEAKER)),
         ("partners", pa.list_(pa.string())),
+        ("candidates", pa.list_(pa.list_(pa.string()))),
     ]
 )
 
@@ -91,6 +92,8 @@ def _content_of_seeds(seeds: Sequence[Seed]) -> pa.RecordBatch:
     personas = [persona for seed in seeds for persona in seed.personas]
     turns = [turn for seed in seeds for turn in seed.turns]
     speakers = [speaker for seed in seeds for speaker in seed.speakers]
+    candidates = [some for seed in seeds for some in seed.candidates]
+    others = _lists_of(candidates, texts([one for some in candidates for one in some]))
     attributes = [one for speaker in speakers for one in speaker.attributes.items()]
     facts = _lists_of(personas, texts([fact for persona in personas for fact in persona]))
     numbers = arrow(np.array([speaker for speaker, _ in turns], np.int32))
@@ -110,6 +113,7 @@ def _content_of_seeds(seeds: Sequence[Seed]) -> pa.RecordBatch:
         _lists_of([seed.turns for seed in seeds], said),
         _lists_of([seed.speakers for seed in seeds], about),
         _lists_of([seed.partners for seed in seeds], texts([one for seed in seeds for one in seed.partners])),
+        _lists_of([seed.candidates for seed in seeds], others),
     )
 
 
@@ -129,6 +133,7 @@ def _content_of_plain(plain: PlainRows) -> pa.RecordBatch:
         lists(nothing, none["turns"].values),
         lists(nothing, none["speakers"].values),
         lists(nothing, none["partners"].values),
+        lists(nothing, none["candidates"].values),
     )
 
 

@@ -37,12 +37,14 @@ def digests_of(
     personas: tuple[tuple[str, ...], ...],
     turns: tuple[tuple[int, str], ...] = (),
     speakers: tuple[SeedSpeaker, ...] = (),
+    candidates: tuple[tuple[str, ...], ...] = (),
 ) -> tuple[str, str, str]:
     """Digests of the PARTS of a seed."""
+    said = [turns, candidates] if candidates else turns
     about = [[one.id, one.name, one.attributes] for one in speakers]
     return (
         _facts_digest(personas),
-        fingerprint(_TURNS, turns) if turns else NO_TURNS,
+        fingerprint(_TURNS, said) if turns else NO_TURNS,
         fingerprint(_TOLD, about) if about else NOTHING_TOLD,
     )
 

@@ -142,7 +142,7 @@ def _convai2_dialogue(group: list[tuple[int, str]]) -> FileRow:
         texts = match[3].split("\t")
         if len(texts) < 2:
             raise BadRow("convai2", f"line {number} has no reply behind a tab")
-        others = {"candidates": texts[2:]} if len(texts) > 2 else {}
+        others = {"candidates": texts[3].split("|")} if texts[3:] else {}  # behind the reward, which is empty
         turns += [{"speaker": 0, "text": texts[0]}, {"speaker": 1, "text": texts[1], **others}]
     return {"personas": personas, "turns": turns}
 

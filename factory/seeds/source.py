@@ -38,6 +38,7 @@ _MAX_DETAIL = 200
 _Personas = tuple[tuple[str, ...], ...]
 _Turns = tuple[tuple[int, str], ...]
 _Speakers = tuple[SeedSpeaker, ...]
+_Candidates = tuple[tuple[str, ...], ...]
 _FIRST = 3
 """Unreadable seeds that a message names."""
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
@@ -187,8 +188,9 @@ def _seed(row: FileRow, fields: SeedFields, speakers: SpeakerReader, source: str
     if fields.opening and missing(row.get("turns")) and not missing(row.get(fields.opening)):
         return _opening(row, fields.opening, speakers, source, line)
     partners: tuple[str, ...] = ()
+    candidates: _Candidates = ()
     if not missing(row.get("turns")):
-        personas, turns, told = _dialogue(row, fields, speakers)
+        personas, turns, told, candidates = _dialogue(row, fields, speakers)
     else:
         columns = fields.facts_columns
         name = next((name for name in columns if not missing(row.get(name))), None)
@@ -202,8 +204,9 @@ def _seed(row: FileRow, fields: SeedFields, speakers: SpeakerReader, source: str
         if not personas[0]:
             raise BadRow("empty", f"no fact in {name!r}")
         told, partners = speakers.persona(row, name), _partners(row, fields)
-    digests = digests_of(personas, turns, told)
-    return Seed(_id(row, fields) or blake("seed", *digests), digests, source, line, personas, turns, told, partners)
+    digests = digests_of(personas, turns, told, candidates)
+    id_ = _id(row, fields) or blake("seed", *digests)
+    return Seed(id_, digests, source, line, personas, turns, told, partners, candidates)
 
 
 def _opening(row: FileRow, column: str, speakers: SpeakerReader, source: str, line: int) -> Seed:
@@ -264,9 +267,11 @@ def facts_of(value: Any, what: str) -> tuple[str, ...]:
     return tuple(facts)
 
 
-def _dialogue(row: FileRow, fields: SeedFields, speakers: SpeakerReader) -> tuple[_Personas, _Turns, _Speakers]:
-    """Personas of speakers 0 and 1, numbered turns, and what is told of the speakers. Speakers that are numbers keep
-    their order, names are numbered as they first speak, plain strings alternate."""
+def _dialogue(
+    row: FileRow, fields: SeedFields, speakers: SpeakerReader
+) -> tuple[_Personas, _Turns, _Speakers, _Candidates]:
+    """Personas of speakers 0 and 1, numbered turns, what is told of the speakers, and turns' candidates. Speakers that
+    are numbers keep their order, names are numbered as they first speak, plain strings alternate."""
     turns, names = row["turns"], dict[Label, str]()
     if not isinstance(turns, list):
         raise BadRow("wrong_type", f"'turns' should be a list, not {type(turns).__name__}")
@@ -275,12 +280,14 @@ def _dialogue(row: FileRow, fields: SeedFields, speakers: SpeakerReader) -> tupl
     if len(turns) > MAX_TURNS:
         raise BadRow("too_long", f"{len(turns):,} turns; {MAX_TURNS:,} are allowed")
     keys = {fields.speaker_key, "text", fields.name}
-    said = []
+    said, candidates = [], list[tuple[str, ...]]()
     for number, turn in enumerate(turns):
         label, text = _turn(turn, number, fields.speaker_key)
         said.append((label, text))
+        others = _candidates(turn, text)
+        candidates.append(others)
         if isinstance(turn, dict):
-            speakers.turn(turn, keys)
+            speakers.turn(turn, keys | {"candidates"} if others else keys)
             if isinstance(name := turn.get(fields.name), str):
                 names.setdefault(label, name)
     labels = list(dict.fromkeys(label for label, _ in said))
@@ -290,7 +297,8 @@ def _dialogue(row: FileRow, fields: SeedFields, speakers: SpeakerReader) -> tupl
         labels.sort(key=int)
     numbered = tuple((labels.index(label), text) for label, text in said)
     personas = _personas(row.get("personas"), [str(label) for label in labels])
-    return personas, numbered, speakers.dialogue(row, labels, names)
+    told = speakers.dialogue(row, labels, names)
+    return personas, numbered, told, tuple(candidates) if any(candidates) else ()
 
 
 def _turn(turn: Any, number: int, key: str) -> tuple[Label, str]:
@@ -309,6 +317,18 @@ def _turn(turn: Any, number: int, key: str) -> tuple[Label, str]:
     if isinstance(speaker, int) and not isinstance(speaker, bool):
         return speaker, text
     return text_of(speaker, MAX_ID, f"the speaker of {what}"), text
+
+
+def _candidates(turn: Any, text: str) -> tuple[str, ...]:
+    """What is given to be told from a turn, each once and without the turn itself; none of what is no list of texts."""
+    given = turn.get("candidates") if isinstance(turn, dict) else None
+    if not isinstance(given, list) or len(given) > MAX_TURNS:
+        return ()
+    try:
+        found = dict.fromkeys(text_of(one, MAX_TURN, "a candidate") for one in given)
+    except BadRow:
+        return ()
+    return tuple(one for one in found if one and one != text)
 
 
 def _personas(personas: Any, speakers: list[str]) -> _Personas:

@@ -34,7 +34,7 @@ from factory.store.records import OF_CORPUS, PARTS, Seed, SeedSpeaker, place_of
 from factory.store.storage import Storage, on_scratch
 
 SEEDS = "_seeds"
-_VERSION = 8
+_VERSION = 9
 """Raised when a file would be read differently."""
 _SORTED_VERSION = 6
 """Raised when seeds would be sorted or keyed differently."""
@@ -160,6 +160,7 @@ class Seeds:
                     tuple((turn["speaker"], turn["text"]) for turn in row["turns"]),
                     tuple(SeedSpeaker(**speaker) for speaker in row["speakers"]),
                     tuple(row["partners"]),
+                    tuple(map(tuple, row["candidates"])),
                 )
         return found
 

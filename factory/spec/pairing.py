@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from factory.base.rowwise import RowExpression, row_expression
 from factory.methods.passes.near_duplicates import NearDuplicatesParams
+from factory.spec.sources import DonorCorpus
 from factory.spec.yamlfile import mistake
 
 ATTRIBUTES, SEED = "attributes", "seed"
@@ -86,6 +87,7 @@ class Pairing(_Config):
     near_duplicates: NearDuplicatesParams | None = Field(
         None, description="Leave out personas that nearly repeat an earlier one of the seeds."
     )
+    donors: DonorCorpus | None = Field(None, description="Take distracting facts from a corpus, not from the seeds.")
 
     @field_validator("pools")
     @classmethod

@@ -1,4 +1,4 @@
-"""The sources of a job: files of seeds, personas of other corpora, and methods that make seeds."""
+"""The sources of a job: files of seeds, personas of other corpora, methods that make seeds, and donors of facts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import BeforeValidator, Discriminator, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from factory.base.fingerprint import blake
 from factory.methods.registry import MethodError, found, named
@@ -18,6 +18,15 @@ from factory.seeds.source import SeedSource
 
 _FILES, _CORPUS = "files", "corpus"
 """What tells sources that are files, or a corpus, from those that are made, none of which has these names."""
+
+
+class DonorCorpus(BaseModel):
+    """A corpus whose speakers give facts that distract others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    corpus: str = Field(min_length=1, description="Where it lies: a path (from the job file) or a URI.")
+    version: int = Field(ge=0, description="Its version, from `factory log`.")
 
 
 def _known(value: Any) -> Any:

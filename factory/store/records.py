@@ -79,7 +79,7 @@ class Seed:
     (a persona list per speaker, each possibly empty), or an opening (one turn, an empty list). `speakers` go with
     `personas`, or are none where the file tells nothing of them; `digests` are of the PARTS, `source` and `line` say
     where it stood (first line is 1). `partners` are the ids of those whom a persona is to talk to, if the file says
-    so."""
+    so. `candidates` are by turn, if a turn has any: other replies that the file gives beside it, as ConvAI2's 19."""
 
     id: str
     digests: tuple[str, str, str]
@@ -89,6 +89,7 @@ class Seed:
     turns: tuple[tuple[int, str], ...] = ()
     speakers: tuple[SeedSpeaker, ...] = ()
     partners: tuple[str, ...] = ()
+    candidates: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(slots=True)
@@ -119,9 +120,8 @@ class Fact:
     detail: str | None = None
     """What there is beyond the sentence, as JSON (expansion into habitual schemas)."""
     since: int | None = None
-    """First session in which it is true (sessions: facts that change, as in PersonaMem)."""
     until: int | None = None
-    """First session in which it is true no longer (sessions)."""
+    """First sessions in which it is true, and in which it is no longer (facts that change, as in PersonaMem)."""
 
 
 @dataclass(slots=True)
@@ -146,7 +146,8 @@ class Speaker:
 
 @dataclass(slots=True)
 class Candidate:
-    """One sampled text for a turn, and what selection made of it (SimOAP, ACL 2023)."""
+    """One sampled text for a turn, and what selection made of it (SimOAP, ACL 2023); of an imported turn itself, or a
+    text that its file gives beside it, to be told from it (ConvAI2)."""
 
     text: str
     chosen: bool
@@ -200,15 +201,13 @@ class Turn:
     time: str | None = None
     """When it is said, as the source or the plan of sessions puts it (REALTALK's dates, "next_week")."""
     action: str | None = None
-    """What the speaker does by it (states: ESConv's strategies, actions of motivational interviewing)."""
     state: str | None = None
-    """The speaker's state in it (states: the simulated client of motivational interviewing)."""
+    """What the speaker does by it, and in which state (ESConv's strategies; clients of motivational interviewing)."""
     plan: str | None = None
     """What was planned for it (sessions that follow an outline)."""
     reasoning: str | None = None
-    """What the model thought before it, apart from the text: never spoken, and in no prompt."""
     reasoning_tokens: int = 0
-    """Those of the completion tokens that were thoughts."""
+    """What the model thought before it, never spoken and in no prompt, and how many completion tokens that took."""
     grounding: list[Grounding] = field(default_factory=list)
     edits: list[Edit] = field(default_factory=list)
 
@@ -216,8 +215,7 @@ class Turn:
 @dataclass(slots=True)
 class Memory:
     """What a speaker remembers after a session of what was said in it (DuLeMon, LoCoMo), and from and before which
-    session it holds. `replaced_by` is the place in the row's memory, to which is only added, of what took its
-    place."""
+    session it holds. `replaced_by` is the place, in the row's memory, of what took its place; nothing is taken out."""
 
     speaker: int
     session: int

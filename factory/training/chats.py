@@ -192,6 +192,16 @@ class Tokens:
             "labels": [token if learn else IGNORED for token, learn in zip(ids, learned, strict=False)],
         }
 
+    def prompt(self, chat: Chat) -> list[int]:
+        """The ids of what opens an answer to the chat, which ends with a message of the user."""
+        ids: list[int] = self.tokenizer(self._text(chat, begun=True), add_special_tokens=False)["input_ids"]
+        return ids
+
+    def reply(self, chat: Chat, text: str) -> dict[str, list[int]]:
+        """Ids and labels of the chat with this reply, of which alone there are labels."""
+        before = tuple(_Weighed(role=one["role"], content=one["content"], weight=0) for one in chat)
+        return self((*before, Message(role="assistant", content=text)))
+
     def _spans(self, chat: Chat) -> list[tuple[int, int]] | None:
         """Where the assistant's turns stand in the text; none if an earlier prompt is no beginning of it."""
         text, spans = self._text(chat), []

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from factory.base.bootstrap import differences
+from factory.base.bootstrap import differences, ratios
 
 
 def drawn(seed: int, count: int) -> np.ndarray:
@@ -59,3 +59,24 @@ def test_columns_that_go_together_cost_nothing():
         np.random.default_rng(6).normal(size=(100, 20)), np.random.default_rng(7).normal(size=(100, 20))
     )
     assert (unlike.most - unlike.least).mean() > 1.3 * (alone.most - alone.least)[0]
+
+
+def test_ratios_are_of_sums_over_all_and_over_what_is_drawn() -> None:
+    over, under = np.array([[1.0, 2.0, 0.0], [5.0, 6.0, 0.0]]), np.array([[1.0, 1.0, 0.0], [3.0, 3.0, 0.0]])
+    found = ratios(over, under)
+    assert found[0, :2].tolist() == [1.5, 2.0]
+    assert np.isnan(found[:, 2]).all()
+    # Of two samples there are three ways to draw two, and both columns are drawn alike.
+    assert {round(one, 6) for one in found[1:, 0]} == {1.0, 1.5, round(5 / 3, 6)}
+    assert {(round(one, 6), round(other, 6)) for one, other in found[1:, :2]} == {
+        (1, 2),
+        (1.5, 2),
+        (round(5 / 3, 6), 2),
+    }
+
+
+def test_the_spread_of_ratios_is_that_of_their_samples() -> None:
+    chance = np.random.default_rng(3)
+    over, under = chance.normal(10, 2, (400, 1)), np.ones((400, 1))
+    spread = ratios(over, under)[1:].std()
+    assert spread == pytest.approx(over.std() / 20, rel=0.1)

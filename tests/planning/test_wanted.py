@@ -43,6 +43,14 @@ def test_ranges_of_keys_hold_each_slot_once(tmp_path: Path) -> None:
     assert len(set(whole.slot.tolist())) == len(whole) == len(wanted) == 80
 
 
+def test_candidates_of_convai2_reach_the_row(tmp_path: Path) -> None:
+    (tmp_path / "d.txt").write_text("1 your persona: i ski.\n2 hi\thello\t\tno|yes|hello\n3 so\tbye\n")
+    (row,) = wanted_of(plan(job_in(tmp_path, f"seeds=[{{path: {tmp_path}/d.txt}}]", "makers={}"))).values()
+    assert [[(one.text, one.chosen) for one in turn.candidates] for turn in row.turns] == [
+        [], [("hello", True), ("no", False), ("yes", False)], [], [],
+    ]  # fmt: skip
+
+
 def test_two_personas_of_a_row_talk_to_each_other(tmp_path: Path) -> None:
     write_seeds(tmp_path, some_personas(4))
     rows = [{"id": "ab", "personas": [["I ski."], ["I cook."]]}, {"personas": {"Ann": ["I read."], "Bo": ["I run."]}}]

@@ -157,7 +157,22 @@ def test_the_speaker_of_personas_is_told_by_a_column(tmp_path: Path) -> None:
     assert (bad.reason, bad.detail) == ("missing_field", "no 'who'")
 
 
-def test_candidates_of_convai2_are_told_of(tmp_path: Path) -> None:
-    data = b"1 your persona: i ski.\n2 hi\thello\t\tno|yes\n"
-    (told,) = unkept(tmp_path, "d.txt", data)
-    assert told == "d.txt: not kept: 'turns[].candidates' (of a turn, the speaker and the text are kept)"
+def test_candidates_of_convai2_are_kept(tmp_path: Path) -> None:
+    data = b"1 your persona: i ski.\n2 hi\thello\t\tno|yes |no|hello\n3 so ?\tyes\t\ta|b\n"
+    assert unkept(tmp_path, "d.txt", data) == []
+    (seed,) = read_bytes(tmp_path, "d.txt", data)
+    assert isinstance(seed, Seed)
+    assert [text for _, text in seed.turns] == ["hi", "hello", "so ?", "yes"]
+    assert seed.candidates == ((), ("no", "yes"), (), ("a", "b"))
+    (other,) = read_bytes(tmp_path, "d.txt", data.replace(b"no|yes", b"no|maybe"))
+    (without,) = read_bytes(tmp_path, "d.txt", b"1 your persona: i ski.\n2 hi\thello\n3 so ?\tyes\n")
+    assert isinstance(other, Seed)
+    assert isinstance(without, Seed)
+    assert len({seed.digests[1], other.digests[1], without.digests[1]}) == 3
+
+
+@pytest.mark.parametrize("given", ["yes", [1, 2], [["a"]], {"a": 1}])
+def test_candidates_that_are_no_texts_are_told_of(tmp_path: Path, given: object) -> None:
+    row = {"turns": [{"speaker": 0, "text": "Hi."}, {"speaker": 1, "text": "Hello.", "candidates": given}]}
+    (told,) = unkept(tmp_path, "d.jsonl", json.dumps(row).encode())
+    assert told == "d.jsonl: not kept: 'turns[].candidates' (of a turn, the speaker and the text are kept)"

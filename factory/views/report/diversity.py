@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from factory.base.distinct import distinct
 from factory.base.minhash import SLOTS, settle, signatures, words
 from factory.views.report.frames import TEXTS, sampled, sides
 
 DIALOGUES = 20_000
 """How many dialogues are read for their turns and facts."""
-WORDS = 50_000
-"""How many words distinct-n is counted in, since it falls with the length of the text (Li et al., NAACL 2016)."""
 REPEATED = 4
 """Words of an n-gram that counts as repeated (Salkar et al., AACL 2022)."""
 COMPARED = 100_000
@@ -41,26 +39,6 @@ def diversity(rows: pl.LazyFrame, total: int) -> dict[str, Any]:
         "openings": _openings(rows),
         "facts": _facts(sample),
         "near_duplicates": near_duplicates(rows, total),
-    }
-
-
-def distinct(texts: Iterable[str], limit: int = WORDS) -> dict[str, Any]:
-    """Distinct-1 and distinct-2 (Li et al., NAACL 2016) of the first `limit` words: the number of
-    different n-grams over that of all; no n-gram spans two turns. None if there are none."""
-    one: set[str] = set()
-    two: set[tuple[str, str]] = set()
-    count = pairs = 0
-    for text in texts:
-        said = words(text)[: limit - count]
-        one.update(said)
-        two.update(pairwise(said))
-        count, pairs = count + len(said), pairs + max(len(said) - 1, 0)
-        if count >= limit:
-            break
-    return {
-        "words": count,
-        "distinct_1": len(one) / count if count else None,
-        "distinct_2": len(two) / pairs if pairs else None,
     }
 
 

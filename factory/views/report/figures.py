@@ -160,7 +160,8 @@ def _funnel(corpus: Corpus, rows: pl.LazyFrame, status: dict[str, Any]) -> dict[
     decisions = rows.group_by(DECISION.alias("decision")).len().collect(engine="streaming")
     chosen = pl.col("turns").list.eval(pl.element().struct.field("candidates").list.len().cast(pl.Int64)).list.sum()
     said = pl.col("turns").list.eval((pl.element().struct.field("candidates").list.len() > 0).cast(pl.Int64)).list.sum()
-    sampled = rows.select(sampled=chosen.sum(), said=said.sum()).collect(engine="streaming")
+    generated = rows.filter(pl.col("kind") == "generated")  # of an imported row they came with its file
+    sampled = generated.select(sampled=chosen.sum(), said=said.sum()).collect(engine="streaming")
     failed = sum(status["dead_letters"].values())
     cost = status["cost"]
     return {

@@ -16,13 +16,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from factory.base.distinct import distinct
 from factory.base.fingerprint import blake
 from factory.scorers.embeddings import EmbeddingModel, Embeddings
 from factory.store.corpus import Corpus
 from factory.views.audit import accepted_of, against
 from factory.views.measures import Measure
 from factory.views.pairs import of_pairs
-from factory.views.report.diversity import distinct
 from factory.views.report.frames import CODES, DECISION, TEXTS, given, read_off, sides
 
 Vectors = NDArray[np.float32]

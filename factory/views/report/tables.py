@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from factory.base.distinct import WORDS
 from factory.views.cells import Column, count, counted, percent, rounded, share, table, text, thousandths
 from factory.views.cost import STAGES, by_stage
 from factory.views.measures import DECISIONS
 from factory.views.report import summary
-from factory.views.report.diversity import WORDS
 from factory.views.report.links import link
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from factory.views.report.diversity import distinct, diversity, near_duplicates, self_repetition
+from factory.base.distinct import distinct
+from factory.views.report.diversity import diversity, near_duplicates, self_repetition
 from factory.views.report.frames import sampled
 from tests.views.report.conftest import Made
 from tests.views.report.corpora import commit, dialogue
