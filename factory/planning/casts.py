@@ -19,7 +19,7 @@ from factory.seeds.attributes import attribute, attribute_names
 from factory.seeds.store import Seeds
 from factory.spec.pairing import ATTRIBUTES, FILE, SEED, Pairing, pool_condition
 from factory.spec.yamlfile import nearest
-from factory.store.records import place_of
+from factory.store.records import OF_CORPUS, place_of
 
 Mask = NDArray[np.bool_]
 
@@ -110,7 +110,7 @@ def _frame(seeds: Seeds, conditions: dict[str, RowExpression]) -> pl.DataFrame:
     names = [name for where, name in sorted(read) if where == ATTRIBUTES]
     columns = {name: _typed(known_attribute(seeds, name, "pairing.pools")) for name in names}
     frame = pl.DataFrame(columns or {"": pl.Series([None] * len(seeds))})
-    files = pl.Series(seeds.files, dtype=pl.String)
+    files = pl.Series(seeds.files, dtype=pl.String).str.replace(rf"^({OF_CORPUS}.*) at version \d+$", "$1")
     return pl.DataFrame({ATTRIBUTES: frame.to_struct(), SEED: pl.DataFrame({FILE: files}).to_struct()})
 
 

@@ -152,6 +152,8 @@ def _own_of(known: pl.LazyFrame, persons: pl.Series, seeds: Seeds) -> Indices:
     own = known.select("seed_id", "id").unique().join(places, on="id").group_by("seed_id").agg("place").collect()
     most = max((len(row) for row in own["place"].to_list()), default=0)
     speaking = np.full((len(seeds.sorted), most), -1, np.int64)
+    if not len(seeds.sorted):
+        return speaking
     points = ring_points(seed_keys(_array(own["seed_id"])))
     where = np.minimum(np.searchsorted(seeds.sorted.point, points), len(seeds.sorted) - 1)
     for row, place, point in zip(own["place"].to_list(), where.tolist(), points, strict=True):

@@ -170,8 +170,15 @@ class Wanted:
                 f"makers.{name}" for name, maker in found("makers").items() if "turns" in maker.writes
             )
             raise PlanError(f"the seeds are personas, but no maker writes dialogues of them; add {writers}")
-        if self.alone and self.job.pairing.partners != 1:
-            raise PlanError("the makers make personas, who talk to nobody: leave out pairing.partners")
+        talk = {"partners": 1, "pools": None, "match": None, "cross": None}
+        for name, usual in talk.items() if self.alone else ():
+            if getattr(self.job.pairing, name) != usual:
+                raise PlanError(f"the makers make personas, who talk to nobody: leave out pairing.{name}")
+        if self.alone and (self.seeds.sorted.turns == 1).any():
+            raise PlanError("the makers make personas, but some seeds are openings: leave out fields.opening")
+        if self.job.pairing.donors is not None and not self.donated:
+            takers = " or ".join(f"makers.{name}" for name, maker in found("makers").items() if maker.donors)
+            raise PlanError(f"no maker takes facts of others: leave out pairing.donors, or add {takers}")
         if not dialogues and personas < 2 and not self._pairs.any() and not self.job.pairing.cross:
             wanting = "a persona is needed" if self.alone else "a dialogue needs two personas"
             raise PlanError(f"{personas} readable seed(s): {wanting}; {self._unread()}")
@@ -275,7 +282,11 @@ def skeleton(seeds: list[Seed], sample: int) -> Row:
 def _make_parents(row: Row) -> None:
     """Make speakers the parents of those that are to be made: what they tell is shown to makers, and no more."""
     row.donors = [speaker.facts for speaker in row.speakers]
-    row.speakers = [Speaker(row.row_id, speaker.seed_id) for speaker in row.speakers]
+    several = len(row.speakers) > 1
+    row.speakers = [
+        Speaker(f"{row.row_id}-{number}" if several else row.row_id, speaker.seed_id)
+        for number, speaker in enumerate(row.speakers)
+    ]
 
 
 def _turns(seed: Seed) -> Iterator[Turn]:

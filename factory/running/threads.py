@@ -116,6 +116,7 @@ def rebuild(  # noqa: PLR0917 -- one call, by name
     storage = Storage(to)
     plan = _plan(files, wish)
     if _goes_on(storage, plan) and storage.exists(_DONE):
+        _clear(storage)  # a kill may have come before
         return _rebuilt([json.loads(storage.read_bytes(_DONE))])
     storage.write_bytes(_PLAN, _json(asdict(plan)))
     with joined(None, address or os.environ.get("RAY_ADDRESS")):
@@ -126,9 +127,13 @@ def rebuild(  # noqa: PLR0917 -- one call, by name
         notes += _write_all(storage, to, [note["part"] for note in notes if note["kept"]], plan, wish, report)
     done = _rebuilt(notes)
     storage.write_bytes(_DONE, _json(asdict(done)))
+    _clear(storage)
+    return done
+
+
+def _clear(storage: Storage) -> None:
     storage.delete_folder(_PARTS)
     storage.delete_folder(_BUCKETS)
-    return done
 
 
 def _plan(files: Sequence[SeedFile], wish: Wish) -> _Plan:
@@ -312,7 +317,9 @@ def _write_bucket(to: str, bucket: int, parts: list[str], wish: Wish) -> dict[st
     clock, storage, counts = time.process_time(), Storage(to), Counter[str]()
     schema, seeds = DIALOGUES if wish.choice.by == "thread" else PERSONAS, 0
     if comments := _bucket(storage, bucket, parts):
-        batch = pa.concat_tables(comments).combine_chunks().to_batches()[0]
+        batch, *others = pa.concat_tables(comments).combine_chunks().to_batches()
+        if others:
+            raise SourceError(f"bucket {bucket} holds more than 2 GiB of text: lower --max-characters")
         found = dialogues(batch, wish.depth, counts) if schema is DIALOGUES else personas(batch, counts)
         sink = pa.BufferOutputStream()
         with pq.ParquetWriter(sink, schema, compression="zstd") as writer:

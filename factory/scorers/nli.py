@@ -82,7 +82,7 @@ def _log_odds(found: Probabilities) -> float:
 
 
 def _at(found: Probabilities, log_odds: float) -> Probabilities:
-    """With P(contradiction) at these log odds; the other two share the rest as before."""
+    """With P(contradiction) at these log odds; entailment as it was where there is room, and the rest is neutral."""
     contradiction = 1 / (1 + math.exp(-SLOPE * log_odds - OFFSET))
-    share = (1 - contradiction) / max(found.entailment + found.neutral, _LEAST)
-    return Probabilities(found.entailment * share, found.neutral * share, contradiction)
+    entailment = min(found.entailment, 1 - contradiction)
+    return Probabilities(entailment, 1 - contradiction - entailment, contradiction)

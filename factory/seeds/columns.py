@@ -153,6 +153,7 @@ def _content_of_dialogues(plain: PlainDialogues) -> pa.RecordBatch:
         lists(offsets_of(mapped(turns.value_lengths())), turns.flatten()),
         lists(2 * np.arange(size + 1), about),
         lists(nothing[: size + 1], none["partners"].values),
+        lists(nothing[: size + 1], none["candidates"].values),
     )
 
 

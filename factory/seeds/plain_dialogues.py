@@ -58,6 +58,8 @@ def _odd_dialogues(turns: pa.ListArray) -> NDArray[np.bool_]:
     """Dialogues that are null, too short or long, of others than speakers 0 and 1, or with an odd text."""
     offsets, values = mapped(turns.offsets), turns.values
     speaker, text = values.field("speaker"), values.field("text")
+    if not len(speaker):
+        return np.ones(len(turns), np.bool_)
     number = np.frombuffer(speaker.buffers()[1], np.int32)[speaker.offset : speaker.offset + len(speaker)]
     known = flags(values.is_valid()) & flags(speaker.is_valid()) & ((number == 0) | (number == 1))
     of_both, of_one = offsets_of(known)[offsets], offsets_of(known & (number == 1))[offsets]

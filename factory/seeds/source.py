@@ -86,8 +86,8 @@ class SeedSource(BaseModel):
 @dataclass(frozen=True, slots=True)
 class BadSeed:
     """A row that is no seed, or the rest of a file where it `ends` one. `reason` is one of foreign, encoding,
-    compression, json, csv, parquet, convai2, missing_field, wrong_type, empty, too_long, speakers and duplicate_id;
-    `detail` is for people."""
+    compression, json, csv, parquet, convai2, missing_field, wrong_type, empty, too_long, speakers, opening_and_facts
+    and duplicate_id; `detail` is for people."""
 
     source: str
     line: int
@@ -186,7 +186,7 @@ def _mend_cells(row: FileRow, fields: SeedFields) -> None:
 
 def _seed(row: FileRow, fields: SeedFields, speakers: SpeakerReader, source: str, line: int) -> Seed:
     if fields.opening and missing(row.get("turns")) and not missing(row.get(fields.opening)):
-        return _opening(row, fields.opening, speakers, source, line)
+        return _opening(row, fields.opening, fields.facts_columns, speakers, source, line)
     partners: tuple[str, ...] = ()
     candidates: _Candidates = ()
     if not missing(row.get("turns")):
@@ -209,11 +209,17 @@ def _seed(row: FileRow, fields: SeedFields, speakers: SpeakerReader, source: str
     return Seed(id_, digests, source, line, personas, turns, told, partners, candidates)
 
 
-def _opening(row: FileRow, column: str, speakers: SpeakerReader, source: str, line: int) -> Seed:
+def _opening(  # noqa: PLR0917
+    row: FileRow, column: str, facts_columns: Sequence[str], speakers: SpeakerReader, source: str, line: int
+) -> Seed:
     """A first turn that characters answer. It is known by what it says, wherever it stands: another text is another."""
     text = text_of(row[column], MAX_TURN, f"the opening in {column!r}")
     if not text:
         raise BadRow("empty", f"no text in {column!r}")
+    if name := next((name for name in facts_columns if not missing(row.get(name))), None):
+        raise BadRow(
+            "opening_and_facts", f"{column!r} is an opening, and {name!r} a persona: give each a row of its own"
+        )
     turns, told = ((0, text),), speakers.persona(row, column)
     return Seed(blake("opening", text), digests_of(((),), turns, told), source, line, ((),), turns, told)
 

@@ -22,6 +22,11 @@ def in_order(makers: Mapping[str, Params], pools: Iterable[str] = ()) -> dict[st
     if alone and talking:
         do = f"give {alone} a job of its own, and this one the seeds [{{corpus: what that job makes}}]"
         raise mistake(f"it makes personas, and {talking} dialogues: {do}", alone)
+    new = next((name for name in makers if getattr(kinds[name], "personas", "same") == "new"), None)
+    others = (name for name in makers if name != new and not getattr(kinds[name], "before_language", False))
+    if new and (other := next(others, None)):
+        do = "give it a job of its own, with the seeds [{corpus: what this job makes}]"
+        raise mistake(f"{new} makes new personas, of which {other} knows nothing: {do}", other)
     if roles := tuple(pools):
         makers = {
             name: params.model_copy(update={"roles": roles}) if getattr(params, "roles", 0) is None else params

@@ -219,22 +219,22 @@ def _figures(asked: Sequence[Asked], sums: Sums) -> dict[str, dict[Persona, Figu
     drawn[:, RATIOS.index("perplexity")] = np.exp(drawn[:, RATIOS.index("perplexity")])
     return {
         name: {
-            persona: _figure(drawn[:, row, column], drawn[:, row, 0] if column else None)
+            persona: _figure(drawn[:, row, column], drawn[:, row, 0] if column else None, several=len(whole) > 1)
             for column, persona in enumerate(PERSONAS)
         }
         for row, name in enumerate(RATIOS)
     }
 
 
-def _figure(drawn: Values, own: Values | None) -> Figure:
-    """Of a value and its resamples, and those with the own persona."""
+def _figure(drawn: Values, own: Values | None, several: bool) -> Figure:
+    """Of a value and its resamples, and those with the own persona; a single dialogue tells no difference."""
     if np.isnan(drawn[0]):
         return Figure(None)
     least, most = _interval(drawn)
     if own is None:
         return Figure(float(drawn[0]), least, most)
     low, high = _interval(drawn - own)
-    return Figure(float(drawn[0]), least, most, not low <= 0 <= high)
+    return Figure(float(drawn[0]), least, most, several and not low <= 0 <= high)
 
 
 def _interval(drawn: Values) -> tuple[float, float]:
@@ -244,5 +244,6 @@ def _interval(drawn: Values) -> tuple[float, float]:
 
 
 def _distinct(said: Sequence[Sequence[str]]) -> dict[str, dict[Persona, Figure]]:
-    found = {persona: distinct(replies) for persona, replies in zip(PERSONAS, said, strict=True)}
+    words = min(distinct(replies)["words"] for replies in said)  # since the share falls with the length
+    found = {persona: distinct(replies, words) for persona, replies in zip(PERSONAS, said, strict=True)}
     return {name: {one: Figure(known[name]) for one, known in found.items()} for name in ("distinct_1", "distinct_2")}

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from factory.methods import Calls, EmbeddingModelName, Kit, ModelKind, NliModelName, Params, draw
 from factory.methods.makers.compatible import compatible
-from factory.store.records import Fact, Row
+from factory.store.records import Fact, Row, is_opened
 
 
 class AugmentParams(Params):
@@ -101,6 +101,8 @@ class Augment:
         if draw(row, "augment") >= self.params.probability:
             return
         for number, (speaker, donors) in enumerate(zip(row.speakers, row.donors, strict=True)):
+            if number == 0 and is_opened(row):  # nobody of the seeds
+                continue
             wanted = 1 + int(draw(row, f"distractors of {number}") * self.params.count)
             fitting = await compatible(
                 [donor.text for donor in donors],

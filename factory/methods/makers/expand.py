@@ -32,7 +32,7 @@ from factory.methods import (
 from factory.methods.makers.compatible import compatible
 from factory.methods.makers.listed import FIRST_PERSON, any_text, beginning, facts_in, facts_schema
 from factory.methods.prompts import bundled, render
-from factory.store.records import Fact, Row, Speaker
+from factory.store.records import Fact, Row, Speaker, is_opened
 
 _SAMPLING = Sampling(max_tokens=128)
 
@@ -112,7 +112,7 @@ class Expand:
     async def run(self, row: Row, kit: Kit) -> None:
         """Add up to `count` facts to each speaker, both speakers at once. Raises RequestError and EngineDeadError."""
         self.clear(row)
-        await together(self._expand(speaker, kit) for speaker in row.speakers)
+        await together(self._expand(speaker, kit) for _, speaker in _holding(row))
 
     def messages(self, facts: list[str], count: int) -> tuple[Message, ...]:
         """The prompt for `count` facts beside those given."""
@@ -120,7 +120,7 @@ class Expand:
 
     def prompts(self, row: Row) -> Iterator[tuple[str, tuple[Message, ...]]]:
         """What each call was for, and what it was sent; of a speaker's calls the first."""
-        for number, speaker in enumerate(row.speakers):
+        for number, speaker in _holding(row):
             yield f"speaker {number}", self.messages(speaker.facts_of("seed"), self.params.count)
 
     async def _expand(self, speaker: Speaker, kit: Kit) -> None:
@@ -145,3 +145,8 @@ class Expand:
 
     def _states(self, fact: str) -> bool:
         return beginning(self.params.begins).match(fact) is not None and len(split_sentences(fact)) == 1
+
+
+def _holding(row: Row) -> list[tuple[int, Speaker]]:
+    """The speakers, by number, but for who asks an opening: nobody of the seeds."""
+    return list(enumerate(row.speakers))[1 if is_opened(row) else 0 :]

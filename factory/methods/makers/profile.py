@@ -119,7 +119,7 @@ class Profile:
     def prompts(self, row: Row) -> Iterator[tuple[str, tuple[Message, ...]]]:
         """What each call was for, and what it was sent; of several attempts the first."""
         for number, speaker in enumerate(row.speakers):
-            if fields := self._asked(given := _given(speaker)):
+            if fields := self._asked(given := _known(speaker)):
                 yield f"speaker {number}", self._messages(speaker, given, fields)
 
     def _asked(self, given: dict[str, str]) -> list[ProfileField]:
@@ -130,10 +130,11 @@ class Profile:
         return render(self.template, facts=speaker.facts_of("seed", "expand"), attributes=given, fields=told)
 
     async def _fill(self, speaker: Speaker, kit: Kit) -> None:
-        fields = self._asked(speaker.attributes)
+        given = _known(speaker)
+        fields = self._asked(given)
         if not fields:
             return
-        messages, schema = self._messages(speaker, dict(speaker.attributes), fields), profile_schema(fields)
+        messages, schema = self._messages(speaker, given, fields), profile_schema(fields)
         shown = "\n".join(message["content"] for message in messages)
         sentences = [field.name for field in fields if field.type == "sentence"]
         for _ in range(self.params.attempts):
@@ -153,6 +154,11 @@ class Profile:
         facts[0].detail = json.dumps({_WROTE: values}, ensure_ascii=False)
         speaker.attributes |= values
         speaker.facts += facts
+
+
+def _known(speaker: Speaker) -> dict[str, str]:
+    """What is known of a speaker before: its attributes, and its name."""
+    return ({} if speaker.name is None else {"name": speaker.name}) | _given(speaker)
 
 
 def _given(speaker: Speaker) -> dict[str, str]:
