@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from factory.base.fingerprint import Indices, Keys, key, mix, ring_points
+from factory.base.places import absolute
 from factory.methods.registry import found
 from factory.planning.casts import Cast, CastError, cast_of
 from factory.planning.donors import donors_of, drawn, order_of
 from factory.planning.matching import matched
 from factory.planning.pairing import Ring
+from factory.seeds.corpora import CorpusSource
 from factory.seeds.source import first_of
 from factory.seeds.store import Seeds
 from factory.spec.identity import DONORS, INPUTS, entries, of_personas
@@ -176,6 +178,13 @@ class Wanted:
                 raise PlanError(f"the makers make personas, who talk to nobody: leave out pairing.{name}")
         if self.alone and (self.seeds.sorted.turns == 1).any():
             raise PlanError("the makers make personas, but some seeds are openings: leave out fields.opening")
+        if (donors := self.job.pairing.donors) is not None:
+            read = [one.corpus for one in self.job.seeds if isinstance(one, CorpusSource)]
+            if absolute(donors.corpus, self.job.base) in (absolute(one, self.job.base) for one in read):
+                raise PlanError(
+                    f"the personas of {donors.corpus} are the seeds: leave out pairing.donors, and facts of other "
+                    "seeds are taken"
+                )
         if self.job.pairing.donors is not None and not self.donated:
             takers = " or ".join(f"makers.{name}" for name, maker in found("makers").items() if maker.donors)
             raise PlanError(f"no maker takes facts of others: leave out pairing.donors, or add {takers}")
@@ -184,10 +193,6 @@ class Wanted:
             raise PlanError(f"{personas} readable seed(s): {wanting}; {self._unread()}")
         if dialogues and not self.making.recipes["imported"]:
             raise PlanError("the seeds are dialogues, but there is no maker, score or select to run on them")
-        if self.donated and self._new:
-            raise PlanError(
-                f"{self._asking[0]} needs facts of other speakers, but new personas have none; leave it out"
-            )
         if self.donors is not None and not len(self.donors.ring):
             where = "the seeds hold no persona; leave it out, or name a corpus to take them from: pairing.donors"
             if given := self.job.pairing.donors:

@@ -41,6 +41,7 @@ def test_a_row_with_an_opening_is_one_and_known_by_what_it_says(tmp_path: Path) 
         {"question": " \t"},
         {"question": 7},
         {"question": "Why?", "turns": ["Hi.", "Hello."]},
+        {"question": "Who?", "facts": ["I ski."]},
     ]
     seeds = seeds_of(tmp_path, rows, opening="question")
     opening, persona, dialogue, _ = seeds.take(np.arange(len(seeds)))
@@ -51,6 +52,7 @@ def test_a_row_with_an_opening_is_one_and_known_by_what_it_says(tmp_path: Path) 
     assert [(bad.line, bad.reason) for bad in seeds.bad if isinstance(bad, BadSeed)] == [
         (3, "missing_field"),
         (4, "wrong_type"),
+        (6, "opening_and_facts"),
     ]
     other = tmp_path / "other"
     other.mkdir()

@@ -59,6 +59,17 @@ def test_what_the_seed_gives_stays_and_is_not_asked_for() -> None:
     assert [fact.origin for fact in speaker.facts] == ["seed"]
 
 
+def test_a_name_that_the_seed_gives_is_not_asked_for() -> None:
+    row = alone("I sail.")
+    row.speakers[0].name = "Ann"
+    fields = ({"name": "name"}, FIELDS[0])
+    (speaker,) = made(Profile, row, '{"town": "Oslo"}', fields=fields).speakers
+    assert (speaker.name, speaker.attributes) == ("Ann", {"town": "Oslo"})
+    assert speaker.facts_of("profile") == ["I live in Oslo."]
+    ((_, messages),) = Profile(ProfileParams(fields=fields)).prompts(row)
+    assert "- name: Ann" in messages[-1]["content"]
+
+
 @pytest.mark.parametrize(
     ("wrong", "name"),
     [
