@@ -143,6 +143,21 @@ def test_each_opening_is_answered_by_so_many_different_characters(tmp_path: Path
         assert (row.kind, row.scores["consistency"]["profile_length"]) == ("generated", 0.5)
 
 
+def test_who_asks_gets_no_facts_from_makers(tmp_path: Path) -> None:
+    write(tmp_path, [*people(ann=None, bo=None), *ASKED[:2]])
+    job = job_in(
+        tmp_path, OPENING, "pairing.cross.openings=1", "makers.expand.count=1", "makers.extract=null",
+        "makers.augment.probability=1", "makers.converse.turns=2", "makers.converse.min_turns=2",
+    )  # fmt: skip
+    Rehearsal().run(job)
+    rows = list(rows_of(job).values())
+    assert len(rows) == 2
+    for row in rows:
+        asker, character = row.speakers
+        assert (asker.facts, character.facts_of("seed") != []) == ([], True)
+        assert {"expand", "augment"} <= {record.stage for record in row.stages}
+
+
 def test_all_openings_with_all_characters_are_a_product(tmp_path: Path) -> None:
     write(tmp_path, [*people(a=None, b=None), *ASKED])
     job = job_in(tmp_path, OPENING, "pairing.cross.openings=all", NO_DONORS)

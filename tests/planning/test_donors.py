@@ -168,3 +168,5 @@ def test_donors_that_are_not_there(tmp_path: Path) -> None:
         plan(with_donors(tmp_path, version))
     with pytest.raises(CorpusError, match="no version 7"):
         plan(with_donors(tmp_path, 7))
+    with pytest.raises(PlanError, match="no maker takes facts of others"):
+        plan(job_in(tmp_path, "makers={extract: {}}", f"pairing.donors={{corpus: donors, version: {version}}}"))

@@ -146,9 +146,7 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="who talk to nobody: leave out pairing.partners"):
         plan(job_in(tmp_path, "makers={profile: {}}", "pairing.partners=2", "scores={}", "select=null"))
     for other in ("augment", "profile", "expand"):
-        with pytest.raises(
-            YamlError, match=f"makers.{other}: expand_personas makes new personas, of which"
-        ):
+        with pytest.raises(YamlError, match=f"makers.{other}: expand_personas makes new personas, of which"):
             job_in(tmp_path, f"makers={{expand_personas: {{}}, {other}: {{}}}}", "scores={}", "select=null")
     pools = "pairing.pools={doctor: \"attributes.role = 'doctor'\", patient: \"attributes.role = 'patient'\"}"
     for pairing, name in (("pairing.cross.openings=1", "cross"), (pools, "pools")):
