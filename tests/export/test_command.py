@@ -54,7 +54,7 @@ def test_it_says_what_came_of_it(corpus: Path, tmp_path: Path) -> None:
         (("chat", "--split", "test"), "--split test: write it as NAME=SHARE"),
         (("chat", "--split", "dev=0.1"), "split dev: use test or validation"),
         (("chat", "--decision", "maybe"), "--decision maybe: Input should be 'accept', 'flag' or 'reject'"),
-        (("chat", "--facts", "none"), "--facts none: should be one of seed, augment, expand, extract"),
+        (("chat", "--facts", "none"), "--facts none: should be one of seed, augment, expand, expand_personas"),
         (("chat", "--version", "7"), "no version 7; the newest is 0"),
         (("chat", "--by", "divpo"), "chat knows no `by`"),
         (("extraction",), "15 rows that extraction has not read"),

@@ -145,7 +145,9 @@ def test_the_driver_dies_and_the_command_goes_on_to_the_same_bytes(
     script = "from factory.running import threads as t; t._PART, t._BUCKET = 1, 1 << 20; import tests.killing as k; "
     script += "k.in_driver(); import sys; sys.argv[0] = 'factory'; k.main()"
     command = [sys.executable, "-c", script, "threads", str(dumps), "--to", str(to)]
-    killed = subprocess.run(command, cwd=ROOT, env=os.environ | {FOLDER: str(tmp_path / "orders")}, check=False)
+    killed = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {FOLDER: str(tmp_path / "orders"), "PYTHONPATH": str(ROOT)}, check=False
+    )
     assert killed.returncode == -signal.SIGKILL
     asked: Counter[str] = Counter()
     each = threads._each
