@@ -66,7 +66,7 @@ class Augment:
     """
 
     name = "augment"
-    version = 1
+    version = 2
     Params = AugmentParams
     reads = frozenset({"facts.seed", "facts.expand", "facts.extract"})
     writes = frozenset({"facts.augment"})

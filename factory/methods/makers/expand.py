@@ -82,7 +82,7 @@ class Expand:
     """
 
     name = "expand"
-    version = 2
+    version = 3
     Params = ExpandParams
     variables = frozenset({"facts", "count"})
     reads = frozenset({"facts.seed"})
